@@ -1,0 +1,393 @@
+//! Effects: each hook ties one thing outside the page to its state.
+//!
+//! Invariant: what a hook starts it also stops: listeners, timers, tracks, the worker.
+
+use super::services::{Pictures, camera, motion, picture_in, store_settings};
+use super::state::{Action, Camera, Notice, Picture, State, Stop};
+use super::words;
+use crate::worker::client::Client;
+use crate::worker::problem::{Code, Problem};
+use crate::worker::protocol::Request;
+use gloo::events::{EventListener, EventListenerOptions};
+use gloo::timers::callback::Timeout;
+use gloo::timers::future::TimeoutFuture;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{
+    Blob, ClipboardEvent, DragEvent, Element, Event, HtmlVideoElement, KeyboardEvent, MediaStream, Url,
+};
+use yew::prelude::*;
+
+/// The page's state with the way to change it.
+pub type Page = UseReducerHandle<State>;
+
+/// A notice that asks for nothing goes by itself.
+const NOTICE_MILLIS: u32 = 6_000;
+/// A video that has no frame yet is looked at again after this.
+const NO_FRAME_MILLIS: u32 = 40;
+
+fn now_millis() -> f64 {
+    gloo::utils::window().performance().map_or(0.0, |performance| performance.now())
+}
+
+/// The worker: started, replaced when it breaks down, told what to load and what to rank. Returns the way to tell
+/// it anything else.
+#[hook]
+pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
+    let client = use_mut_ref(|| None::<Client>);
+    {
+        let (client, tell) = (client.clone(), page.dispatcher());
+        use_effect_with(page.worker_generation, move |_| {
+            let heard = tell.clone();
+            let started = Client::start(move |event| {
+                heard.dispatch(Action::Told { event, millis: now_millis() });
+            });
+            match started {
+                Ok(started) => drop(client.replace(Some(started))),
+                Err(error) => tell.dispatch(Action::WorkerMissing(format!("{error:?}"))),
+            }
+            move || drop(client.take())
+        });
+    }
+    let send = {
+        let (tell, pictures) = (page.dispatcher(), pictures.clone());
+        Callback::from(move |request: Request| {
+            let picture = match &request {
+                Request::Ask(question) => {
+                    pictures.get(question.picture).map(|payload| (question.picture, payload))
+                }
+                _ => None,
+            };
+            let picture = picture.as_ref().map(|(id, payload)| (*id, payload));
+            let sent = client.borrow().as_ref().map_or(Ok(()), |client| client.send(&request, picture));
+            if let Err(error) = sent {
+                tell.dispatch(Action::Fail(Problem::new(Code::EngineFailed, format!("{error:?}"))));
+            }
+        })
+    };
+    {
+        let send = send.clone();
+        use_effect_with(page.load_generation, move |generation| {
+            if *generation > 0 {
+                send.emit(Request::Load);
+            }
+        });
+    }
+    {
+        let (send, pictures, in_use) = (send.clone(), pictures.clone(), page.pictures_in_use());
+        use_effect_with(page.question(), move |question| {
+            if let Some(question) = question {
+                send.emit(Request::Ask(question.clone()));
+            }
+            pictures.keep(&in_use);
+        });
+    }
+    send
+}
+
+/// Settings are kept as soon as they change.
+#[hook]
+pub fn use_stored(page: &Page) {
+    use_effect_with(page.settings.clone(), |settings| store_settings(settings));
+}
+
+/// The way to put a picture on the stage.
+#[hook]
+pub fn use_show(page: &Page, pictures: &Rc<Pictures>) -> Callback<(Blob, String)> {
+    let url = page.picture.as_ref().map(|picture| picture.url.clone());
+    use_effect_with(url, |url| {
+        let url = url.clone();
+        move || drop(url.map(|url| Url::revoke_object_url(&url)))
+    });
+    let (tell, pictures) = (page.dispatcher(), pictures.clone());
+    Callback::from(move |(blob, name): (Blob, String)| match Url::create_object_url_with_blob(&blob) {
+        Ok(url) => {
+            let id = pictures.put(blob.into());
+            tell.dispatch(Action::Show(Picture { id, name, url }));
+        }
+        Err(error) => {
+            tell.dispatch(Action::Fail(Problem::new(Code::PictureUnreadable, format!("{error:?}"))))
+        }
+    })
+}
+
+/// Pictures dropped anywhere or pasted; says whether something is held over the page.
+#[hook]
+pub fn use_intake(page: &Page, show: &Callback<(Blob, String)>) -> bool {
+    let is_over = use_state(|| false);
+    let (tell, show, over) = (page.dispatcher(), show.clone(), is_over.setter());
+    use_effect_with((), move |_| {
+        let window = gloo::utils::window();
+        let options = EventListenerOptions::enable_prevent_default();
+        let listen = |name: &'static str, heard: Box<dyn Fn(&Event)>| {
+            EventListener::new_with_options(&window, name, options, heard)
+        };
+        let take = {
+            let tell = tell.clone();
+            move |data: Option<web_sys::DataTransfer>| match data.as_ref().and_then(picture_in) {
+                Some(file) => {
+                    let name = file.name();
+                    show.emit((file.into(), name));
+                }
+                None => tell.dispatch(Action::Fail(Problem::new(Code::PictureNotAFile, ""))),
+            }
+        };
+        let (entered, left, dropped) = (over.clone(), over.clone(), over);
+        let on_drop = take.clone();
+        let listeners = [
+            listen(
+                "dragover",
+                Box::new(move |event| {
+                    event.prevent_default();
+                    entered.set(true);
+                }),
+            ),
+            listen(
+                "dragleave",
+                Box::new(move |event| {
+                    // Out of the window, not from one part of it to the next.
+                    if event.dyn_ref::<DragEvent>().is_some_and(|event| event.related_target().is_none()) {
+                        left.set(false);
+                    }
+                }),
+            ),
+            listen(
+                "drop",
+                Box::new(move |event| {
+                    event.prevent_default();
+                    dropped.set(false);
+                    on_drop(event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer));
+                }),
+            ),
+            listen(
+                "paste",
+                Box::new(move |event| {
+                    let data = event.dyn_ref::<ClipboardEvent>().and_then(ClipboardEvent::clipboard_data);
+                    let has_files =
+                        data.as_ref().and_then(|data| data.files()).is_some_and(|files| files.length() > 0);
+                    // Text pasted into a field is the field's.
+                    if has_files || !is_typing(event) {
+                        event.prevent_default();
+                        take(data);
+                    }
+                }),
+            ),
+        ];
+        move || drop(listeners)
+    });
+    *is_over
+}
+
+/// Single keys, outside of fields and dialogs.
+#[hook]
+pub fn use_keys(is_on: bool, on_key: Callback<String>) {
+    use_effect_with((is_on, on_key), move |(is_on, on_key)| {
+        let on_key = on_key.clone();
+        let options = EventListenerOptions::enable_prevent_default();
+        let listener = is_on.then(|| {
+            EventListener::new_with_options(&gloo::utils::window(), "keydown", options, move |event| {
+                let Some(key) = event.dyn_ref::<KeyboardEvent>() else { return };
+                let has_modifier = key.ctrl_key() || key.meta_key() || key.alt_key();
+                let pressed = key.key();
+                // A space presses the button that has the focus.
+                let is_taken = is_within(event, "input, textarea, select, dialog")
+                    || (pressed == " " && is_within(event, "button, a, summary, [tabindex]"));
+                if !has_modifier && !is_taken && !key.repeat() {
+                    on_key.emit(pressed);
+                }
+            })
+        });
+        move || drop(listener)
+    });
+}
+
+fn is_typing(event: &Event) -> bool {
+    is_within(event, "input, textarea")
+}
+
+fn is_within(event: &Event, selector: &str) -> bool {
+    let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+    target.is_some_and(|target| target.closest(selector).is_ok_and(|found| found.is_some()))
+}
+
+/// Short notices go by themselves; those that offer something stay.
+#[hook]
+pub fn use_fading_notice(page: &Page) {
+    let tell = page.dispatcher();
+    use_effect_with(page.notice.clone(), move |notice| {
+        let timer = matches!(notice, Some(Notice::Told(_)))
+            .then(|| Timeout::new(NOTICE_MILLIS, move || tell.dispatch(Action::DismissNotice)));
+        move || drop(timer)
+    });
+}
+
+/// What the stage needs of the camera.
+#[derive(Clone, PartialEq)]
+pub struct CameraControl {
+    pub video: NodeRef,
+    pub n_cameras: usize,
+    pub switch: Callback<()>,
+    pub shoot: Callback<()>,
+}
+
+/// The camera while the state wants one: opened, shown, its frames taken, closed when the tab hides.
+#[hook]
+pub fn use_camera(page: &Page, pictures: &Rc<Pictures>, show: &Callback<(Blob, String)>) -> CameraControl {
+    let video = use_node_ref();
+    let devices = use_state(Vec::<String>::new);
+    let choice = use_state(|| camera::Choice::Any);
+    let current = use_mut_ref(|| None::<String>);
+    let is_wanted = page.camera != Camera::Off;
+    {
+        let (tell, video, devices, current) =
+            (page.dispatcher(), video.clone(), devices.setter(), current.clone());
+        use_effect_with((is_wanted, (*choice).clone()), move |(is_wanted, choice)| {
+            let open = Rc::new(OpenCamera::default());
+            if *is_wanted {
+                let (open, choice) = (open.clone(), choice.clone());
+                spawn_local(async move {
+                    match open.start(&choice, &video, &tell).await {
+                        Ok(device) => {
+                            current.replace(device);
+                            devices.set(camera::devices().await);
+                        }
+                        Err(_) if open.is_closed.get() => {}
+                        Err(problem) => tell.dispatch(Action::Fail(problem)),
+                    }
+                });
+            }
+            move || open.close()
+        });
+    }
+    {
+        let tell = page.dispatcher();
+        use_effect_with(is_wanted, move |is_wanted| {
+            let listener = is_wanted.then(|| {
+                EventListener::new(&gloo::utils::document(), "visibilitychange", move |_| {
+                    if gloo::utils::document().hidden() {
+                        tell.dispatch(Action::CloseCamera(Stop::TabHidden));
+                    }
+                })
+            });
+            move || drop(listener)
+        });
+    }
+    {
+        let (tell, video, pictures) = (page.dispatcher(), video.clone(), pictures.clone());
+        use_effect_with(page.wants_frame(), move |wanted| {
+            let is_over = Rc::new(Cell::new(wanted.is_none()));
+            let is_cancelled = is_over.clone();
+            spawn_local(async move {
+                while !is_cancelled.get() {
+                    let Some(video) = video.cast::<HtmlVideoElement>() else { return };
+                    match camera::frame(&video).await {
+                        Ok(frame) if !is_cancelled.get() => {
+                            tell.dispatch(Action::Frame(pictures.put(frame.into())));
+                            return;
+                        }
+                        Ok(frame) => frame.close(),
+                        Err(_) => TimeoutFuture::new(NO_FRAME_MILLIS).await,
+                    }
+                }
+            });
+            move || is_over.set(true)
+        });
+    }
+    let switch = {
+        let (devices, current) = (devices.clone(), current.clone());
+        Callback::from(move |()| {
+            let now = devices.iter().position(|id| Some(id) == current.borrow().as_ref());
+            let next = now.map_or(0, |idx| idx + 1) % devices.len().max(1);
+            if let Some(id) = devices.get(next) {
+                choice.set(camera::Choice::Device(id.clone()));
+            }
+        })
+    };
+    let shoot = {
+        let (tell, video, show) = (page.dispatcher(), video.clone(), show.clone());
+        Callback::from(move |()| {
+            let Some(video) = video.cast::<HtmlVideoElement>() else { return };
+            let (tell, show) = (tell.clone(), show.clone());
+            spawn_local(async move {
+                match camera::still(&video).await {
+                    Ok(blob) => show.emit((blob, words::CAMERA_PICTURE.to_owned())),
+                    Err(error) => {
+                        tell.dispatch(Action::Fail(Problem::new(Code::CameraBusy, format!("{error:?}"))))
+                    }
+                }
+            });
+        })
+    };
+    CameraControl { video, n_cameras: devices.len(), switch, shoot }
+}
+
+/// One opening of the camera, from the request to its tracks' end.
+#[derive(Default)]
+struct OpenCamera {
+    is_closed: Cell<bool>,
+    stream: RefCell<Option<MediaStream>>,
+    ended: RefCell<Vec<EventListener>>,
+}
+
+impl OpenCamera {
+    /// Returns the id of the device.
+    async fn start(
+        &self,
+        choice: &camera::Choice,
+        video: &NodeRef,
+        tell: &UseReducerDispatcher<State>,
+    ) -> Result<Option<String>, Problem> {
+        let stream = camera::open(choice).await?;
+        self.stream.replace(Some(stream.clone()));
+        if self.is_closed.get() {
+            // Closed while the browser was asking.
+            self.close();
+            return Ok(None);
+        }
+        let listeners = camera::tracks(&stream).into_iter().map(|track| {
+            let tell = tell.clone();
+            EventListener::new(&track, "ended", move |_| tell.dispatch(Action::CloseCamera(Stop::Gone)))
+        });
+        self.ended.replace(listeners.collect());
+        let busy = |error: JsValue| Problem::new(Code::CameraBusy, format!("{error:?}"));
+        let video = video.cast::<HtmlVideoElement>().ok_or_else(|| busy("no video element".into()))?;
+        video.set_src_object(Some(&stream));
+        JsFuture::from(video.play().map_err(busy)?).await.map_err(busy)?;
+        tell.dispatch(Action::CameraOpened);
+        Ok(camera::device_of(&stream))
+    }
+
+    fn close(&self) {
+        self.is_closed.set(true);
+        self.ended.take();
+        if let Some(stream) = self.stream.take() {
+            camera::tracks(&stream).iter().for_each(web_sys::MediaStreamTrack::stop);
+        }
+    }
+}
+
+/// Lets the lines of a list glide to their new places.
+#[hook]
+pub fn use_gliding(list: &NodeRef, order: Vec<String>) {
+    let places = use_mut_ref(HashMap::<String, f64>::new);
+    let list = list.clone();
+    use_effect_with(order, move |_| {
+        let Some(list) = list.cast::<Element>() else { return };
+        let children = list.children();
+        let is_still = motion::is_reduced();
+        let mut new = HashMap::new();
+        for line in (0..children.length()).filter_map(|idx| children.item(idx)) {
+            let Some(label) = line.get_attribute("data-label") else { continue };
+            let top = line.get_bounding_client_rect().top() + list.scroll_top() as f64;
+            let from = places.borrow().get(&label).map(|old| old - top).filter(|dy| dy.abs() > 1.0);
+            if let Some(dy) = from.filter(|_| !is_still) {
+                motion::glide(&line, dy);
+            }
+            new.insert(label, top);
+        }
+        places.replace(new);
+    });
+}

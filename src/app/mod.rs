@@ -1,0 +1,51 @@
+//! The page.
+//!
+//! ```text
+//! state     what is known, and the one reducer (pure)          settings, share, words (pure)
+//! page      owns the reducer, wires hooks to components
+//! hooks     effects: worker, storage, camera, drops, keys, motion
+//! services  the browser's files, clipboard, storage, camera
+//! parts     small pure components
+//! ```
+//!
+//! Invariant: components get props and emit actions; hooks alone have effects; services alone touch the browser.
+//! Invariant: no inline style, no inline script, no raw HTML: the page runs under a strict content security policy.
+//!
+//! # What browser tests hold on to
+//!
+//! | `data-testid` | is |
+//! |---|---|
+//! | `file-input` | the hidden file input |
+//! | `stage` | drop area; `data-view` = `empty`, `picture`, `camera` |
+//! | `sample-NAME` | sample button: cat, coffee, rocket, astronaut, flower, … |
+//! | `picture` | the `img` on the stage |
+//! | `camera-open`, `camera-stop`, `camera-shoot`, `camera-switch`, `camera-mirror`, `camera-live` | camera buttons |
+//! | `camera-video`, `live-rate`, `live-top` | the video and what lies over it |
+//! | `label-input` | the field that adds labels |
+//! | `chip` (`data-label`), `chip-edit`, `chip-remove` | one label |
+//! | `preset-N` | preset buttons from 0 |
+//! | `results` | the ranking: `data-state` = `ready`, `ranking`, `settled`; a settled one has `data-question` |
+//! | `result` | a line: `data-label`, `data-percent` (0 to 100), `data-none` on "none of these" |
+//! | `winner`, `winner-percent`, `confidence` | the winner, large |
+//! | `mode-softmax`, `mode-independent`, `has-none`, `template-N` | how labels are compared (inside `more`) |
+//! | `status` | badge: `data-engine` = `starting`, `loading`, `ready`, `failed`; `data-backend` |
+//! | `loading`, `cancel` | the progress card and its button |
+//! | `alert` | error message: `data-code` = the stable code; `retry`, `dismiss` inside |
+//! | `notice` | message that is no error: `data-code` where it has one; `undo` inside |
+//! | `cut-notice` | labels that the model reads only in part |
+//! | `share`, `details`, `shortcuts`, `privacy` | header and footer buttons; each opens `dialog-NAME` (share copies) |
+//! | `copy-json`, `save-json`, `save-csv`, `forget` | inside `dialog-details` |
+
+pub mod settings;
+pub mod share;
+pub mod state;
+pub mod words;
+
+#[cfg(feature = "web")]
+mod hooks;
+#[cfg(feature = "web")]
+pub mod page;
+#[cfg(feature = "web")]
+mod parts;
+#[cfg(feature = "web")]
+mod services;

@@ -1,0 +1,203 @@
+//! The one page: owns the reducer, wires hooks to parts.
+
+use super::hooks::{use_camera, use_engine, use_fading_notice, use_intake, use_keys, use_show, use_stored};
+use super::parts::chips::LabelField;
+use super::parts::compare::Compare;
+use super::parts::dialogs::{Details, Dialog, Export, privacy, shortcuts};
+use super::parts::header::Header;
+use super::parts::icon::icon;
+use super::parts::messages::{Alert, Loading, NoticeBar};
+use super::parts::ranking::Ranking;
+use super::parts::stage::{SAMPLES, Stage};
+use super::services::{self, Pictures};
+use super::state::{Action, Camera, Edit, Engine, Phase, State, Stop};
+use super::words;
+use crate::tasks::classify::Mode;
+use crate::worker::problem::{Code, Problem};
+use crate::worker::protocol::Request;
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{HtmlElement, HtmlInputElement};
+use yew::prelude::*;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Details,
+    Privacy,
+    Shortcuts,
+}
+
+/// The state that this browser and this address hold.
+fn first_state() -> State {
+    let own = services::stored_settings();
+    match services::shared_settings(&own) {
+        Some(shared) => State::with_shared(own, shared),
+        None => State::new(own),
+    }
+}
+
+#[component]
+pub fn Page() -> Html {
+    let page = use_reducer(first_state);
+    let pictures = use_memo((), |()| Pictures::default());
+    let tell_worker = use_engine(&page, &pictures);
+    let show = use_show(&page, &pictures);
+    let is_over = use_intake(&page, &show);
+    let control = use_camera(&page, &pictures, &show);
+    use_stored(&page);
+    use_fading_notice(&page);
+    let open = use_state(|| None::<Open>);
+    let file_input = use_node_ref();
+    let label_input = use_node_ref();
+
+    let send = {
+        let tell = page.dispatcher();
+        use_callback((), move |action: Action, ()| tell.dispatch(action))
+    };
+    let cancel = {
+        let (send, tell_worker) = (send.clone(), tell_worker.clone());
+        Callback::from(move |()| {
+            tell_worker.emit(Request::CancelLoad);
+            send.emit(Action::CancelLoad);
+        })
+    };
+    let forget = tell_worker.reform(|()| Request::Forget);
+    let choose_file = {
+        let input = file_input.clone();
+        Callback::from(move |()| input.cast::<HtmlElement>().iter().for_each(HtmlElement::click))
+    };
+    let take_file = {
+        let show = show.clone();
+        Callback::from(move |event: Event| {
+            let input: HtmlInputElement = event.target_unchecked_into();
+            if let Some(file) = input.files().and_then(|files| files.get(0)) {
+                let name = file.name();
+                show.emit((file.into(), name));
+            }
+            // The same file can be chosen again.
+            input.set_value("");
+        })
+    };
+    let sample = {
+        let (send, show) = (send.clone(), show.clone());
+        Callback::from(move |idx: usize| {
+            let (send, show, sample) = (send.clone(), show.clone(), &SAMPLES[idx]);
+            spawn_local(async move {
+                match services::sample(sample.file).await {
+                    Ok(blob) => show.emit((blob, sample.name.to_owned())),
+                    Err(problem) => send.emit(Action::Fail(problem)),
+                }
+            });
+        })
+    };
+    let share = {
+        let (send, settings) = (send.clone(), page.settings.clone());
+        Callback::from(move |()| {
+            let Some(address) = services::share_address(&settings) else { return };
+            let send = send.clone();
+            spawn_local(async move {
+                let is_copied = services::copy(&address).await;
+                send.emit(Action::Say(if is_copied { words::SHARED } else { words::SHARED_BAR }));
+            });
+        })
+    };
+    let export = {
+        let (send, answer) = (send.clone(), page.answer.clone());
+        Callback::from(move |export: Export| {
+            let Some(answer) = &answer else { return };
+            let json = answer.ranked.to_json().unwrap_or_default();
+            let failed = |error| Action::Fail(Problem::new(Code::EngineFailed, format!("{error:?}")));
+            let saved = match export {
+                Export::SaveJson => services::save("ranking.json", "application/json", &json),
+                Export::SaveCsv => services::save("ranking.csv", "text/csv", &answer.ranked.to_csv()),
+                Export::CopyJson => {
+                    let send = send.clone();
+                    spawn_local(async move {
+                        let is_copied = services::copy(&json).await;
+                        send.emit(Action::Say(if is_copied { words::COPIED } else { words::COPY_FAILED }));
+                    });
+                    Ok(())
+                }
+            };
+            if let Err(error) = saved {
+                send.emit(failed(error));
+            }
+        })
+    };
+    let opener = |which: Open| {
+        let open = open.setter();
+        Callback::from(move |()| open.set(Some(which)))
+    };
+    let close = {
+        let open = open.setter();
+        Callback::from(move |()| open.set(None))
+    };
+    let on_key = {
+        let (send, open, page, label_input) =
+            (send.clone(), open.setter(), page.clone(), label_input.clone());
+        let (choose_file, shoot) = (choose_file.clone(), control.shoot.clone());
+        Callback::from(move |key: String| match key.to_lowercase().as_str() {
+            "?" => open.set(Some(Open::Shortcuts)),
+            "d" => open.set(Some(Open::Details)),
+            "o" => choose_file.emit(()),
+            "l" => spawn_local({
+                // After this key has done its work, so that it is not typed into the field.
+                let input = label_input.clone();
+                async move { input.cast::<HtmlElement>().iter().for_each(|input| drop(input.focus())) }
+            }),
+            "c" if page.camera == Camera::Off => send.emit(Action::OpenCamera),
+            "c" => send.emit(Action::CloseCamera(Stop::Asked)),
+            " " if page.camera != Camera::Off => shoot.emit(()),
+            "m" => send.emit(Action::Edit(Edit::Mode(match page.settings.mode {
+                Mode::Softmax => Mode::Independent,
+                Mode::Independent => Mode::Softmax,
+            }))),
+            _ => {}
+        })
+    };
+    use_keys(page.settings.has_shortcuts, on_key);
+
+    let from_model = page.engine.card().map(|card| card.templates.clone()).unwrap_or_default();
+    let phase = page.phase();
+    let settled = page.answer.as_ref().filter(|_| phase == Phase::Settled);
+    let top = settled.and_then(|answer| answer.ranked.labels.first()).map(|line| {
+        let name = words::shortened(words::label_or_none(line.label.as_deref()));
+        (name, words::percent(line.probability))
+    });
+    let dialog = |which: Open, name: &'static str, title: &'static str, inside: Html| {
+        html! { <Dialog {name} {title} is_open={*open == Some(which)} on_close={close.clone()}>{ inside }</Dialog> }
+    };
+    html! {
+        <div class="page">
+            <Header engine={page.engine.clone()} on_details={opener(Open::Details)} on_shortcuts={opener(Open::Shortcuts)} on_share={share} />
+            <main>
+                <Stage picture={page.picture.clone()} camera={page.camera} {control} is_mirrored={page.settings.is_mirrored}
+                    {top} rate={page.live_rate} {is_over} on_open={choose_file} on_sample={sample} send={send.clone()} />
+                <div class="side">
+                    if let Some(problem) = &page.problem { <Alert problem={problem.clone()} send={send.clone()} /> }
+                    { match &page.engine {
+                        Engine::Loading(progress) => html! { <Loading progress={progress.clone()} on_cancel={cancel} /> },
+                        Engine::Failed(problem) => html! { <Alert problem={problem.clone()} send={send.clone()} can_dismiss={false} /> },
+                        Engine::Starting | Engine::Ready(_) => Html::default(),
+                    } }
+                    <Ranking {phase} lines={page.lines()} answer={page.answer.clone()} camera={page.camera}
+                        has_failed={matches!(page.engine, Engine::Failed(_))} />
+                    <LabelField labels={page.settings.labels.clone()} input={label_input} send={send.clone()} />
+                    <Compare settings={page.settings.clone()} {from_model} send={send.clone()} />
+                </div>
+            </main>
+            <footer class="foot">
+                <button type="button" class="quiet-link" data-testid="privacy" onclick={opener(Open::Privacy).reform(|_: MouseEvent| ())}>
+                    { icon("lock") }{ words::PRIVACY }
+                </button>
+            </footer>
+            if let Some(notice) = &page.notice { <NoticeBar notice={notice.clone()} send={send.clone()} /> }
+            <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.announcement }</p>
+            <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" tabindex="-1" aria-label={words::OPEN} onchange={take_file} />
+            { dialog(Open::Details, "details", words::DETAILS, html! {
+                <Details card={page.engine.card().cloned()} answer={settled.cloned()} on_export={export} on_forget={forget} />
+            }) }
+            { dialog(Open::Privacy, "privacy", words::PRIVACY_TITLE, privacy()) }
+            { dialog(Open::Shortcuts, "shortcuts", words::SHORTCUTS, shortcuts(page.settings.has_shortcuts, &send)) }
+        </div>
+    }
+}

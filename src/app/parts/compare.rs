@@ -1,0 +1,99 @@
+//! How labels are compared: the sentence around a label, what percentages mean, "none of these".
+
+use super::icon::{Button, icon};
+use crate::app::settings::{MAX_TEMPLATES, NEW_TEMPLATE, Settings};
+use crate::app::state::{Action, Edit};
+use crate::app::words;
+use crate::tasks::classify::Mode;
+use crate::text::Template;
+use wasm_bindgen::JsCast;
+use web_sys::HtmlInputElement;
+use yew::prelude::*;
+
+#[derive(PartialEq, Properties)]
+pub struct CompareProps {
+    pub settings: Settings,
+    /// The model's own sentences: they stand in until the reader writes some.
+    pub from_model: Vec<String>,
+    pub send: Callback<Action>,
+}
+
+#[component]
+pub fn Compare(props: &CompareProps) -> Html {
+    let CompareProps { settings, send, .. } = props;
+    let templates = in_use(props);
+    let mode = |mode: Mode, testid: &'static str, name: &'static str, help: &'static str| {
+        let choose = send.reform(move |_: Event| Action::Edit(Edit::Mode(mode)));
+        html! {
+            <label class="choice">
+                <input type="radio" name="mode" data-testid={testid} checked={settings.mode == mode} onchange={choose} />
+                <span><b>{ name }</b><small>{ help }</small></span>
+            </label>
+        }
+    };
+    let has_none = settings.has_none;
+    html! {
+        <details class="compare" data-testid="more">
+            <summary>{ icon("sliders") }<span>{ words::MORE }</span>{ icon("down") }</summary>
+            <fieldset>
+                <legend>{ words::MODE }</legend>
+                { mode(Mode::Softmax, "mode-softmax", words::MODE_SOFTMAX, words::MODE_SOFTMAX_HELP) }
+                { mode(Mode::Independent, "mode-independent", words::MODE_INDEPENDENT, words::MODE_INDEPENDENT_HELP) }
+                <label class="choice">
+                    <input type="checkbox" data-testid="has-none" checked={has_none}
+                        onchange={send.reform(move |_: Event| Action::Edit(Edit::HasNone(!has_none)))} />
+                    <span><b>{ words::HAS_NONE }</b><small>{ words::HAS_NONE_HELP }</small></span>
+                </label>
+            </fieldset>
+            <fieldset>
+                <legend>{ words::TEMPLATES }</legend>
+                <p class="hint">{ words::TEMPLATES_HELP }</p>
+                { for templates.iter().enumerate().map(|(idx, text)| template(props, &templates, idx, text)) }
+                if templates.len() < MAX_TEMPLATES {
+                    <Button icon="add" label={words::TEMPLATE_ADD} testid="template-add" class="quiet"
+                        onclick={change(props, |templates| templates.push(NEW_TEMPLATE.to_owned()))} />
+                }
+            </fieldset>
+        </details>
+    }
+}
+
+fn in_use(props: &CompareProps) -> Vec<String> {
+    let own = &props.settings.templates;
+    if own.is_empty() { props.from_model.clone() } else { own.clone() }
+}
+
+fn template(props: &CompareProps, all: &[String], idx: usize, text: &str) -> Html {
+    let error = Template::parse(text).err().map(|error| error.to_string());
+    let (templates, send) = (all.to_vec(), props.send.clone());
+    let oninput = Callback::from(move |event: InputEvent| {
+        let typed = event.target().map(|target| target.unchecked_into::<HtmlInputElement>().value());
+        let mut templates = templates.clone();
+        templates[idx] = typed.unwrap_or_default();
+        send.emit(Action::Edit(Edit::Templates(templates)));
+    });
+    let error_id = format!("template-error-{idx}");
+    html! {
+        <div class="template" key={idx}>
+            <input type="text" class="field" value={text.to_owned()} {oninput} data-testid={format!("template-{idx}")} aria-label={words::TEMPLATES}
+                aria-invalid={error.is_some().to_string()} aria-describedby={error.is_some().then(|| error_id.clone())}
+                autocomplete="off" spellcheck="false" maxlength="300" />
+            if all.len() > 1 {
+                <Button icon="close" label={words::TEMPLATE_REMOVE} has_text={false} onclick={change(props, move |templates| {
+                    templates.remove(idx);
+                })} />
+            }
+            if let Some(error) = error { <p class="wrong" id={error_id}>{ error }</p> }
+        </div>
+    }
+}
+
+/// A press that changes the list of templates.
+fn change(props: &CompareProps, how: impl Fn(&mut Vec<String>) + 'static) -> Callback<MouseEvent> {
+    let (templates, send) = (in_use(props), props.send.clone());
+    Callback::from(move |_| {
+        let mut templates = templates.clone();
+        how(&mut templates);
+        send.emit(Action::Edit(Edit::Templates(templates)));
+    })
+}

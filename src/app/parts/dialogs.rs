@@ -1,0 +1,190 @@
+//! Dialogs: details of model, device and times; how to check what is promised; keys.
+//!
+//! Invariant: the browser's own `dialog`: it keeps the focus inside, closes on Esc and gives the focus back.
+
+use super::icon::{Button, bar};
+use crate::app::state::Action;
+use crate::app::words;
+use crate::worker::protocol::{Answer, Card, Stage};
+use std::rc::Rc;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlDialogElement};
+use yew::prelude::*;
+
+#[derive(PartialEq, Properties)]
+pub struct DialogProps {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub is_open: bool,
+    pub on_close: Callback<()>,
+    pub children: Html,
+}
+
+#[component]
+pub fn Dialog(props: &DialogProps) -> Html {
+    let dialog = use_node_ref();
+    {
+        let dialog = dialog.clone();
+        use_effect_with(props.is_open, move |is_open| {
+            let Some(dialog) = dialog.cast::<HtmlDialogElement>() else { return };
+            match (is_open, dialog.open()) {
+                (true, false) => drop(dialog.show_modal()),
+                (false, true) => dialog.close(),
+                _ => {}
+            }
+        });
+    }
+    let title_id = format!("title-{}", props.name);
+    let close = props.on_close.reform(|_: MouseEvent| ());
+    // A press beside the dialog lands on the dialog element itself: its inside is one element that fills it.
+    let beside = {
+        let on_close = props.on_close.clone();
+        Callback::from(move |event: MouseEvent| {
+            let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+            if target.is_some_and(|target| target.is_instance_of::<HtmlDialogElement>()) {
+                on_close.emit(());
+            }
+        })
+    };
+    html! {
+        <dialog ref={dialog} class={props.name} data-testid={format!("dialog-{}", props.name)} aria-labelledby={title_id.clone()}
+            onclose={props.on_close.reform(|_: Event| ())} onclick={beside}>
+            <div class="inside">
+                <div class="dialog-head">
+                    <h2 id={title_id}>{ props.title }</h2>
+                    <Button icon="close" label={words::CLOSE} testid="dialog-close" has_text={false} onclick={close} />
+                </div>
+                if props.is_open { { props.children.clone() } }
+            </div>
+        </dialog>
+    }
+}
+
+/// What can be done with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Export {
+    CopyJson,
+    SaveJson,
+    SaveCsv,
+}
+
+#[derive(PartialEq, Properties)]
+pub struct DetailsProps {
+    pub card: Option<Card>,
+    pub answer: Option<Rc<Answer>>,
+    pub on_export: Callback<Export>,
+    pub on_forget: Callback<()>,
+}
+
+#[component]
+pub fn Details(props: &DetailsProps) -> Html {
+    html! {
+        <>
+            { match &props.answer {
+                Some(answer) => scores(props, answer),
+                None => html! { <p class="hint">{ words::DETAILS_NO_ANSWER }</p> },
+            } }
+            { match &props.card {
+                Some(card) => html! { <ModelCard card={card.clone()} on_forget={props.on_forget.clone()} /> },
+                None => html! { <p class="hint">{ words::DETAILS_NO_MODEL }</p> },
+            } }
+        </>
+    }
+}
+
+fn scores(props: &DetailsProps, answer: &Answer) -> Html {
+    let export = |export: Export| props.on_export.reform(move |_: MouseEvent| export);
+    html! {
+        <>
+            <h3>{ words::DETAILS_TIMES }</h3>
+            { times(&answer.stages) }
+            <h3>{ words::DETAILS_SCORES }</h3>
+            <div class="table"><table>
+                <thead><tr><th scope="col">{ words::COLUMN_LABEL }</th><th scope="col">{ words::COLUMN_PERCENT }</th>
+                    <th scope="col">{ words::COLUMN_SIMILARITY }</th></tr></thead>
+                <tbody>{ for answer.ranked.labels.iter().map(|line| html! {
+                    <tr><th scope="row">{ words::label_or_none(line.label.as_deref()) }</th>
+                        <td>{ words::percent(line.probability) }</td><td>{ format!("{:.3}", line.similarity) }</td></tr>
+                }) }</tbody>
+            </table></div>
+            <div class="row">
+                <Button icon="copy" label={words::COPY_JSON} testid="copy-json" onclick={export(Export::CopyJson)} />
+                <Button icon="download" label={words::SAVE_JSON} testid="save-json" onclick={export(Export::SaveJson)} />
+                <Button icon="download" label={words::SAVE_CSV} testid="save-csv" onclick={export(Export::SaveCsv)} />
+            </div>
+        </>
+    }
+}
+
+fn times(stages: &[Stage]) -> Html {
+    let longest = stages.iter().map(|stage| stage.millis).fold(0.1, f64::max);
+    html! {
+        <ul class="times">{ for stages.iter().map(|stage| html! {
+            <li><span>{ &stage.name }</span>{ bar(stage.millis / longest) }<span class="millis">{ words::millis(stage.millis) }</span></li>
+        }) }</ul>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct ModelCardProps {
+    card: Card,
+    on_forget: Callback<()>,
+}
+
+#[component]
+fn ModelCard(props: &ModelCardProps) -> Html {
+    let card = &props.card;
+    let about = &card.info.about;
+    let fact = |name: &'static str, value: Html| html! { <><dt>{ name }</dt><dd>{ value }</dd></> };
+    let text = |text: &str| html! { { text } };
+    let optional =
+        |name, value: &str| if value.is_empty() { Html::default() } else { fact(name, text(value)) };
+    let size = format!(
+        "{}; sees {1} × {1} pixels, reads {2} tokens",
+        words::megabytes(card.info.file_bytes as u64),
+        card.info.image_size,
+        card.info.context_len
+    );
+    html! {
+        <>
+            <h3>{ words::DETAILS_DEVICE }</h3>
+            <dl>
+                { fact(words::FACT_RUNS_ON, text(&words::device(card))) }
+                { fact(words::FACT_CHECKED, text(&words::verified_figure(card).unwrap_or_else(|| words::verified(card).to_owned()))) }
+                { fact(words::FACT_LOADED, text(&words::millis(card.info.load_millis))) }
+                if let Some(problem) = &card.fallback { { fact(words::FACT_WHY_CPU, text(&problem.detail)) } }
+            </dl>
+            <h3>{ words::DETAILS_MODEL }</h3>
+            <dl>
+                { optional(words::FACT_NAME, &about.name) }
+                { optional(words::FACT_ABOUT, &about.description) }
+                { optional(words::FACT_ACCURACY, &about.accuracy) }
+                { optional(words::FACT_LICENCE, &about.license) }
+                if !about.sources.is_empty() {
+                    { fact(words::FACT_SOURCES, html! { <ul>{ for about.sources.iter().map(|source| html! { <li>{ source }</li> }) }</ul> }) }
+                }
+                { fact(words::FACT_SIZE, text(&size)) }
+                { fact(words::FACT_CHECKSUM, html! { <code>{ &card.sha256 }</code> }) }
+            </dl>
+            <Button icon="trash" label={words::FORGET} testid="forget" onclick={props.on_forget.reform(|_| ())} />
+        </>
+    }
+}
+
+/// How a reader can check that pictures stay.
+pub fn privacy() -> Html {
+    html! { <ul class="lines-of-text">{ for words::PRIVACY_LINES.iter().map(|line| html! { <li>{ line }</li> }) }</ul> }
+}
+
+pub fn shortcuts(is_on: bool, send: &Callback<Action>) -> Html {
+    let change = send.reform(move |_: Event| Action::Edit(crate::app::state::Edit::HasShortcuts(!is_on)));
+    html! {
+        <>
+            <dl class="keys">{ for words::SHORTCUT_LIST.iter().map(|(keys, what)| html! {
+                <><dt>{ for keys.split(' ').map(|key| html! { <kbd>{ key }</kbd> }) }</dt><dd>{ what }</dd></>
+            }) }</dl>
+            <label class="choice"><input type="checkbox" data-testid="has-shortcuts" checked={is_on} onchange={change} />
+                <span>{ words::SHORTCUTS_ON }</span></label>
+        </>
+    }
+}

@@ -1,0 +1,103 @@
+//! What went wrong, what happened, how far loading is.
+//!
+//! Invariant: an error has a title, what to do, a code, and a button where trying again may help.
+
+use super::icon::{Button, bar, icon};
+use crate::app::state::{Action, Notice};
+use crate::app::words::{self, Advice};
+use crate::worker::problem::{Code, Problem};
+use crate::worker::protocol::Progress;
+use yew::prelude::*;
+
+#[derive(PartialEq, Properties)]
+pub struct AlertProps {
+    pub problem: Problem,
+    pub send: Callback<Action>,
+    /// A model that did not load stays a fact: it can't be dismissed.
+    #[prop_or(true)]
+    pub can_dismiss: bool,
+}
+
+#[component]
+pub fn Alert(props: &AlertProps) -> Html {
+    let Problem { code, detail } = &props.problem;
+    let Advice { title, todo, can_retry } = words::advice(*code);
+    let on = |action: Action| props.send.reform(move |_: MouseEvent| action.clone());
+    // Cancelling is the reader's own doing, no error.
+    let is_calm = *code == Code::LoadCancelled;
+    let (role, retry) = if is_calm { ("status", words::LOAD_MODEL) } else { ("alert", words::RETRY) };
+    html! {
+        <section class={classes!("message", if is_calm { "calm" } else { "error" })} {role} data-testid="alert" data-code={code.name()}>
+            { icon(if is_calm { "info" } else { "alert" }) }
+            <div>
+                <p class="title">{ title }</p>
+                <p>{ todo }</p>
+                if !is_calm {
+                    <details><summary>{ code.name() }</summary><p class="detail">{ detail }</p></details>
+                }
+            </div>
+            if can_retry {
+                <Button icon="retry" label={retry} testid="retry" class="primary retry" onclick={on(Action::Retry)} />
+            }
+            if props.can_dismiss {
+                <Button icon="close" label={words::DISMISS} testid="dismiss" class="dismiss" has_text={false}
+                    onclick={on(Action::DismissProblem)} />
+            }
+        </section>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+pub struct NoticeProps {
+    pub notice: Notice,
+    pub send: Callback<Action>,
+}
+
+#[component]
+pub fn NoticeBar(props: &NoticeProps) -> Html {
+    let on = |action: Action| props.send.reform(move |_: MouseEvent| action.clone());
+    let (text, code) = match &props.notice {
+        Notice::Engine(problem) => {
+            let Advice { title, todo, .. } = words::advice(problem.code);
+            (html! { <><b>{ title }</b>{ ". " }{ todo }</> }, Some(problem.code.name()))
+        }
+        Notice::Replaced(text) | Notice::Told(text) => (html! { { text } }, None),
+    };
+    html! {
+        <section class="notice" data-testid="notice" data-code={code}>
+            <p>{ text }</p>
+            if matches!(props.notice, Notice::Replaced(_)) {
+                <Button icon="undo" label={words::UNDO} testid="undo" onclick={on(Action::Undo)} />
+            }
+            <Button icon="close" label={words::DISMISS} has_text={false} onclick={on(Action::DismissNotice)} />
+        </section>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+pub struct LoadingProps {
+    pub progress: Progress,
+    pub on_cancel: Callback<()>,
+}
+
+#[component]
+pub fn Loading(props: &LoadingProps) -> Html {
+    let LoadingProps { progress, on_cancel } = props;
+    let fraction = progress.done as f64 / progress.total.max(1) as f64;
+    let stage = words::load_stage(progress.stage);
+    let bytes = words::progress_bytes(progress);
+    // Only what moves bytes can be measured.
+    let percent = bytes.is_some().then(|| format!("{:.0}", fraction.min(1.0) * 100.0));
+    html! {
+        <section class="loading" data-testid="loading">
+            <p class="title">{ stage }<span class="bytes">{ bytes.clone().unwrap_or_default() }</span></p>
+            <div class={classes!("progress", bytes.is_none().then_some("waiting"))} role="progressbar" aria-label={stage}
+                aria-valuemin="0" aria-valuemax="100" aria-valuenow={percent}>
+                { bar(if bytes.is_some() { fraction } else { 0.3 }) }
+            </div>
+            <p class="hint">{ words::LOADING_HINT }
+                <Button icon="close" label={words::CANCEL} testid="cancel" class="quiet" onclick={on_cancel.reform(|_| ())} />
+            </p>
+        </section>
+    }
+}

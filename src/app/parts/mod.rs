@@ -1,0 +1,12 @@
+//! The page's parts: each gets what it shows, and emits what the reader does.
+//!
+//! Invariant: a part renders the same for the same props; what it keeps to itself is a half-typed text or a drag.
+
+pub mod chips;
+pub mod compare;
+pub mod dialogs;
+pub mod header;
+pub mod icon;
+pub mod messages;
+pub mod ranking;
+pub mod stage;

@@ -1,0 +1,97 @@
+//! The ranking: the winner large, a bar a label, a line that looks different for "none of these".
+
+use super::icon::bar;
+use crate::app::hooks::use_gliding;
+use crate::app::state::{Camera, Line, Phase};
+use crate::app::words;
+use crate::tasks::classify::RankedLabels;
+use crate::worker::protocol::Answer;
+use std::rc::Rc;
+use yew::prelude::*;
+
+#[derive(PartialEq, Properties)]
+pub struct RankingProps {
+    pub phase: Phase,
+    pub lines: Vec<Line>,
+    pub answer: Option<Rc<Answer>>,
+    pub camera: Camera,
+    pub has_failed: bool,
+}
+
+#[component]
+pub fn Ranking(props: &RankingProps) -> Html {
+    let list = use_node_ref();
+    let order = props.lines.iter().map(|line| key(line.label.as_deref())).collect();
+    use_gliding(&list, order);
+    let settled = props.answer.as_ref().filter(|_| props.phase == Phase::Settled);
+    let state = match props.phase {
+        Phase::Settled => "settled",
+        Phase::Ranking => "ranking",
+        _ => "ready",
+    };
+    html! {
+        <section class="ranking" aria-label={words::RANKING} aria-busy={(state == "ranking").to_string()} data-testid="results"
+            data-state={state} data-question={settled.map(|answer| answer.id.to_string())}>
+            if let Some(answer) = settled { { winner(&answer.ranked) } } else { { waiting(props) } }
+            <ol class="lines" ref={list} tabindex={(!props.lines.is_empty()).then_some("0")} aria-label={words::RANKING}>
+                { for props.lines.iter().enumerate().map(|(idx, line)| result(idx, line)) }
+            </ol>
+            if let Some(cut) = settled.map(|answer| &answer.cut).filter(|cut| !cut.is_empty()) {
+                <p class="cut" data-testid="cut-notice">{ words::cut(cut) }</p>
+            }
+        </section>
+    }
+}
+
+fn winner(ranked: &RankedLabels) -> Html {
+    let Some(first) = ranked.labels.first() else { return Html::default() };
+    let name = words::label_or_none(first.label.as_deref());
+    html! {
+        <div class={classes!("winner", first.label.is_none().then_some("none"))}>
+            <p class="name" data-testid="winner">{ words::shortened(name) }</p>
+            <p class="percent" data-testid="winner-percent">{ words::percent(first.probability) }</p>
+            <p class="hint" data-testid="confidence">{ words::confidence(ranked) }</p>
+        </div>
+    }
+}
+
+fn waiting(props: &RankingProps) -> Html {
+    let text = match props.phase {
+        Phase::NeedsPicture if props.camera != Camera::Off => words::NEEDS_FRAME,
+        Phase::NeedsPicture => words::NEEDS_PICTURE,
+        Phase::NeedsLabels => words::NEEDS_LABELS,
+        Phase::NeedsModel if props.has_failed => words::MODEL_FAILED,
+        Phase::NeedsModel => words::NEEDS_MODEL,
+        Phase::Stuck => words::STUCK,
+        Phase::Ranking | Phase::Settled => words::RANKING_NOW,
+    };
+    html! { <div class="winner waiting"><p class="hint">{ text }</p></div> }
+}
+
+fn result(idx: usize, line: &Line) -> Html {
+    let name = words::label_or_none(line.label.as_deref());
+    let is_none = line.label.is_none();
+    let probability = line.score.map(|score| score.probability);
+    let percent = probability.map(|probability| format!("{:.2}", probability * 100.0));
+    let class = classes!(
+        "line",
+        is_none.then_some("none"),
+        (idx == 0).then_some("first"),
+        probability.is_none().then_some("pending")
+    );
+    let similarity = line.score.filter(|_| !is_none).map(|score| words::similarity(score.similarity));
+    html! {
+        <li key={key(line.label.as_deref())} {class} data-testid="result" data-label={key(line.label.as_deref())}
+            data-none={is_none.to_string()} data-percent={percent} title={similarity.clone()}>
+            <span class="name">{ name }</span>
+            <span class="percent">{ probability.map(words::percent).unwrap_or_default() }</span>
+            { bar(probability.unwrap_or_default().into()) }
+            if let Some(similarity) = similarity { <span class="sr">{ similarity }</span> }
+        </li>
+    }
+}
+
+/// A label's key; no label is empty, so "none of these" can't be mistaken for one.
+fn key(label: Option<&str>) -> String {
+    label.unwrap_or_default().to_owned()
+}

@@ -1,0 +1,139 @@
+//! The stage: an invitation, the picture, or the camera.
+
+use super::icon::{Button, icon};
+use crate::app::hooks::CameraControl;
+use crate::app::state::{Action, Camera, Edit, Picture};
+use crate::app::words;
+use yew::prelude::*;
+
+/// A picture that comes with the page.
+pub struct Sample {
+    pub name: &'static str,
+    pub file: &'static str,
+}
+
+pub const SAMPLES: [Sample; 6] = [
+    Sample { name: "cat", file: "samples/cat.jpg" },
+    Sample { name: "coffee", file: "samples/coffee.jpg" },
+    Sample { name: "rocket", file: "samples/rocket.jpg" },
+    Sample { name: "astronaut", file: "samples/astronaut.jpg" },
+    Sample { name: "flower", file: "samples/flower.jpg" },
+    Sample { name: "guitar", file: "samples/guitar.png" },
+];
+
+#[derive(PartialEq, Properties)]
+pub struct StageProps {
+    pub picture: Option<Picture>,
+    pub camera: Camera,
+    pub control: CameraControl,
+    pub is_mirrored: bool,
+    /// The winner and its percentage, for the camera's overlay.
+    pub top: Option<(String, String)>,
+    pub rate: f64,
+    pub is_over: bool,
+    pub on_open: Callback<()>,
+    pub on_sample: Callback<usize>,
+    pub send: Callback<Action>,
+}
+
+#[component]
+pub fn Stage(props: &StageProps) -> Html {
+    let (view, inside) = match (&props.camera, &props.picture) {
+        (Camera::Off, None) => ("empty", invitation(props)),
+        (Camera::Off, Some(picture)) => ("picture", still(props, picture)),
+        _ => ("camera", camera(props)),
+    };
+    html! {
+        <section class={classes!("stage", view, props.is_over.then_some("over"))} data-testid="stage" data-view={view}
+            aria-label={words::STAGE}>
+            { inside }
+            if props.is_over { <div class="drop-now"><p>{ icon("picture") }{ words::DROP_NOW }</p></div> }
+        </section>
+    }
+}
+
+fn open_buttons(props: &StageProps, class: &'static str) -> Html {
+    html! {
+        <>
+            <Button icon="open" label={words::OPEN} testid="open" class={class} onclick={props.on_open.reform(|_| ())} />
+            <Button icon="camera" label={words::CAMERA} testid="camera-open"
+                onclick={props.send.reform(|_| Action::OpenCamera)} />
+        </>
+    }
+}
+
+fn invitation(props: &StageProps) -> Html {
+    html! {
+        <div class="invitation">
+            <div class="invite">
+                { icon("picture") }
+                <p class="title">{ words::DROP_TITLE }</p>
+                <p class="hint">{ words::DROP_HINT }</p>
+                <div class="row">{ open_buttons(props, "primary") }</div>
+            </div>
+            <div class="samples-block">
+                <p class="hint">{ words::SAMPLES }</p>
+                { samples(props) }
+            </div>
+        </div>
+    }
+}
+
+fn samples(props: &StageProps) -> Html {
+    let one = |(idx, sample): (usize, &Sample)| {
+        let Sample { name, file } = sample;
+        html! {
+            <li key={*name}><button type="button" class="sample" data-testid={format!("sample-{name}")}
+                aria-label={words::sample(name)} onclick={props.on_sample.reform(move |_| idx)}>
+                <img src={*file} alt="" draggable="false" width="96" height="96" />
+            </button></li>
+        }
+    };
+    html! { <ul class="samples">{ for SAMPLES.iter().enumerate().map(one) }</ul> }
+}
+
+fn still(props: &StageProps, picture: &Picture) -> Html {
+    html! {
+        <>
+            <figure class="frame">
+                <img class="picture" data-testid="picture" src={picture.url.clone()} alt={picture.name.clone()} draggable="false" />
+                <Button icon="close" label={words::REMOVE_PICTURE} testid="picture-remove" class="over-picture" has_text={false}
+                    onclick={props.send.reform(|_| Action::ClearPicture)} />
+            </figure>
+            <div class="tools">{ open_buttons(props, "") }{ samples(props) }</div>
+        </>
+    }
+}
+
+fn camera(props: &StageProps) -> Html {
+    let is_live = props.camera == Camera::On { is_live: true };
+    let on = |action: Action| props.send.reform(move |_: MouseEvent| action.clone());
+    let CameraControl { video, n_cameras, switch, shoot } = &props.control;
+    let stop = Action::CloseCamera(crate::app::state::Stop::Asked);
+    html! {
+        <>
+            <figure class="frame">
+                <video ref={video} class={classes!("picture", props.is_mirrored.then_some("mirrored"))}
+                    data-testid="camera-video" playsinline=true muted=true aria-label={words::CAMERA}></video>
+                if props.camera == Camera::Opening { <p class="opening">{ words::CAMERA_OPENING }</p> }
+                if is_live {
+                    <p class="live-rate" data-testid="live-rate">{ icon("live") }{ words::CAMERA_LIVE }{ " · " }{ words::rate(props.rate) }</p>
+                    if let Some((label, percent)) = &props.top {
+                        <p class="live-top" data-testid="live-top"><b>{ label }</b>{ " " }{ percent }</p>
+                    }
+                }
+            </figure>
+            <div class="tools camera-tools">
+                <Button icon="camera" label={words::CAMERA_SHOOT} testid="camera-shoot" class="primary" onclick={shoot.reform(|_| ())} />
+                <Button icon="live" label={words::CAMERA_LIVE} testid="camera-live" is_pressed={Some(is_live)}
+                    onclick={on(Action::SetLive(!is_live))} />
+                <Button icon="mirror" label={words::CAMERA_MIRROR} testid="camera-mirror" has_text={false} is_pressed={Some(props.is_mirrored)}
+                    onclick={on(Action::Edit(Edit::IsMirrored(!props.is_mirrored)))} />
+                if *n_cameras > 1 {
+                    <Button icon="switch" label={words::CAMERA_SWITCH} testid="camera-switch" has_text={false} onclick={switch.reform(|_| ())} />
+                }
+                <Button icon="stop" label={words::CAMERA_STOP} testid="camera-stop" onclick={on(stop)} />
+            </div>
+        </>
+    }
+}

@@ -1,0 +1,240 @@
+//! The browser's storage, files, clipboard and camera, as plain functions.
+//!
+//! Invariant: nothing here knows the page's state; failures come back as values.
+
+use super::settings::Settings;
+use super::share;
+use crate::worker::problem::{Code, Problem};
+use gloo::storage::{LocalStorage, Storage};
+use js_sys::{Array, Reflect};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    Blob, BlobPropertyBag, DataTransfer, HtmlAnchorElement, HtmlVideoElement, ImageBitmap, MediaStream,
+    MediaStreamConstraints, MediaStreamTrack, OffscreenCanvas, OffscreenCanvasRenderingContext2d, Response,
+    Url,
+};
+
+const SETTINGS_KEY: &str = "cliplet.settings";
+/// Enough for any model's input, and quick to copy.
+const CAMERA_WIDTH: f64 = 960.0;
+
+pub fn stored_settings() -> Settings {
+    LocalStorage::get(SETTINGS_KEY).unwrap_or_default()
+}
+
+pub fn store_settings(settings: &Settings) {
+    // Private mode or a full disk: the page works on without.
+    drop(LocalStorage::set(SETTINGS_KEY, settings));
+}
+
+/// Settings that this page's address carries.
+pub fn shared_settings(own: &Settings) -> Option<Settings> {
+    share::from_fragment(&gloo::utils::window().location().hash().ok()?, own)
+}
+
+/// Puts the settings into the address; returns it.
+pub fn share_address(settings: &Settings) -> Option<String> {
+    let location = gloo::utils::window().location();
+    let address = format!("{}{}", location.pathname().ok()?, location.search().ok()?);
+    let address = format!("{}{address}#{}", location.origin().ok()?, share::to_fragment(settings));
+    let history = gloo::utils::window().history().ok()?;
+    history.replace_state_with_url(&JsValue::NULL, "", Some(&address)).ok()?;
+    Some(address)
+}
+
+pub async fn copy(text: &str) -> bool {
+    let navigator = gloo::utils::window().navigator();
+    // Undefined on pages that are not secure.
+    let has_clipboard =
+        Reflect::get(&navigator, &"clipboard".into()).is_ok_and(|clipboard| clipboard.is_truthy());
+    has_clipboard && JsFuture::from(navigator.clipboard().write_text(text)).await.is_ok()
+}
+
+/// Hands `text` to the browser as a download.
+pub fn save(name: &str, kind: &str, text: &str) -> Result<(), JsValue> {
+    let options = BlobPropertyBag::new();
+    options.set_type(kind);
+    let blob = Blob::new_with_str_sequence_and_options(&Array::of1(&text.into()), &options)?;
+    let url = Url::create_object_url_with_blob(&blob)?;
+    let link: HtmlAnchorElement = gloo::utils::document().create_element("a")?.unchecked_into();
+    link.set_href(&url);
+    link.set_download(name);
+    link.click();
+    Url::revoke_object_url(&url)
+}
+
+/// The first picture in what was dropped, pasted or chosen.
+pub fn picture_in(data: &DataTransfer) -> Option<web_sys::File> {
+    let files = data.files()?;
+    let all = (0..files.length()).filter_map(|idx| files.get(idx));
+    let (pictures, others): (Vec<_>, Vec<_>) = all.partition(|file| file.type_().starts_with("image/"));
+    // A file without a known type may still be a picture: the decoder decides.
+    pictures.into_iter().chain(others).next()
+}
+
+pub async fn sample(address: &str) -> Result<Blob, Problem> {
+    let failed = |error: JsValue| Problem::new(Code::PictureUnreadable, format!("{address}: {error:?}"));
+    let response = JsFuture::from(gloo::utils::window().fetch_with_str(address)).await.map_err(failed)?;
+    let response: Response = response.unchecked_into();
+    if !response.ok() {
+        return Err(Problem::new(
+            Code::PictureUnreadable,
+            format!("{address}: status {}", response.status()),
+        ));
+    }
+    let blob = async { JsFuture::from(response.blob()?).await };
+    blob.await.map(JsCast::unchecked_into).map_err(failed)
+}
+
+/// Pictures and frames on their way to the worker, by id.
+///
+/// Invariant: ids are never used twice.
+#[derive(Default)]
+pub struct Pictures {
+    last_id: Cell<u64>,
+    payloads: RefCell<HashMap<u64, JsValue>>,
+}
+
+impl Pictures {
+    pub fn put(&self, payload: JsValue) -> u64 {
+        self.last_id.set(self.last_id.get() + 1);
+        self.payloads.borrow_mut().insert(self.last_id.get(), payload);
+        self.last_id.get()
+    }
+
+    pub fn get(&self, id: u64) -> Option<JsValue> {
+        self.payloads.borrow().get(&id).cloned()
+    }
+
+    /// Lets go of all others.
+    pub fn keep(&self, ids: &[Option<u64>]) {
+        let last = self.last_id.get();
+        self.payloads.borrow_mut().retain(|id, _| ids.contains(&Some(*id)) || *id == last);
+    }
+}
+
+pub mod camera {
+    use super::*;
+
+    /// Which camera to open.
+    #[derive(Clone, PartialEq)]
+    pub enum Choice {
+        /// The one that looks away from the reader, where there are two.
+        Any,
+        Device(String),
+    }
+
+    pub async fn open(choice: &Choice) -> Result<MediaStream, Problem> {
+        let unsupported = |error: JsValue| Problem::new(Code::CameraUnsupported, format!("{error:?}"));
+        let navigator = gloo::utils::window().navigator();
+        // Undefined on pages that are not secure.
+        if Reflect::get(&navigator, &"mediaDevices".into()).is_ok_and(|devices| devices.is_undefined()) {
+            return Err(Problem::new(Code::CameraUnsupported, "no navigator.mediaDevices"));
+        }
+        let video = match choice {
+            Choice::Any => object(&[("facingMode", "environment".into())]),
+            Choice::Device(id) => object(&[("deviceId", object(&[("exact", id.as_str().into())]))]),
+        };
+        drop(Reflect::set(&video, &"width".into(), &object(&[("ideal", CAMERA_WIDTH.into())])));
+        let constraints = MediaStreamConstraints::new();
+        constraints.set_video(&video);
+        let asked = navigator
+            .media_devices()
+            .and_then(|devices| devices.get_user_media_with_constraints(&constraints));
+        let stream = JsFuture::from(asked.map_err(unsupported)?).await.map_err(refusal)?;
+        Ok(stream.unchecked_into())
+    }
+
+    /// By the names of the specification.
+    fn refusal(error: JsValue) -> Problem {
+        let name =
+            Reflect::get(&error, &"name".into()).ok().and_then(|name| name.as_string()).unwrap_or_default();
+        let code = match name.as_str() {
+            "NotFoundError" | "OverconstrainedError" => Code::CameraMissing,
+            "NotReadableError" | "AbortError" => Code::CameraBusy,
+            "NotSupportedError" | "TypeError" => Code::CameraUnsupported,
+            _ => Code::CameraRefused,
+        };
+        Problem::new(code, name)
+    }
+
+    pub fn tracks(stream: &MediaStream) -> Vec<MediaStreamTrack> {
+        stream.get_tracks().iter().map(JsCast::unchecked_into).collect()
+    }
+
+    /// The id of the camera in use.
+    pub fn device_of(stream: &MediaStream) -> Option<String> {
+        let settings = tracks(stream).first()?.get_settings();
+        Reflect::get(&settings, &"deviceId".into()).ok()?.as_string()
+    }
+
+    /// The ids of all cameras.
+    pub async fn devices() -> Vec<String> {
+        let found = async {
+            let devices = gloo::utils::window().navigator().media_devices()?;
+            JsFuture::from(devices.enumerate_devices()?).await
+        };
+        let field = |device: &JsValue, name: &str| Reflect::get(device, &name.into()).ok()?.as_string();
+        let devices: Array = found.await.map(JsCast::unchecked_into).unwrap_or_default();
+        let cameras = devices.iter().filter(|device| field(device, "kind").as_deref() == Some("videoinput"));
+        cameras.filter_map(|device| field(&device, "deviceId")).collect()
+    }
+
+    /// What the video shows now.
+    pub async fn frame(video: &HtmlVideoElement) -> Result<ImageBitmap, JsValue> {
+        let bitmap = gloo::utils::window().create_image_bitmap_with_html_video_element(video)?;
+        JsFuture::from(bitmap).await.map(JsCast::unchecked_into)
+    }
+
+    /// What the video shows now, as a file.
+    pub async fn still(video: &HtmlVideoElement) -> Result<Blob, JsValue> {
+        let canvas = OffscreenCanvas::new(video.video_width(), video.video_height())?;
+        let context = canvas.get_context("2d")?.ok_or("no 2d context")?;
+        let context: OffscreenCanvasRenderingContext2d = context.unchecked_into();
+        context.draw_image_with_html_video_element(video, 0.0, 0.0)?;
+        JsFuture::from(canvas.convert_to_blob()?).await.map(JsCast::unchecked_into)
+    }
+
+    fn object(fields: &[(&str, JsValue)]) -> JsValue {
+        let object = js_sys::Object::new();
+        for (name, value) in fields {
+            drop(Reflect::set(&object, &(*name).into(), value));
+        }
+        object.into()
+    }
+}
+
+pub mod motion {
+    use super::*;
+
+    #[wasm_bindgen]
+    extern "C" {
+        /// `Element.animate`, which web-sys holds to be unstable.
+        type Animated;
+        #[wasm_bindgen(method)]
+        fn animate(this: &Animated, frames: &JsValue, options: &JsValue) -> JsValue;
+    }
+
+    /// Lets `element` glide from `dy` pixels below its place to its place.
+    pub fn glide(element: &web_sys::Element, dy: f64) {
+        let frames = js_sys::Object::new();
+        let transforms = Array::of2(&format!("translateY({dy}px)").into(), &"none".into());
+        let options = js_sys::Object::new();
+        let set =
+            |object: &JsValue, name: &str, value: &JsValue| drop(Reflect::set(object, &name.into(), value));
+        set(&frames, "transform", &transforms);
+        set(&options, "duration", &150.0.into());
+        set(&options, "easing", &"ease-out".into());
+        element.unchecked_ref::<Animated>().animate(&frames, &options);
+    }
+
+    /// Whether the reader asked for less motion.
+    pub fn is_reduced() -> bool {
+        let query = gloo::utils::window().match_media("(prefers-reduced-motion: reduce)");
+        query.ok().flatten().is_some_and(|query| query.matches())
+    }
+}

@@ -1,0 +1,147 @@
+//! What a person has made: labels, templates, choices. Kept in the browser and carried by a share link.
+//!
+//! Invariant: labels are clean (`text::labels`) and differ from each other; every edit keeps that.
+//! Invariant: a template that is being typed may be wrong: it is kept as typed, and left out of questions.
+
+use crate::tasks::classify::Mode;
+use crate::text::labels::{self, MAX_LABELS};
+use crate::text::{Template, TextError};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    pub labels: Vec<String>,
+    /// As typed; none means the model's own. See [`Settings::prompts`].
+    pub templates: Vec<String>,
+    pub mode: Mode,
+    pub has_none: bool,
+    pub is_mirrored: bool,
+    pub has_shortcuts: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            labels: PRESETS[0].labels.iter().map(|label| label.to_string()).collect(),
+            templates: Vec::new(),
+            mode: Mode::Softmax,
+            has_none: true,
+            is_mirrored: false,
+            has_shortcuts: true,
+        }
+    }
+}
+
+/// What a reader begins a sentence with.
+pub const NEW_TEMPLATE: &str = "a photo of a {label}";
+/// Averaging more gains nothing and costs a text pass a label each.
+pub const MAX_TEMPLATES: usize = 8;
+
+/// Labels to begin with.
+pub struct Preset {
+    pub name: &'static str,
+    pub labels: &'static [&'static str],
+}
+
+/// The first is what a newcomer finds: it names what the sample pictures show.
+pub const PRESETS: [Preset; 5] = [
+    Preset {
+        name: "Samples",
+        labels: &["cat", "dog", "cup of coffee", "flower", "rocket", "astronaut", "guitar"],
+    },
+    Preset {
+        name: "Animals",
+        labels: &["cat", "dog", "bird", "fish", "horse", "rabbit", "elephant", "butterfly", "snake", "frog"],
+    },
+    Preset {
+        name: "Food",
+        labels: &[
+            "pizza",
+            "bread",
+            "apple",
+            "banana",
+            "cake",
+            "salad",
+            "soup",
+            "ice cream",
+            "coffee",
+            "burger",
+        ],
+    },
+    Preset {
+        name: "Home",
+        labels: &["chair", "table", "lamp", "bed", "sofa", "book", "cup", "keyboard", "phone", "plant"],
+    },
+    Preset {
+        name: "Outdoors",
+        labels: &[
+            "car", "bicycle", "bus", "train", "boat", "airplane", "tree", "house", "bridge", "mountain",
+        ],
+    },
+];
+
+impl Settings {
+    /// Adds what was typed or pasted; labels that are there already are left out. Returns how many are new.
+    pub fn add(&mut self, text: &str) -> Result<usize, TextError> {
+        let n_before = self.labels.len();
+        self.insert(n_before, labels::parse(text)?)?;
+        Ok(self.labels.len() - n_before)
+    }
+
+    /// Puts what was typed in place of one label; nothing typed removes it, several labels take its place.
+    pub fn rename(&mut self, idx: usize, text: &str) -> Result<(), TextError> {
+        let new = labels::parse(text)?;
+        let before = self.labels.clone();
+        self.remove(idx);
+        self.insert(idx.min(self.labels.len()), new).inspect_err(|_| self.labels = before)
+    }
+
+    /// Puts in those of `new` that are not there yet, or nothing if that were too many.
+    fn insert(&mut self, idx: usize, mut new: Vec<String>) -> Result<(), TextError> {
+        let known: HashSet<String> = self.labels.iter().map(|label| label.to_lowercase()).collect();
+        new.retain(|label| !known.contains(&label.to_lowercase()));
+        if self.labels.len() + new.len() > MAX_LABELS {
+            return Err(TextError::ManyLabels { max: MAX_LABELS });
+        }
+        self.labels.splice(idx..idx, new);
+        Ok(())
+    }
+
+    pub fn remove(&mut self, idx: usize) {
+        if idx < self.labels.len() {
+            self.labels.remove(idx);
+        }
+    }
+
+    pub fn reorder(&mut self, from: usize, to: usize) {
+        if from < self.labels.len() && to < self.labels.len() {
+            let label = self.labels.remove(from);
+            self.labels.insert(to, label);
+        }
+    }
+
+    /// The templates that can be filled; none means the model's own.
+    pub fn prompts(&self) -> Vec<String> {
+        let mut prompts: Vec<String> = Vec::new();
+        for template in self.templates.iter().filter_map(|text| Template::parse(text).ok()) {
+            let text = template.to_string();
+            if !prompts.contains(&text) {
+                prompts.push(text);
+            }
+        }
+        prompts
+    }
+
+    /// Made whole after it came from storage or from a link: nothing there can be trusted to be clean.
+    pub fn cleaned(mut self) -> Self {
+        let quoted = |label: &String| format!("\"{}\"", label.replace('"', "\"\""));
+        // What is too long or too much is left out; the rest is kept.
+        let parsed = self.labels.iter().flat_map(|label| labels::parse(&quoted(label)).unwrap_or_default());
+        let mut seen = HashSet::new();
+        self.labels = parsed.filter(|label| seen.insert(label.to_lowercase())).take(MAX_LABELS).collect();
+        self.templates.truncate(MAX_TEMPLATES);
+        self
+    }
+}

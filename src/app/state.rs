@@ -1,0 +1,626 @@
+//! The page's state, and the one place where it changes.
+//!
+//! Invariant: every change of picture, labels, templates, scores or model makes a new question with a new id;
+//! an answer to any other question is dropped here, once, for everyone.
+//! Invariant: percentages are shown only while [`State::phase`] is `Settled`; a live picture's answer stands until
+//! the next frame's comes.
+//! Invariant: no DOM: the state is tested natively.
+
+use super::settings::Settings;
+use super::words;
+use crate::worker::problem::{Code, Problem};
+use crate::worker::protocol::{Answer, Card, Event, LoadStage, Progress, Question};
+use std::rc::Rc;
+
+/// Breakdowns of the worker in a row before the page stops starting a new one by itself.
+const MAX_RESTARTS: u32 = 2;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    pub engine: Engine,
+    pub settings: Settings,
+    pub picture: Option<Picture>,
+    pub camera: Camera,
+    /// The latest answer that was to the question of its time.
+    pub answer: Option<Rc<Answer>>,
+    /// Why the last thing did not work: `role="alert"`.
+    pub problem: Option<Problem>,
+    /// What happened besides.
+    pub notice: Option<Notice>,
+    /// The latest thing worth saying to a screen reader.
+    pub announcement: String,
+    /// Frames a second in live mode.
+    pub live_rate: f64,
+    /// Grows when the worker has to be replaced.
+    pub worker_generation: u32,
+    /// Grows when the model has to be loaded.
+    pub load_generation: u32,
+    question_id: u64,
+    /// The camera frame that the question is about.
+    frame: Option<u64>,
+    /// The question that was answered or rejected last; nothing runs while it is `question_id`.
+    done_id: u64,
+    /// The answer on show belongs to the labels, settings and picture on show.
+    is_current: bool,
+    is_rejected: bool,
+    n_restarts: u32,
+    last_frame_millis: Option<f64>,
+    undo: Option<Settings>,
+}
+
+/// What the engine's thread is doing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Engine {
+    /// The worker itself is being started.
+    Starting,
+    Loading(Progress),
+    Ready(Box<Card>),
+    Failed(Problem),
+}
+
+impl Engine {
+    pub fn card(&self) -> Option<&Card> {
+        match self {
+            Engine::Ready(card) => Some(card),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    pub id: u64,
+    /// A file's name, or what else it is called.
+    pub name: String,
+    /// Where the `img` finds it: a blob of this page.
+    pub url: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Camera {
+    Off,
+    Opening,
+    On { is_live: bool },
+}
+
+/// Why the camera was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// By a press, or because a picture took its place.
+    Asked,
+    TabHidden,
+    /// The device went away.
+    Gone,
+}
+
+/// Something that happened, with at most one thing to do about it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// The engine goes on in another way.
+    Engine(Problem),
+    /// Labels were replaced; the earlier ones can come back.
+    Replaced(&'static str),
+    Told(&'static str),
+}
+
+/// Where the ranking stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    NeedsPicture,
+    NeedsLabels,
+    NeedsModel,
+    Ranking,
+    Settled,
+    /// The question was rejected: `problem` says why.
+    Stuck,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// The worker said something, at this time of the page's clock.
+    Told {
+        event: Event,
+        millis: f64,
+    },
+    WorkerMissing(String),
+    /// Load again, rank again, or start a new worker: whatever failed.
+    Retry,
+    CancelLoad,
+    /// A still picture takes the stage. Ids of pictures and frames are the page's, each new.
+    Show(Picture),
+    ClearPicture,
+    OpenCamera,
+    CameraOpened,
+    CloseCamera(Stop),
+    SetLive(bool),
+    /// A camera frame was taken and is what the next question is about.
+    Frame(u64),
+    /// One edit of what the person has made.
+    Edit(Edit),
+    Undo,
+    Fail(Problem),
+    Say(&'static str),
+    DismissProblem,
+    DismissNotice,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Edit {
+    Add(String),
+    Rename {
+        idx: usize,
+        text: String,
+    },
+    Remove(usize),
+    Reorder {
+        from: usize,
+        to: usize,
+    },
+    /// A preset, a link, or nothing: the earlier labels stay at hand for [`Action::Undo`].
+    Replace {
+        labels: Vec<String>,
+        why: &'static str,
+    },
+    Templates(Vec<String>),
+    Mode(crate::tasks::classify::Mode),
+    HasNone(bool),
+    IsMirrored(bool),
+    HasShortcuts(bool),
+}
+
+/// One line of the ranking as it is drawn; numbers only where they are settled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// `None` is "none of these".
+    pub label: Option<String>,
+    pub score: Option<Score>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score {
+    pub probability: f32,
+    pub similarity: f32,
+}
+
+impl State {
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            engine: Engine::Starting,
+            settings: settings.cleaned(),
+            picture: None,
+            camera: Camera::Off,
+            answer: None,
+            problem: None,
+            notice: None,
+            announcement: String::new(),
+            live_rate: 0.0,
+            worker_generation: 0,
+            load_generation: 0,
+            question_id: 0,
+            frame: None,
+            done_id: 0,
+            is_current: false,
+            is_rejected: false,
+            n_restarts: 0,
+            last_frame_millis: None,
+            undo: None,
+        }
+    }
+
+    /// As at the start, with labels that a link brought and the person's own at hand for undo.
+    pub fn with_shared(own: Settings, shared: Settings) -> Self {
+        let mut state = Self::new(shared);
+        let own = own.cleaned();
+        if own.labels != state.settings.labels {
+            state.undo = Some(own);
+            state.notify(Notice::Replaced(words::LABELS_FROM_LINK));
+        }
+        state
+    }
+
+    /// What to ask the worker now; a new id means a new question.
+    pub fn question(&self) -> Option<Question> {
+        let picture = self.subject()?;
+        let is_ready = matches!(self.engine, Engine::Ready(_)) && !self.is_rejected;
+        (is_ready && !self.settings.labels.is_empty()).then(|| Question {
+            id: self.question_id,
+            picture,
+            labels: self.settings.labels.clone(),
+            templates: self.prompts(),
+            mode: self.settings.mode,
+            has_none: self.settings.has_none,
+        })
+    }
+
+    /// The templates in use: the reader's, else the model's own.
+    fn prompts(&self) -> Vec<String> {
+        let own = self.settings.prompts();
+        let from_model = self.engine.card().map(|card| card.templates.clone()).unwrap_or_default();
+        if own.is_empty() { from_model } else { own }
+    }
+
+    pub fn phase(&self) -> Phase {
+        if self.settings.labels.is_empty() {
+            Phase::NeedsLabels
+        } else if self.subject().is_none() && !self.is_live() {
+            Phase::NeedsPicture
+        } else if !matches!(self.engine, Engine::Ready(_)) {
+            Phase::NeedsModel
+        } else if self.is_current {
+            Phase::Settled
+        } else if self.is_rejected {
+            Phase::Stuck
+        } else {
+            Phase::Ranking
+        }
+    }
+
+    /// The lines to draw: the settled answer, or while it is being made the same labels without numbers.
+    pub fn lines(&self) -> Vec<Line> {
+        let phase = self.phase();
+        let ranked = self.answer.as_ref().map(|answer| &answer.ranked.labels[..]).unwrap_or_default();
+        if phase == Phase::Settled {
+            let score = |probability, similarity| Some(Score { probability, similarity });
+            let lines = ranked.iter();
+            return lines
+                .map(|line| Line {
+                    label: line.label.clone(),
+                    score: score(line.probability, line.similarity),
+                })
+                .collect();
+        }
+        let mut lines: Vec<Line> = Vec::new();
+        if phase != Phase::NeedsLabels {
+            let labels = &self.settings.labels;
+            let is_wanted = |label: &Option<String>| match label {
+                Some(label) => labels.contains(label),
+                None => self.settings.has_none,
+            };
+            lines.extend(ranked.iter().map(|line| line.label.clone()).filter(is_wanted).map(Line::unscored));
+            let known: Vec<Option<String>> = lines.iter().map(|line| line.label.clone()).collect();
+            let is_new = |label: &Option<String>| !known.contains(label) && is_wanted(label);
+            let all = labels.iter().cloned().map(Some).chain([None]);
+            lines.extend(all.filter(is_new).map(Line::unscored));
+        }
+        lines
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.camera == Camera::On { is_live: true }
+    }
+
+    /// Whether the camera may take its next frame: nothing runs, and there is something to rank with. Changes with
+    /// every frame that is wanted.
+    pub fn wants_frame(&self) -> Option<u64> {
+        let is_idle = self.done_id == self.question_id && !self.is_rejected;
+        let can_rank = matches!(self.engine, Engine::Ready(_)) && !self.settings.labels.is_empty();
+        (self.is_live() && is_idle && can_rank).then_some(self.question_id)
+    }
+
+    /// The pictures that are still needed.
+    pub fn pictures_in_use(&self) -> [Option<u64>; 2] {
+        [self.picture.as_ref().map(|picture| picture.id), self.frame]
+    }
+
+    pub fn can_undo(&self) -> bool {
+        self.undo.is_some()
+    }
+
+    /// The state after `action`.
+    pub fn after(mut self, action: Action) -> Self {
+        match action {
+            Action::Told { event, millis } => self.hear(event, millis),
+            Action::WorkerMissing(why) => {
+                self.engine = Engine::Failed(Problem::new(Code::WorkerMissing, why));
+            }
+            Action::Retry => self.retry(),
+            Action::CancelLoad => {
+                if matches!(self.engine, Engine::Loading(_) | Engine::Starting) {
+                    self.engine = Engine::Failed(Problem::new(Code::LoadCancelled, ""));
+                }
+            }
+            Action::Show(picture) => {
+                self.picture = Some(picture);
+                self.camera = Camera::Off;
+                self.forget_answer();
+                self.ask_anew();
+            }
+            Action::ClearPicture => {
+                self.picture = None;
+                self.forget_answer();
+                self.ask_anew();
+            }
+            Action::OpenCamera => {
+                self.camera = Camera::Opening;
+                self.problem = None;
+                self.forget_answer();
+            }
+            Action::CameraOpened => {
+                self.camera = Camera::On { is_live: true };
+                self.live_rate = 0.0;
+                self.last_frame_millis = None;
+                self.forget_answer();
+                self.ask_anew();
+            }
+            Action::CloseCamera(stop) => self.close_camera(stop),
+            Action::SetLive(is_live) => {
+                if self.camera != Camera::Off {
+                    self.camera = Camera::On { is_live };
+                    self.last_frame_millis = None;
+                    self.live_rate = 0.0;
+                    self.ask_anew();
+                }
+            }
+            Action::Frame(id) => {
+                if self.is_live() {
+                    self.frame = Some(id);
+                    // The last frame's answer stands until this one's comes.
+                    self.question_id += 1;
+                }
+            }
+            Action::Edit(edit) => self.edit(edit),
+            Action::Undo => {
+                if let Some(settings) = self.undo.take() {
+                    self.settings = settings;
+                    self.notice = None;
+                    self.ask_anew();
+                }
+            }
+            Action::Fail(problem) => self.fail(problem),
+            Action::Say(words) => self.notify(Notice::Told(words)),
+            Action::DismissProblem => self.problem = None,
+            Action::DismissNotice => {
+                self.notice = None;
+                self.undo = None;
+            }
+        }
+        self
+    }
+
+    /// The picture that a question would be about.
+    fn subject(&self) -> Option<u64> {
+        match self.camera {
+            Camera::On { is_live: true } => self.frame,
+            Camera::Off => self.picture.as_ref().map(|picture| picture.id),
+            _ => None,
+        }
+    }
+
+    fn hear(&mut self, event: Event, millis: f64) {
+        match event {
+            Event::Hello => self.load(),
+            Event::Progress(progress) => {
+                // After a cancel the worker may still report what it was doing.
+                if matches!(self.engine, Engine::Loading(_)) {
+                    self.engine = Engine::Loading(progress);
+                }
+            }
+            Event::Ready(card) => {
+                self.announcement = words::ready(&card);
+                card.fallback.clone().into_iter().for_each(|problem| self.notify(Notice::Engine(problem)));
+                self.engine = Engine::Ready(card);
+                // What a worker broke down on waits for the reader.
+                if !self.is_rejected {
+                    self.ask_anew();
+                }
+            }
+            Event::Moved(card) => self.engine = Engine::Ready(card),
+            Event::Notice(problem) => self.notify(Notice::Engine(problem)),
+            Event::LoadFailed(problem) => self.engine = Engine::Failed(problem),
+            Event::Answered(answer) if answer.id == self.question_id => self.settle(answer, millis),
+            Event::Rejected { id, problem } if id == self.question_id => {
+                self.done_id = id;
+                self.is_rejected = true;
+                if matches!(problem.code, Code::PictureUnreadable | Code::PictureTooLarge) {
+                    // The browser may not be able to draw it either.
+                    self.picture = None;
+                }
+                self.fail(problem);
+            }
+            // Answers to questions that were replaced.
+            Event::Answered(_) | Event::Rejected { .. } => {}
+            Event::Crashed(why) => self.restart(why),
+            Event::Forgotten => self.notify(Notice::Told(words::FORGOTTEN)),
+        }
+    }
+
+    fn load(&mut self) {
+        self.load_generation += 1;
+        self.engine = Engine::Loading(Progress { stage: LoadStage::Start, done: 0, total: 0 });
+    }
+
+    fn settle(&mut self, answer: Answer, millis: f64) {
+        self.done_id = answer.id;
+        self.n_restarts = 0;
+        let top = answer.ranked.labels.first().map(|line| line.label.clone());
+        let was =
+            self.answer.as_ref().and_then(|answer| answer.ranked.labels.first()).map(|line| &line.label);
+        // Per frame nobody could listen: live, only a new winner is news.
+        if !self.is_live() || top.as_ref() != was {
+            self.announcement = words::announce(&answer.ranked);
+        }
+        if self.is_live() {
+            let rate = self.last_frame_millis.map(|last| 1000.0 / (millis - last).max(1.0));
+            let smooth =
+                |rate: f64| if self.live_rate == 0.0 { rate } else { 0.7 * self.live_rate + 0.3 * rate };
+            self.live_rate = rate.map_or(0.0, smooth);
+            self.last_frame_millis = Some(millis);
+        }
+        self.answer = Some(Rc::new(answer));
+        self.is_current = true;
+        // A trouble that a settled answer has overcome is no trouble.
+        if self.problem.as_ref().is_some_and(|problem| is_about_ranking(problem.code)) {
+            self.problem = None;
+        }
+    }
+
+    fn edit(&mut self, edit: Edit) {
+        let (before, prompts) = (self.settings.clone(), self.prompts());
+        let settings = &mut self.settings;
+        let mut is_same_question = false;
+        let done = match edit {
+            Edit::Add(text) => settings.add(&text).map(|_| ()),
+            Edit::Rename { idx, text } => settings.rename(idx, &text),
+            Edit::Remove(idx) => {
+                settings.remove(idx);
+                Ok(())
+            }
+            Edit::Reorder { from, to } => {
+                // The same labels: the answer stands.
+                is_same_question = true;
+                settings.reorder(from, to);
+                Ok(())
+            }
+            Edit::Replace { labels, why } => {
+                settings.labels = labels;
+                *settings = std::mem::take(settings).cleaned();
+                if settings.labels != before.labels && !before.labels.is_empty() {
+                    self.undo = Some(before.clone());
+                    self.notify(Notice::Replaced(why));
+                }
+                Ok(())
+            }
+            Edit::Templates(templates) => {
+                self.settings.templates = templates;
+                is_same_question = self.prompts() == prompts;
+                Ok(())
+            }
+            Edit::Mode(mode) => {
+                settings.mode = mode;
+                Ok(())
+            }
+            Edit::HasNone(has_none) => {
+                settings.has_none = has_none;
+                Ok(())
+            }
+            Edit::IsMirrored(is_mirrored) => {
+                is_same_question = true;
+                settings.is_mirrored = is_mirrored;
+                Ok(())
+            }
+            Edit::HasShortcuts(has_shortcuts) => {
+                is_same_question = true;
+                settings.has_shortcuts = has_shortcuts;
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            self.fail(Problem::new(Code::LabelsRefused, error));
+        } else if self.settings != before && !is_same_question {
+            self.ask_anew();
+        }
+    }
+
+    fn retry(&mut self) {
+        match &self.engine {
+            Engine::Failed(problem) if matches!(problem.code, Code::WorkerMissing | Code::WorkerCrashed) => {
+                self.n_restarts = 0;
+                self.worker_generation += 1;
+                self.engine = Engine::Starting;
+            }
+            Engine::Failed(_) => self.load(),
+            _ => self.ask_anew(),
+        }
+        self.problem = None;
+    }
+
+    /// The worker broke down: a new one takes over, and what it broke down on is not asked again by itself.
+    fn restart(&mut self, why: String) {
+        let was_asking = self.question().is_some() && !self.is_current;
+        let problem = Problem::new(Code::WorkerCrashed, why);
+        self.n_restarts += 1;
+        if self.n_restarts > MAX_RESTARTS {
+            self.engine = Engine::Failed(problem);
+            return;
+        }
+        self.worker_generation += 1;
+        self.engine = Engine::Starting;
+        if was_asking {
+            self.is_rejected = true;
+            self.fail(problem);
+        }
+    }
+
+    fn close_camera(&mut self, stop: Stop) {
+        if self.camera == Camera::Off {
+            return;
+        }
+        self.camera = Camera::Off;
+        self.forget_answer();
+        self.ask_anew();
+        match stop {
+            Stop::Asked => {}
+            Stop::TabHidden => self.notify(Notice::Told(words::CAMERA_HIDDEN)),
+            Stop::Gone => self.notify(Notice::Told(words::CAMERA_GONE)),
+        }
+    }
+
+    /// Shown, and said once: a region that comes with its text already in it is often not read.
+    fn notify(&mut self, notice: Notice) {
+        self.announcement = match &notice {
+            Notice::Engine(problem) => words::advice(problem.code).title.to_owned(),
+            Notice::Replaced(text) | Notice::Told(text) => (*text).to_owned(),
+        };
+        self.notice = Some(notice);
+    }
+
+    fn fail(&mut self, problem: Problem) {
+        if matches!(
+            problem.code,
+            Code::CameraRefused | Code::CameraMissing | Code::CameraBusy | Code::CameraUnsupported
+        ) {
+            self.camera = Camera::Off;
+        }
+        if let (true, Camera::On { .. }) = (self.is_rejected, self.camera) {
+            // One failing frame after the other would only repeat the message.
+            self.camera = Camera::On { is_live: false };
+        }
+        self.problem = Some(problem);
+    }
+
+    /// A question that no earlier answer fits.
+    fn ask_anew(&mut self) {
+        self.question_id += 1;
+        self.is_current = false;
+        self.is_rejected = false;
+        if self.camera != Camera::Off {
+            // The next frame asks; the last one is gone to the worker.
+            self.frame = None;
+            self.done_id = self.question_id;
+        }
+    }
+
+    fn forget_answer(&mut self) {
+        self.answer = None;
+        self.is_current = false;
+        self.problem = self.problem.take().filter(|problem| !is_about_ranking(problem.code));
+    }
+}
+
+impl Line {
+    fn unscored(label: Option<String>) -> Self {
+        Self { label, score: None }
+    }
+}
+
+/// Problems that end when another question is answered.
+fn is_about_ranking(code: Code) -> bool {
+    matches!(
+        code,
+        Code::PictureUnreadable
+            | Code::PictureTooLarge
+            | Code::PictureNotAFile
+            | Code::EngineFailed
+            | Code::WorkerCrashed
+            | Code::LabelsRefused
+    )
+}
+
+#[cfg(feature = "web")]
+impl yew::Reducible for State {
+    type Action = Action;
+
+    fn reduce(self: Rc<Self>, action: Action) -> Rc<Self> {
+        Rc::new((*self).clone().after(action))
+    }
+}

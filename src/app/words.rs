@@ -1,0 +1,378 @@
+//! Every sentence that the page says, in one place, so that it can speak another language one day.
+//!
+//! Invariant: plain, short, active; no jargon on the main path; no sentence blames the reader.
+
+use crate::engine::BackendKind;
+use crate::tasks::classify::{RankedLabel, RankedLabels};
+use crate::worker::problem::Code;
+use crate::worker::protocol::{Card, LoadStage, Progress};
+
+pub const NAME: &str = "Cliplet";
+pub const CLAIM: &str = "Which label fits the picture?";
+
+pub const DROP_TITLE: &str = "Drop a picture here";
+pub const DROP_HINT: &str = "or paste one, open a file, use the camera";
+pub const DROP_NOW: &str = "Let go to rank this picture";
+pub const OPEN: &str = "Open picture";
+pub const CAMERA: &str = "Camera";
+pub const SAMPLES: &str = "Try one of these";
+pub const REMOVE_PICTURE: &str = "Remove picture";
+
+pub const CAMERA_OPENING: &str = "Opening the camera …";
+pub const CAMERA_STOP: &str = "Stop camera";
+pub const CAMERA_SHOOT: &str = "Take picture";
+pub const CAMERA_SWITCH: &str = "Switch camera";
+pub const CAMERA_MIRROR: &str = "Mirror";
+pub const CAMERA_LIVE: &str = "Live";
+pub const CAMERA_HIDDEN: &str = "The camera was turned off because this tab was hidden.";
+pub const CAMERA_GONE: &str = "The camera was disconnected.";
+pub const CAMERA_PICTURE: &str = "Camera picture";
+
+pub const LABELS: &str = "Labels";
+pub const LABEL_PLACEHOLDER: &str = "Add or paste labels";
+pub const LABEL_HINT: &str = "Enter or comma adds. Paste a list to add many.";
+pub const LABELS_CLEAR: &str = "Clear";
+pub const LABELS_CLEARED: &str = "Labels cleared.";
+pub const LABELS_PRESET: &str = "Labels replaced.";
+pub const LABELS_FROM_LINK: &str = "Labels came with the link.";
+pub const CHIP_KEYS: &str = "Enter edits, Delete removes, Alt and arrow keys move";
+pub const UNDO: &str = "Undo";
+pub const PRESETS: &str = "Start from";
+
+pub const MORE: &str = "How labels are compared";
+pub const TEMPLATES: &str = "Sentence around a label";
+pub const TEMPLATES_HELP: &str = "{label} stands for the label. “a drawing of a {label}” helps with drawings; the \
+    meanings of several sentences are averaged.";
+pub const TEMPLATE_ADD: &str = "Add a sentence";
+pub const TEMPLATE_REMOVE: &str = "Remove this sentence";
+pub const MODE: &str = "Percentages";
+pub const MODE_SOFTMAX: &str = "One fits";
+pub const MODE_SOFTMAX_HELP: &str = "Labels compete; together they make 100 %.";
+pub const MODE_INDEPENDENT: &str = "Several may fit";
+pub const MODE_INDEPENDENT_HELP: &str = "Each label is judged by itself.";
+pub const HAS_NONE: &str = "Allow “none of these”";
+pub const HAS_NONE_HELP: &str = "A line that wins when no label fits well.";
+
+pub const RANKING: &str = "Ranking";
+pub const NONE: &str = "none of these";
+pub const NEEDS_PICTURE: &str = "Choose a picture and its best label shows up here.";
+pub const NEEDS_FRAME: &str = "Take a picture, or switch on Live.";
+pub const NEEDS_LABELS: &str = "Add a label or two to compare the picture with.";
+pub const NEEDS_MODEL: &str = "This picture is ranked as soon as the model is ready.";
+pub const MODEL_FAILED: &str = "Ranking waits for the model.";
+pub const RANKING_NOW: &str = "Ranking …";
+pub const STUCK: &str = "No ranking for this picture.";
+
+pub const LOADING_HINT: &str = "You can choose a picture and labels meanwhile.";
+pub const CANCEL: &str = "Cancel";
+pub const RETRY: &str = "Try again";
+pub const LOAD_MODEL: &str = "Load the model";
+pub const CLOSE: &str = "Close";
+pub const DISMISS: &str = "Dismiss";
+
+pub const SHARE: &str = "Share";
+pub const SHARED: &str = "Link copied. It carries labels and settings, never the picture.";
+pub const SHARED_BAR: &str =
+    "The link is in the address bar. It carries labels and settings, never the picture.";
+pub const COPIED: &str = "Copied.";
+pub const COPY_FAILED: &str = "The browser did not allow copying.";
+pub const COPY_JSON: &str = "Copy JSON";
+pub const SAVE_JSON: &str = "Save JSON";
+pub const SAVE_CSV: &str = "Save CSV";
+
+pub const PRIVACY: &str = "Pictures stay on this device";
+pub const PRIVACY_TITLE: &str = "Your pictures stay here. Check it:";
+pub const PRIVACY_LINES: [&str; 4] = [
+    "Switch off the network once the model is ready. Everything goes on working.",
+    "Open your browser's developer tools (F12), Network, and rank a picture: nothing is sent.",
+    "The page's security policy (Content-Security-Policy in its source) lets it connect to nothing but the server \
+     that it came from, and it asks that server for the model only.",
+    "Share links carry labels and settings behind the # sign, which browsers never send to a server.",
+];
+
+pub const DETAILS: &str = "Details";
+pub const DETAILS_MODEL: &str = "Model";
+pub const DETAILS_DEVICE: &str = "Device";
+pub const DETAILS_TIMES: &str = "Time of each stage";
+pub const DETAILS_SCORES: &str = "Scores";
+pub const DETAILS_NO_MODEL: &str = "No model is loaded.";
+pub const DETAILS_NO_ANSWER: &str = "Rank a picture to see its times and scores.";
+pub const FORGET: &str = "Delete the stored model";
+pub const FORGOTTEN: &str = "The stored model is deleted. It is fetched again on the next visit.";
+
+pub const SHORTCUTS: &str = "Keyboard shortcuts";
+pub const SHORTCUTS_ON: &str = "Single-key shortcuts";
+pub const SHORTCUT_LIST: [(&str, &str); 12] = [
+    ("O", "Open a picture"),
+    ("Ctrl V", "Paste a picture, or labels into the label field"),
+    ("C", "Camera on or off"),
+    ("Space", "Take a camera picture"),
+    ("L", "Go to the label field"),
+    ("M", "One fits, or several may fit"),
+    ("D", "Details"),
+    ("?", "This list"),
+    ("← →", "From label to label"),
+    ("Alt ← →", "Move a label"),
+    ("Enter", "Edit a label"),
+    ("Delete", "Remove a label"),
+];
+
+/// What a code means to a reader.
+pub struct Advice {
+    pub title: &'static str,
+    pub todo: &'static str,
+    /// Whether trying again may help.
+    pub can_retry: bool,
+}
+
+pub fn advice(code: Code) -> Advice {
+    let (title, todo, can_retry) = match code {
+        Code::WebgpuMissing => (
+            "This browser has no WebGPU",
+            "Ranking works, but slower: the processor does it. Current Chrome, Edge, Safari or Firefox is faster.",
+            false,
+        ),
+        Code::AdapterMissing => (
+            "No graphics processor could be used",
+            "Ranking works, but slower: the processor does it. Hardware acceleration may be off in the browser's settings.",
+            false,
+        ),
+        Code::GpuWrong => (
+            "This graphics processor gave wrong results",
+            "The self-test caught it. The processor does the ranking instead: slower, but right.",
+            false,
+        ),
+        Code::DeviceLost => {
+            ("The graphics processor was reset", "It was set up again and ranking goes on.", false)
+        }
+        Code::DeviceLostAgain => (
+            "The graphics processor was lost twice",
+            "The processor does the ranking from now on. Reload the page to use the graphics processor again.",
+            false,
+        ),
+        Code::SelfTestFailed => (
+            "The self-test failed on this device",
+            "Results could be wrong, so none are shown. Try again, or try another browser.",
+            true,
+        ),
+        Code::WeightsMissing => (
+            "The model is not on this server",
+            "The server has no such file (404). Whoever runs this page has to put it there.",
+            true,
+        ),
+        Code::WeightsServer => {
+            ("The server could not send the model", "Wait a moment, then try again.", true)
+        }
+        Code::WeightsNetwork => (
+            "The model could not be fetched",
+            "The connection failed three times. Check the network, then try again.",
+            true,
+        ),
+        Code::WeightsHtml => (
+            "A web page came instead of the model",
+            "The server's address may be wrong, or a sign-in page is in between. Try again on another network.",
+            true,
+        ),
+        Code::WeightsDamaged => (
+            "The model arrived damaged",
+            "Its checksum is wrong, so it was not used. Try again to fetch it anew.",
+            true,
+        ),
+        Code::WeightsUnreadable => (
+            "The model can't be read",
+            "The file is complete, but this version of the page can't use it. Reload the page to update it.",
+            true,
+        ),
+        Code::LoadCancelled => ("Loading was cancelled", "Load the model whenever you like.", true),
+        Code::WorkerMissing => (
+            "The engine could not start",
+            "The browser may be short of memory or block WebAssembly. Close other tabs, then try again.",
+            true,
+        ),
+        Code::WorkerCrashed => (
+            "The engine stopped and was started again",
+            "Your labels and picture are safe. Try again, or choose another picture.",
+            true,
+        ),
+        Code::EngineFailed => ("Ranking failed", "Try again, or choose another picture.", true),
+        Code::LabelsRefused => {
+            ("These labels can't be used", "The labels from before are still there.", false)
+        }
+        Code::PictureUnreadable => (
+            "This file can't be read as a picture",
+            "It may be damaged or of another kind. JPEG, PNG, WebP, GIF and BMP work.",
+            false,
+        ),
+        Code::PictureTooLarge => ("This picture is too large", "Make it smaller, then open it again.", false),
+        Code::PictureNotAFile => {
+            ("That holds no picture file", "Save the picture first, then drop or open the file.", false)
+        }
+        Code::CameraRefused => (
+            "The camera is blocked",
+            "Allow the camera for this page in the browser's address bar, then try again.",
+            false,
+        ),
+        Code::CameraMissing => {
+            ("No camera was found", "Connect one, then try again. Pictures work without.", false)
+        }
+        Code::CameraBusy => {
+            ("The camera is in use", "Close the program that uses it, then try again.", false)
+        }
+        Code::CameraUnsupported => (
+            "The camera can't be used here",
+            "Browsers allow it only on secure pages (https). Pictures work without.",
+            false,
+        ),
+    };
+    Advice { title, todo, can_retry }
+}
+
+/// What loading is doing.
+pub fn load_stage(stage: LoadStage) -> &'static str {
+    match stage {
+        LoadStage::Start => "Starting the engine",
+        LoadStage::Download => "Fetching the model",
+        LoadStage::Read => "Reading the stored model",
+        LoadStage::Verify => "Checking the model",
+        LoadStage::Build => "Getting the model ready",
+        LoadStage::SelfTest => "Testing it on this device",
+    }
+}
+
+/// `12.4 of 22.8 MB`, for stages that move bytes.
+pub fn progress_bytes(progress: &Progress) -> Option<String> {
+    (progress.total > 0).then(|| {
+        let done = progress.done.min(progress.total);
+        format!("{:.1} of {}", done as f64 / 1e6, megabytes(progress.total))
+    })
+}
+
+pub fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// Digits that mean something: `97 %`, `4.2 %`, `< 0.1 %`.
+pub fn percent(probability: f32) -> String {
+    let percent = probability * 100.0;
+    match percent {
+        p if p < 0.1 => "< 0.1 %".to_owned(),
+        p if p < 9.95 => format!("{p:.1} %"),
+        p if (99.5..99.95).contains(&p) => format!("{p:.1} %"),
+        p => format!("{p:.0} %"),
+    }
+}
+
+pub fn millis(millis: f64) -> String {
+    match millis {
+        ms if ms < 9.95 => format!("{ms:.1} ms"),
+        ms if ms < 1000.0 => format!("{ms:.0} ms"),
+        ms => format!("{:.1} s", ms / 1000.0),
+    }
+}
+
+pub fn label_or_none(label: Option<&str>) -> &str {
+    label.unwrap_or(NONE)
+}
+
+/// How far the first line can be relied on.
+pub fn confidence(ranked: &RankedLabels) -> &'static str {
+    match &ranked.labels[..] {
+        [RankedLabel { label: None, .. }, ..] => "None of the labels fits well.",
+        [first, ..] if first.probability >= 0.85 => "A clear match.",
+        [first, ..] if first.probability >= 0.6 => "Most likely.",
+        [first, second, ..] if second.probability > 0.6 * first.probability && second.label.is_some() => {
+            "Hard to tell: the first two are close."
+        }
+        [first, ..] if first.probability >= 0.35 => "A guess: not sure.",
+        _ => "Very unsure: maybe none of these.",
+    }
+}
+
+/// What a screen reader says once an answer is settled.
+pub fn announce(ranked: &RankedLabels) -> String {
+    let Some(first) = ranked.labels.first() else { return String::new() };
+    let name = label_or_none(first.label.as_deref());
+    format!("{name}, {}. {}", percent(first.probability), confidence(ranked))
+}
+
+pub fn ready(card: &Card) -> String {
+    format!("The model is ready: {}, {}.", backend(card), verified(card))
+}
+
+/// Where it runs, in a word.
+pub fn backend(card: &Card) -> &'static str {
+    match card.info.backend.kind {
+        BackendKind::Gpu => "GPU",
+        BackendKind::Cpu => "CPU",
+    }
+}
+
+pub fn verified(card: &Card) -> &'static str {
+    if card.info.self_test.is_some() {
+        "verified on this device"
+    } else {
+        "not verified: the model has no self-test"
+    }
+}
+
+/// The self-test's figures behind the badge.
+pub fn verified_figure(card: &Card) -> Option<String> {
+    let test = card.info.self_test?;
+    let cosine = test.cosine_image.min(test.cosine_text);
+    Some(format!("Results match the stored ones: cosine {cosine:.5}, in {}.", millis(test.millis)))
+}
+
+/// The device, in a line.
+pub fn device(card: &Card) -> String {
+    let adapter = card.info.backend.adapter.as_deref().unwrap_or("this computer's processor");
+    let kind = if card.info.backend.is_software { ", emulated in software" } else { "" };
+    format!("{}: {adapter}{kind}", backend(card))
+}
+
+pub fn rate(per_second: f64) -> String {
+    match per_second {
+        0.0 => "…".to_owned(),
+        rate if rate < 10.0 => format!("{rate:.1} a second"),
+        rate => format!("{rate:.0} a second"),
+    }
+}
+
+pub fn cut(labels: &[String]) -> String {
+    let names: Vec<String> = labels.iter().map(|label| format!("“{}”", shortened(label))).collect();
+    format!("Too long for the model, so only the beginning counts: {}", names.join(", "))
+}
+
+pub fn shortened(label: &str) -> String {
+    let start: String = label.chars().take(40).collect();
+    if start.len() < label.len() { format!("{start}…") } else { start }
+}
+
+pub fn remove_label(label: &str) -> String {
+    format!("Remove {label}")
+}
+
+pub fn sample(name: &str) -> String {
+    format!("Sample picture: {name}")
+}
+
+pub fn similarity(similarity: f32) -> String {
+    format!("similarity {similarity:.3}")
+}
+
+pub const STAGE: &str = "Picture";
+pub const STARTING: &str = "Getting ready";
+pub const NO_MODEL: &str = "No model";
+pub const COLUMN_LABEL: &str = "Label";
+pub const COLUMN_PERCENT: &str = "Percentage";
+pub const COLUMN_SIMILARITY: &str = "Similarity";
+pub const FACT_RUNS_ON: &str = "Runs on";
+pub const FACT_CHECKED: &str = "Self-test";
+pub const FACT_LOADED: &str = "Started in";
+pub const FACT_WHY_CPU: &str = "Why not the GPU";
+pub const FACT_NAME: &str = "Name";
+pub const FACT_ABOUT: &str = "What it is";
+pub const FACT_ACCURACY: &str = "How good it is";
+pub const FACT_LICENCE: &str = "Licence";
+pub const FACT_SOURCES: &str = "Made from";
+pub const FACT_SIZE: &str = "Size";
+pub const FACT_CHECKSUM: &str = "SHA-256";

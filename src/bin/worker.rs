@@ -1,0 +1,5 @@
+//! The engine's WebAssembly, inside its worker.
+
+fn main() {
+    cliplet::worker::host::start();
+}

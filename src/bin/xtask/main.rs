@@ -1,0 +1,55 @@
+//! `cargo xtask`: sets up what is missing, builds, serves and tests Cliplet.
+//!
+//! Invariant: needs nothing but the standard library, so that it compiles in seconds on a bare machine.
+//! Invariant: whatever it installs for itself goes to one cache folder outside the repository
+//! (`CLIPLET_CACHE`, else `~/.cache/cliplet`); system packages come through the system's package manager.
+//! Invariant: every failure names the command that the user can run to get on.
+
+mod process;
+mod setup;
+mod size;
+mod steps;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask COMMAND
+
+  serve [ARGS]   set up whatever the page needs, then `trunk serve ARGS`
+  test           set up whatever is missing, then every check: format, lints, native tests, goldens,
+                 the page's release build, its size, and the browser tests
+
+  setup          only set up (what `test` needs)
+  build [ARGS]   the page's release build: `trunk build --release ARGS` into dist/
+  size           hold dist/ to the size limits
+  browser [ARGS] only the browser tests (ARGS go to the test binary: a name, --nocapture …), on the last build
+  bench [ARGS]   `cliplet bench ARGS`: speed of each kernel and stage on this machine's adapter
+  env            the environment in which trunk and cargo build for the browser, as shell exports";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let outcome = match command.as_str() {
+        "serve" => steps::serve(&rest),
+        "test" | "ci" => steps::test(),
+        "setup" => setup::everything().map(drop),
+        "build" => steps::build(&rest),
+        "size" => size::check(),
+        "browser" => steps::browser(&rest),
+        "bench" => steps::bench(&rest),
+        "env" => steps::env(),
+        "" | "help" | "-h" | "--help" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => Err(format!("`{other}` is not a command.\n\n{USAGE}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("\nxtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What each command does, step by step.
+//!
+//! Invariant: a step that fails doesn't hide the ones behind it, unless they need what it makes; the table at the end
+//! shows all of them.
+//! Invariant: a test step in which no test ran has failed.
+
+use crate::process::{Result, command, repository, run, run_tests};
+use crate::setup::{self, BrowserTools, WebTools};
+use crate::size;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// One set of features for lints and tests, so that the package's own code compiles once for all of them.
+const ALL_NATIVE: [&str; 3] = ["--release", "--features", "browser-test,xtask"];
+const ALL_WEB: [&str; 7] =
+    ["--profile", "web", "--target", "wasm32-unknown-unknown", "--no-default-features", "--features", "web"];
+
+pub fn serve(args: &[String]) -> Result<()> {
+    let web = setup::web()?;
+    run(web.command("trunk")?.arg("serve").args(args))
+}
+
+pub fn build(args: &[String]) -> Result<()> {
+    trunk_build(&setup::web()?, args)
+}
+
+pub fn bench(args: &[String]) -> Result<()> {
+    run(command("cargo").args(["run", "--release", "--bin", "cliplet", "--", "bench"]).args(args))
+}
+
+pub fn env() -> Result<()> {
+    for (name, value) in setup::web()?.variables()? {
+        println!("export {name}='{}'", value.to_string_lossy());
+    }
+    Ok(())
+}
+
+pub fn browser(args: &[String]) -> Result<()> {
+    golden_program(&setup::web()?)?;
+    browser_tests(&setup::browser()?, args).map(drop)
+}
+
+pub fn test() -> Result<()> {
+    let start = Instant::now();
+    let mut report = Report::default();
+    let Some((web, browser)) = report.step("set-up", setup::everything) else {
+        return report.close(start);
+    };
+    report.step("format", || run(cargo("fmt").arg("--check")));
+    report.step("lints, native", || {
+        run(cargo("clippy").args(ALL_NATIVE).arg("--all-targets").args(DENY_WARNINGS))
+    });
+    report.step("lints, web", || {
+        run(web.clippy()?.args(ALL_WEB).args(["--lib", "--bins"]).args(DENY_WARNINGS))
+    });
+    report.tests("native tests", || {
+        run_tests(cargo("test").args(ALL_NATIVE).args([
+            "--no-fail-fast",
+            "--lib",
+            "--bins",
+            "--test",
+            "native",
+        ]))
+    });
+    report.tests("golden tests", || run_tests(cargo("test").args(ALL_NATIVE).args(["--test", "golden"])));
+    report.step("documentation tests", || run(cargo("test").args(ALL_NATIVE).arg("--doc")));
+    if report.step("page, release build", || trunk_build(&web, &[])).is_some() {
+        report.step("page's size", size::check);
+        report.tests("browser tests", || {
+            golden_program(&web)?;
+            browser_tests(&browser, &[])
+        });
+    } else {
+        report.left_out("page's size", "no page");
+        report.left_out("browser tests", "no page");
+    }
+    report.close(start)
+}
+
+const DENY_WARNINGS: [&str; 3] = ["--", "--deny", "warnings"];
+
+fn cargo(subcommand: &str) -> Command {
+    let mut cargo = command("cargo");
+    cargo.arg(subcommand);
+    cargo
+}
+
+fn trunk_build(web: &WebTools, args: &[String]) -> Result<()> {
+    // A page that stays from an earlier build must not pass for this one.
+    let dist = repository().join("dist");
+    if dist.exists() {
+        std::fs::remove_dir_all(&dist).map_err(|error| format!("{}: {error}", dist.display()))?;
+    }
+    run(web.command("trunk")?.args(["build", "--release"]).args(args))
+}
+
+/// The engine as wasm with the golden comparison, which the page itself doesn't carry; for the browser tests.
+fn golden_program(web: &WebTools) -> Result<()> {
+    let built =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
+    run(web.command("cargo")?.arg("build").args(ALL_WEB).args(["--bin", "golden_web"]))?;
+    run(web
+        .command("wasm-bindgen")?
+        .args(["--target", "web", "--no-typescript", "--out-dir", "target/golden-web"])
+        .arg(built.join("wasm32-unknown-unknown/web/golden_web.wasm")))
+}
+
+fn browser_tests(browser: &BrowserTools, args: &[String]) -> Result<usize> {
+    run_tests(
+        cargo("test")
+            .args(ALL_NATIVE)
+            .args(["--test", "browser", "--"])
+            .args(args)
+            .env("CHROMIUM", &browser.chromium)
+            .env("CHROMEDRIVER", &browser.chromedriver)
+            .env("CLIPLET_AXE", &browser.axe),
+    )
+}
+
+/// The steps so far: name, time, and what went wrong.
+#[derive(Default)]
+struct Report {
+    rows: Vec<(&'static str, Duration, String)>,
+    failures: Vec<String>,
+    n_tests: usize,
+}
+
+impl Report {
+    fn step<T>(&mut self, name: &'static str, step: impl FnOnce() -> Result<T>) -> Option<T> {
+        eprintln!("\n── {name}");
+        let start = Instant::now();
+        match step() {
+            Ok(value) => {
+                self.rows.push((name, start.elapsed(), "ok".to_owned()));
+                Some(value)
+            }
+            Err(message) => {
+                eprintln!("xtask: {name}: {message}");
+                self.rows.push((name, start.elapsed(), "FAILED".to_owned()));
+                self.failures.push(format!("{name}: {message}"));
+                None
+            }
+        }
+    }
+
+    fn tests(&mut self, name: &'static str, step: impl FnOnce() -> Result<usize>) {
+        let n_passed = self.step(name, || match step()? {
+            0 => Err("no test ran".to_owned()),
+            n_passed => Ok(n_passed),
+        });
+        if let (Some(n_passed), Some(row)) = (n_passed, self.rows.last_mut()) {
+            row.2 = format!("ok, {n_passed} tests");
+            self.n_tests += n_passed;
+        }
+    }
+
+    fn left_out(&mut self, name: &'static str, why: &str) {
+        self.rows.push((name, Duration::ZERO, format!("left out: {why}")));
+    }
+
+    fn close(self, start: Instant) -> Result<()> {
+        println!("\n{:<22} {:>8}  outcome", "step", "seconds");
+        for (name, time, outcome) in &self.rows {
+            println!("{name:<22} {:>8.1}  {outcome}", time.as_secs_f64());
+        }
+        println!("{:<22} {:>8.1}  {} tests passed", "in all", start.elapsed().as_secs_f64(), self.n_tests);
+        if self.failures.is_empty() { Ok(()) } else { Err(self.failures.join("\n\n")) }
+    }
+}

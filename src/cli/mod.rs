@@ -1,0 +1,129 @@
+//! The native command: one file a subcommand.
+//!
+//! Invariant: results go to standard output (one JSON document with `--json`), progress and messages to standard
+//! error, and the exit status is 0 only when all is well.
+//! Invariant: a reader that closes its end early ends the command quietly, never with a panic.
+
+mod bench;
+mod inspect;
+mod model;
+mod preprocess;
+mod rank;
+mod tokenize;
+mod verify;
+
+use crate::{image::ImageError, text::TextError, weights::WeightsError};
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use thiserror::Error;
+
+/// CLIP on this machine: ranks labels for a picture, and checks what it computes.
+#[derive(Parser)]
+#[command(name = "cliplet", version, arg_required_else_help = true)]
+struct Cli {
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Rank labels for a picture.
+    Rank(rank::Args),
+    /// Turn texts into token ids: a JSON string per line in, a JSON array of ids per line out.
+    Tokenize(tokenize::Args),
+    /// Write the crop of a picture that the model sees.
+    Preprocess(preprocess::Args),
+    /// Say what a weights file holds.
+    Inspect(inspect::Args),
+    /// Recompute a folder's golden tensors and compare.
+    Verify(verify::Args),
+    /// Time each kernel and each stage.
+    Bench(bench::Args),
+}
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum CliError {
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    Image { path: PathBuf, source: ImageError },
+    #[error("{}: {source}", path.display())]
+    Weights { path: PathBuf, source: WeightsError },
+    #[error(transparent)]
+    Text(#[from] TextError),
+    #[error("line {line}: {source}: each line must be one JSON string, as in \"a cat\"")]
+    InputLine { line: usize, source: serde_json::Error },
+    #[error("standard input or output: {0}")]
+    Stream(#[from] io::Error),
+    #[error("the result cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Engine(#[from] crate::engine::EngineError),
+    #[error(transparent)]
+    Model(#[from] crate::models::ModelError),
+    #[error("the starter model {path} is neither here nor in a folder above: name a model with --model FILE")]
+    NoStarter { path: &'static str },
+    #[error("`cliplet {command}` is not available in this build yet")]
+    NotAvailable { command: &'static str },
+}
+
+/// What a command found: printed as text, or as JSON.
+pub trait Report: Serialize + Display {
+    /// Whether the exit status is 0.
+    fn is_ok(&self) -> bool {
+        true
+    }
+}
+
+/// Runs the command line and says how it went.
+pub fn main() -> ExitCode {
+    let Cli { json, command } = Cli::parse();
+    let outcome = match command {
+        Command::Rank(args) => rank::run(&args).and_then(|report| print(&report, json)),
+        Command::Tokenize(args) => tokenize::run(&args),
+        Command::Preprocess(args) => preprocess::run(&args).and_then(|report| print(&report, json)),
+        Command::Inspect(args) => inspect::run(&args).and_then(|report| print(&report, json)),
+        Command::Verify(args) => verify::run(&args).and_then(|report| print(&report, json)),
+        Command::Bench(args) => bench::run(&args).and_then(|report| print(&report, json)),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(CliError::Stream(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            message(&format!("cliplet: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says something on standard error; that it cannot be said is no reason to fail.
+pub fn message(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+fn print(report: &impl Report, json: bool) -> Result<ExitCode, CliError> {
+    let text = if json { serde_json::to_string_pretty(report)? } else { report.to_string() };
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", text.trim_end())?;
+    out.flush()?;
+    Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A file's bytes, or an error that names it.
+fn read_file(path: &Path) -> Result<Vec<u8>, CliError> {
+    std::fs::read(path).map_err(|source| CliError::File { path: path.to_owned(), source })
+}
+
+/// A picture's pixels, or an error that names its file.
+fn read_image(path: &Path) -> Result<crate::image::Pixels, CliError> {
+    let bytes = read_file(path)?;
+    crate::image::decode(&bytes).map_err(|source| CliError::Image { path: path.to_owned(), source })
+}

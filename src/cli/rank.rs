@@ -1,0 +1,113 @@
+//! `cliplet rank`: labels ranked for a picture.
+//!
+//! Invariant: the answer is the page's: the same engine, the same calibration.
+
+use super::model::{Backend, load};
+use super::{CliError, Report, message, read_image};
+use crate::engine::{ModelInfo, StageTimes, now_millis};
+use crate::tasks::LabelEmbedding;
+use crate::tasks::classify::{Mode, RankedLabels, rank};
+use crate::text::{Template, labels};
+use serde::Serialize;
+use std::fmt;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// JPEG, PNG, WebP, GIF or BMP.
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
+    /// What may be in the picture; one text may hold several, divided by commas.
+    #[arg(value_name = "LABEL", required = true)]
+    pub labels: Vec<String>,
+    /// A GGUF file, or a folder with config.json, model.safetensors and tokenizer.json; without it the starter model.
+    #[arg(long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+    /// A prompt with {label} in it; several are averaged. Without one, the model's own.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub template: Vec<String>,
+    #[arg(long, value_enum, default_value = "auto")]
+    pub backend: Backend,
+    /// Judge each label by itself instead of letting them compete.
+    #[arg(long)]
+    pub independent: bool,
+    /// Add the line "none of these".
+    #[arg(long)]
+    pub none: bool,
+}
+
+#[derive(Serialize)]
+pub struct Ranking {
+    #[serde(flatten)]
+    ranked: RankedLabels,
+    templates: Vec<String>,
+    /// Labels that were longer than the model reads.
+    cut: Vec<String>,
+    model: ModelInfo,
+    millis: Millis,
+}
+
+#[derive(Serialize)]
+struct Millis {
+    preprocess: f64,
+    image: StageTimes,
+    text: StageTimes,
+}
+
+impl Report for Ranking {}
+
+impl fmt::Display for Ranking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ranked.labels.iter().try_for_each(|line| {
+            let label = line.label.as_deref().unwrap_or(RankedLabels::NONE);
+            writeln!(f, "{:6.2} %  {:+.4}  {label}", 100.0 * line.probability, line.similarity)
+        })
+    }
+}
+
+pub fn run(args: &Args) -> Result<Ranking, CliError> {
+    let pixels = read_image(&args.image)?;
+    let labels = labels::parse(&args.labels.join("\n"))?;
+    let engine = load(args.model.as_deref(), args.backend)?;
+    let templates = match &args.template[..] {
+        [] => engine.templates(),
+        given => given,
+    };
+    let prompts = templates.iter().map(|text| Template::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let texts: Vec<String> =
+        labels.iter().flat_map(|label| prompts.iter().map(|prompt| prompt.fill(label))).collect();
+
+    let start = now_millis();
+    let pixels = engine.preprocess(&pixels);
+    let preprocess = now_millis() - start;
+    let image = pollster::block_on(engine.encode_images(&[pixels]))?.remove(0);
+    let image_times = engine.last_times();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let embeddings = pollster::block_on(engine.encode_texts(&texts))?;
+    let text_times = engine.last_times();
+
+    let mut cut = Vec::new();
+    for (label, texts) in labels.iter().zip(texts.chunks(prompts.len())) {
+        if texts
+            .iter()
+            .map(|text| engine.tokenize(text))
+            .collect::<Result<Vec<_>, _>>()?
+            .iter()
+            .any(|t| t.is_cut)
+        {
+            message(&format!("\"{label}\" is longer than the model reads: its end was left out"));
+            cut.push(label.clone());
+        }
+    }
+    let embedded: Vec<LabelEmbedding> = (labels.into_iter().zip(embeddings.chunks(prompts.len())))
+        .map(|(label, texts)| LabelEmbedding::new(label, texts))
+        .collect();
+    let mode = if args.independent { Mode::Independent } else { Mode::Softmax };
+    Ok(Ranking {
+        ranked: rank(&image, &embedded, &engine.calibration(), mode, args.none),
+        templates: templates.to_vec(),
+        cut,
+        model: engine.info().clone(),
+        millis: Millis { preprocess, image: image_times, text: text_times },
+    })
+}

@@ -1,0 +1,185 @@
+//! Where graphs run: on the GPU, or on the CPU with the same answers.
+//!
+//! Invariant: a device that fails says so with a typed error; only [`Backend::start`] with `Auto` takes another one, and
+//! then [`BackendInfo::fallback_reason`] says why.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cpu::{CpuError, CpuModel};
+#[cfg(feature = "gpu")]
+use crate::gpu::{self, Gpu, GpuError, GpuModel, GpuOptions};
+use crate::graph::Graph;
+use crate::models::ParamSet;
+
+/// Which backend the caller wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendChoice {
+    /// The GPU where there is one, else the CPU.
+    #[default]
+    Auto,
+    Gpu,
+    Cpu,
+}
+
+/// Why a backend cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    #[error(transparent)]
+    Cpu(#[from] CpuError),
+    #[cfg(feature = "gpu")]
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    #[error("this build has no GPU backend: choose the CPU")]
+    NoGpu,
+    #[error("a graph prepared on one device cannot run on another")]
+    OtherDevice,
+}
+
+impl BackendError {
+    /// Whether the device went away: what it held is gone, a new one may come.
+    pub fn is_device_lost(&self) -> bool {
+        #[cfg(feature = "gpu")]
+        return matches!(self, BackendError::Gpu(GpuError::Lost(_)));
+        #[cfg(not(feature = "gpu"))]
+        false
+    }
+}
+
+/// What runs the graphs, for people.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BackendInfo {
+    pub kind: BackendKind,
+    /// The GPU's name and driver.
+    pub adapter: Option<String>,
+    /// Whether the "GPU" is a program (SwiftShader, lavapipe): right, but slow.
+    pub is_software: bool,
+    /// Why it is the CPU although [`BackendChoice::Auto`] would rather have the GPU.
+    pub fallback_reason: Option<String>,
+}
+
+impl fmt::Display for BackendInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            BackendKind::Cpu => write!(f, "CPU")?,
+            BackendKind::Gpu => write!(f, "GPU {}", self.adapter.as_deref().unwrap_or("without a name"))?,
+        }
+        if self.is_software {
+            write!(f, " (software, slow)")?;
+        }
+        self.fallback_reason.iter().try_for_each(|reason| write!(f, " (not the GPU: {reason})"))
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendKind {
+    Gpu,
+    #[default]
+    Cpu,
+}
+
+/// A model's weights on a device.
+pub struct Backend {
+    info: BackendInfo,
+    device: Device,
+}
+
+enum Device {
+    Cpu(CpuModel),
+    #[cfg(feature = "gpu")]
+    Gpu(GpuModel),
+}
+
+/// A graph with everything allocated that running it takes.
+pub struct Prepared(Runnable);
+
+enum Runnable {
+    Cpu(Graph),
+    #[cfg(feature = "gpu")]
+    Gpu(Box<gpu::Prepared>),
+}
+
+impl Backend {
+    /// Puts the weights where the caller wants them.
+    pub async fn start(choice: BackendChoice, params: &ParamSet) -> Result<Self, BackendError> {
+        match choice {
+            BackendChoice::Cpu => Ok(Self::cpu(params, None)),
+            BackendChoice::Gpu => Self::gpu(params).await,
+            BackendChoice::Auto => match Self::gpu(params).await {
+                Ok(backend) => Ok(backend),
+                Err(error) => Ok(Self::cpu(params, Some(error.to_string()))),
+            },
+        }
+    }
+
+    /// The CPU; `fallback_reason` says why it is not the GPU.
+    pub fn cpu(params: &ParamSet, fallback_reason: Option<String>) -> Self {
+        let info = BackendInfo { fallback_reason, ..Default::default() };
+        Self { info, device: Device::Cpu(CpuModel::new(params)) }
+    }
+
+    #[cfg(feature = "gpu")]
+    async fn gpu(params: &ParamSet) -> Result<Self, BackendError> {
+        let gpu = Gpu::request(GpuOptions::default()).await?;
+        let adapter = gpu.adapter();
+        let info = BackendInfo {
+            kind: BackendKind::Gpu,
+            adapter: Some(adapter.name.clone()),
+            is_software: adapter.is_software,
+            fallback_reason: None,
+        };
+        Ok(Self { info, device: Device::Gpu(gpu.upload(params.clone())) })
+    }
+
+    #[cfg(not(feature = "gpu"))]
+    async fn gpu(_params: &ParamSet) -> Result<Self, BackendError> {
+        Err(BackendError::NoGpu)
+    }
+
+    pub fn info(&self) -> &BackendInfo {
+        &self.info
+    }
+
+    /// Allocates what `graph` needs; a prepared graph runs any number of times.
+    pub fn prepare(&self, graph: Graph) -> Result<Prepared, BackendError> {
+        match &self.device {
+            Device::Cpu(_) => Ok(Prepared(Runnable::Cpu(graph))),
+            #[cfg(feature = "gpu")]
+            Device::Gpu(model) => Ok(Prepared(Runnable::Gpu(Box::new(model.prepare(&graph)?)))),
+        }
+    }
+
+    /// Runs a prepared graph; outputs in the graph's order.
+    pub async fn run(&self, prepared: &Prepared, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>, BackendError> {
+        match (&self.device, &prepared.0) {
+            (Device::Cpu(model), Runnable::Cpu(graph)) => Ok(model.run(graph, inputs)?),
+            #[cfg(feature = "gpu")]
+            (Device::Gpu(_), Runnable::Gpu(prepared)) => Ok(prepared.run(inputs).await?),
+            #[cfg(feature = "gpu")]
+            _ => Err(BackendError::OtherDevice),
+        }
+    }
+
+    /// Prepares, runs and names the outputs.
+    pub async fn run_named(
+        &self,
+        graph: &Graph,
+        inputs: &[&[f32]],
+    ) -> Result<Vec<(String, Vec<f32>)>, BackendError> {
+        let prepared = self.prepare(graph.clone())?;
+        let values = self.run(&prepared, inputs).await?;
+        Ok(graph.outputs.iter().map(|output| output.name.clone()).zip(values).collect())
+    }
+
+    /// Gives the device up, which this backend has for itself: its memory is free now, not at a browser's next garbage
+    /// collection, and what is still asked of it fails as lost.
+    pub fn destroy(&self) {
+        #[cfg(feature = "gpu")]
+        if let Device::Gpu(model) = &self.device {
+            model.gpu().destroy();
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Cliplet: CLIP in the browser.
+//!
+//! A picture and labels go in; the labels come out ranked. The path is one way, with a type per stage:
+//!
+//! ```text
+//! file → bytes → Pixels → PixelTensor → ImageEmbedding ─┐
+//!                                                       ├→ Scores → RankedLabels → view
+//! label → template → Tokens → TextEmbedding ────────────┘
+//! ```
+//!
+//! # Code map, in the order in which data passes
+//!
+//! | module | holds | must not |
+//! |---|---|---|
+//! | [`tensor`] | shapes, quantized blocks: the one definition of each format | IO, GPU |
+//! | [`image`] | bytes to pixels, pixels to model input | know the DOM |
+//! | [`weights`] | GGUF and safetensors bytes to named tensors, checksums | fetch |
+//! | [`text`] | tokenizers, prompt templates, label clean-up | know the model |
+//! | [`graph`] | a forward pass as data: slots and operations | compute |
+//! | [`reference`] | CPU twins of the shaders, plain and slow | be called by anything that ships |
+//! | [`gpu`] | device, buffers, pipelines: the only maker of wgpu objects | know a model |
+//! | [`kernels`] | one file a shader: params, bindings, launch | know a model |
+//! | [`cpu`] | the SIMD backend: the same graphs, library GEMM | know the DOM |
+//! | [`models`] | config, vision and text towers: weights to graphs | name WGSL |
+//! | [`engine`] | the façade: load, embed, self-test | know the DOM |
+//! | [`tasks`] | classify …: pure functions over embeddings | touch a device |
+//! | `worker` | protocol between page and worker, host, client | |
+//! | `app` | pages, components, hooks, services, state of the yew app | touch wgpu |
+//!
+//! The allowed arrows between them are the table in `tests/native/tidy.rs`, which holds the code to it.
+
+#[cfg(feature = "engine")]
+pub mod app;
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "engine")]
+pub mod cpu;
+#[cfg(feature = "engine")]
+pub mod engine;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+#[cfg(feature = "engine")]
+pub mod graph;
+#[cfg(feature = "engine")]
+pub mod image;
+#[cfg(feature = "gpu")]
+pub mod kernels;
+#[cfg(feature = "engine")]
+pub mod models;
+#[cfg(feature = "engine")]
+pub mod reference;
+#[cfg(feature = "engine")]
+pub mod tasks;
+#[cfg(feature = "engine")]
+pub mod tensor;
+#[cfg(feature = "engine")]
+pub mod text;
+#[cfg(feature = "engine")]
+pub mod weights;
+#[cfg(feature = "engine")]
+pub mod worker;

@@ -1,0 +1,271 @@
+//! What a model is made of: the one description that every tower, file format and backend shares.
+//!
+//! Invariant: in our GGUF each field is one metadata key, its path under `cliplet.`; nothing else is read. So the
+//! structs below *are* the table of keys:
+//!
+//! | key | value |
+//! |---|---|
+//! | `general.architecture` | `cliplet` |
+//! | `cliplet.about.{name, license, description, accuracy}` | texts for people; `about.sources`: an array of texts |
+//! | `cliplet.vision.architecture` | `clip_vit`, `siglip_vit`, `modified_resnet` or `efficientnet_lite` |
+//! | `cliplet.vision.{image_size, patch_size, width, n_layers, n_heads, n_hidden, activation, epsilon}` | `clip_vit`, `siglip_vit` |
+//! | `cliplet.vision.{image_size, strides}` | `efficientnet_lite`: the stride of each block; all else is in the shapes |
+//! | `cliplet.vision.{image_size, strides, n_heads}` | `modified_resnet`: the stride of each block, the heads of the pooling |
+//! | `cliplet.text.architecture` | `clip_text`, `siglip_text` or `bert` |
+//! | `cliplet.text.{context_len, width, n_layers, n_heads, n_hidden, activation, epsilon}` | all |
+//! | `cliplet.text.end_token` | `clip_text`: the id of the token whose row is pooled; absent: the highest id |
+//! | `cliplet.text.pad_token` | `siglip_text`: fills every text up to `context_len` |
+//! | `cliplet.preprocess.{size, mean, std, fit, filter}` | pixels to model input; mean and std where white is 1; `crop` or `squash`; `bicubic` or `bilinear` |
+//! | `cliplet.tokenizer.json` | the tokenizer file, whole |
+//! | `cliplet.{image_head, text_head}.normalize_input` | whether the head sees unit vectors |
+//! | `cliplet.calibration.{scale, sigmoid_scale, sigmoid_bias, none_similarity}` | similarities to probabilities |
+//! | `cliplet.templates` | prompts that suit the model, each with `{label}`: an array of texts |
+//! | `cliplet.selftest.{label, image_embeds, text_embeds}` | what the start-up check must find |
+//!
+//! Tensors are named in `import`; a head's are `image_head.skip.{weight,bias}`, `image_head.{0,1}.{weight,bias}` and the
+//! same under `text_head.`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::Activation;
+use crate::image::Preprocess;
+
+/// A whole model; a folder may hold one side only.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Config {
+    #[serde(default)]
+    pub about: About,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vision: Option<Vision>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Text>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_head: Option<HeadConfig>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_head: Option<HeadConfig>,
+    #[serde(default)]
+    pub preprocess: Preprocess,
+    #[serde(default)]
+    pub calibration: Calibration,
+    /// Prompts that suit the model, averaged; each holds `{label}` once.
+    #[serde(default = "label_alone")]
+    pub templates: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<TokenizerFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selftest: Option<SelfTestRecord>,
+}
+
+fn label_alone() -> Vec<String> {
+    vec!["{label}".to_owned()]
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            about: Default::default(),
+            vision: None,
+            text: None,
+            image_head: None,
+            text_head: None,
+            preprocess: Default::default(),
+            calibration: Default::default(),
+            templates: label_alone(),
+            tokenizer: None,
+            selftest: None,
+        }
+    }
+}
+
+/// What a person wants to know about the model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct About {
+    pub name: String,
+    /// Of the weights: an SPDX expression.
+    pub license: String,
+    pub description: String,
+    /// What was measured, in words.
+    pub accuracy: String,
+    /// Where each part came from.
+    pub sources: Vec<String>,
+}
+
+/// The image tower.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "architecture", rename_all = "snake_case")]
+pub enum Vision {
+    /// Pixels `[image_size, image_size, 3]`, a class token, `pre_norm` at the input, `post_norm`, projection.
+    ClipVit {
+        image_size: usize,
+        patch_size: usize,
+        #[serde(flatten)]
+        transformer: Transformer,
+    },
+    /// No class token and no `pre_norm`: a learned query pools the patches.
+    SiglipVit {
+        image_size: usize,
+        patch_size: usize,
+        #[serde(flatten)]
+        transformer: Transformer,
+    },
+    /// CLIP's RN50 family; widths are read off the weights' shapes.
+    ModifiedResnet {
+        image_size: usize,
+        /// Of each block.
+        strides: Vec<usize>,
+        /// Of the attention that pools.
+        n_heads: usize,
+    },
+    /// MobileNet-v2 blocks with ReLU6 and no squeeze; widths and kernels are read off the weights' shapes.
+    EfficientnetLite {
+        image_size: usize,
+        /// Of each block's depthwise convolution.
+        strides: Vec<usize>,
+    },
+}
+
+impl Vision {
+    /// Height and width of the picture that the tower sees.
+    pub fn image_size(&self) -> usize {
+        match self {
+            Self::ClipVit { image_size, .. }
+            | Self::SiglipVit { image_size, .. }
+            | Self::ModifiedResnet { image_size, .. }
+            | Self::EfficientnetLite { image_size, .. } => *image_size,
+        }
+    }
+}
+
+/// The text tower.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "architecture", rename_all = "snake_case")]
+pub enum Text {
+    /// Causal, pre-norm; the end token's row is pooled.
+    ClipText {
+        context_len: usize,
+        /// `None`: the row with the highest id (configs written before 2023 name a wrong end token).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end_token: Option<u32>,
+        #[serde(flatten)]
+        transformer: Transformer,
+    },
+    /// Bidirectional, pre-norm; every text is padded, nothing is masked, and the last row is pooled.
+    SiglipText {
+        context_len: usize,
+        pad_token: u32,
+        #[serde(flatten)]
+        transformer: Transformer,
+    },
+    /// Bidirectional, post-norm; the mean of all rows that are not padding is pooled.
+    Bert {
+        context_len: usize,
+        #[serde(flatten)]
+        transformer: Transformer,
+    },
+}
+
+impl Text {
+    pub fn context_len(&self) -> usize {
+        match self {
+            Self::ClipText { context_len, .. }
+            | Self::SiglipText { context_len, .. }
+            | Self::Bert { context_len, .. } => *context_len,
+        }
+    }
+
+    pub fn transformer(&self) -> &Transformer {
+        match self {
+            Self::ClipText { transformer, .. }
+            | Self::SiglipText { transformer, .. }
+            | Self::Bert { transformer, .. } => transformer,
+        }
+    }
+}
+
+/// A stack of equal blocks: attention, then a two-layer perceptron, each with a residual.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Transformer {
+    pub width: usize,
+    pub n_layers: usize,
+    pub n_heads: usize,
+    /// Width inside the perceptron.
+    pub n_hidden: usize,
+    #[serde(with = "activation_name")]
+    pub activation: Activation,
+    /// Of every layer norm.
+    pub epsilon: f32,
+}
+
+/// The small net behind a tower; which of its parts exist is read off the weights.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HeadConfig {
+    /// Whether the tower's features are scaled to length 1 first.
+    pub normalize_input: bool,
+}
+
+/// How similarities (cosines) become probabilities; fitted on held-out pictures where the model's maker could.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Calibration {
+    /// Labels compete: `softmax(scale · similarity)`.
+    pub scale: f32,
+    /// Labels stand alone: `sigmoid(sigmoid_scale · similarity + sigmoid_bias)`.
+    pub sigmoid_scale: f32,
+    pub sigmoid_bias: f32,
+    /// "None of these" joins the softmax with this similarity.
+    pub none_similarity: f32,
+}
+
+impl Default for Calibration {
+    /// CLIP's own temperature; its pictures and their captions lie near 0.3, unrelated ones near 0.2 (ViT-B/32), so an
+    /// independent score is even in between and "none of these" wins against unrelated labels only.
+    fn default() -> Self {
+        Self { scale: 100.0, sigmoid_scale: 100.0, sigmoid_bias: -24.0, none_similarity: 0.22 }
+    }
+}
+
+/// The tokenizer's file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TokenizerFile {
+    pub json: String,
+}
+
+/// What the engine must get for its own picture and `label`: unit vectors from the f32 CPU backend on the same weights.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SelfTestRecord {
+    pub label: String,
+    pub image_embeds: Vec<f32>,
+    pub text_embeds: Vec<f32>,
+}
+
+/// Activations under the names that Hugging Face's configs use.
+pub(super) mod activation_name {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::graph::Activation;
+
+    const NAMES: [(&str, Activation); 6] = [
+        ("quick_gelu", Activation::QuickGelu),
+        ("gelu", Activation::Gelu),
+        ("gelu_pytorch_tanh", Activation::GeluTanh),
+        ("relu", Activation::Relu),
+        ("relu6", Activation::Relu6),
+        ("identity", Activation::Identity),
+    ];
+
+    pub fn parse(name: &str) -> Option<Activation> {
+        NAMES.iter().find(|(known, _)| *known == name).map(|(_, activation)| *activation)
+    }
+
+    pub fn serialize<S: Serializer>(activation: &Activation, serializer: S) -> Result<S::Ok, S::Error> {
+        let name = NAMES.iter().find(|(_, known)| known == activation).map_or("identity", |(name, _)| name);
+        serializer.serialize_str(name)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Activation, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        parse(&name).ok_or_else(|| D::Error::custom(format!("unknown activation {name:?}")))
+    }
+}

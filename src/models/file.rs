@@ -1,0 +1,241 @@
+//! Our own GGUF: a [`Checkpoint`] in one file.
+//!
+//! Invariant: each field of [`Config`] is one metadata key, `cliplet.` and its path; reading back gives the same config.
+//! Invariant: batch norms are folded and matrices stacked before they are quantized.
+
+use serde_json::{Map, Number, Value as Json};
+
+use super::import::import_clip_cpp;
+use super::{Checkpoint, Config, ModelError};
+use crate::tensor::{Format, Tensor};
+use crate::weights::Weights;
+use crate::weights::gguf::{self, GgufFile, Value};
+
+const ARCHITECTURE: &str = "cliplet";
+
+/// Which format each tensor of a file gets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quantization {
+    /// Of matrices (linear and pointwise layers) whose rows 32 divides; of others f16.
+    pub matrices: Format,
+    /// Of the token table.
+    pub token_table: Format,
+    /// Names that start with the text get the format instead, where their rows allow it; the first that fits counts.
+    pub exceptions: Vec<(String, Format)>,
+}
+
+impl Quantization {
+    /// Everything that is a matrix as `format`.
+    pub fn all(format: Format) -> Self {
+        Self { matrices: format, token_table: format, exceptions: Vec::new() }
+    }
+
+    fn format_of(&self, name: &str, tensor: &Tensor) -> Format {
+        // Vectors are tiny and norms sensitive. Positions and depthwise kernels are small; neighbours in a block of
+        // them would share one scale across channels.
+        let usual = match tensor.shape.len() {
+            0 | 1 => return Format::F32,
+            2 if name == "text.token.weight" => self.token_table,
+            2 if name.ends_with(".weight") => self.matrices,
+            _ if self.matrices == Format::F32 => Format::F32,
+            _ => Format::F16,
+        };
+        let exception = self.exceptions.iter().find(|(prefix, _)| name.starts_with(prefix));
+        let format = exception.map_or(usual, |(_, format)| *format);
+        if tensor.n_cols().is_multiple_of(format.block_len()) { format } else { Format::F16 }
+    }
+}
+
+/// Writes the model, each tensor in the format that `quantization` gives it.
+pub fn save_gguf(checkpoint: &Checkpoint, quantization: &Quantization) -> Result<Vec<u8>, ModelError> {
+    let mut file = GgufFile::default();
+    file.set("general.architecture", ARCHITECTURE);
+    let about = &checkpoint.config.about;
+    for (key, text) in [("general.name", &about.name), ("general.license", &about.license)] {
+        if !text.is_empty() {
+            file.set(key, text.as_str());
+        }
+    }
+    let config =
+        serde_json::to_value(&checkpoint.config).map_err(|error| ModelError::Config(error.to_string()))?;
+    flatten(ARCHITECTURE, &config, &mut file)?;
+    for name in checkpoint.weights.names() {
+        let tensor = checkpoint.weights.tensor(name)?;
+        file.tensors.insert(name.to_owned(), tensor.requantize(quantization.format_of(name, tensor))?);
+    }
+    Ok(file.to_bytes().map_err(crate::weights::WeightsError::from)?)
+}
+
+/// Reads what [`save_gguf`] wrote, or a GGUF of clip.cpp.
+///
+/// # Errors
+/// Bytes that are no GGUF, a GGUF of another program, a key or tensor that is missing or of another type.
+pub fn load_gguf(bytes: &[u8]) -> Result<Checkpoint, ModelError> {
+    let file = gguf::read(bytes).map_err(crate::weights::WeightsError::from)?;
+    match file.string("general.architecture").unwrap_or("") {
+        ARCHITECTURE => {}
+        "clip" => return import_clip_cpp(file),
+        other => return Err(ModelError::Unsupported { architecture: other.to_owned() }),
+    }
+    let mut json = Json::Object(Map::new());
+    for (key, value) in &file.metadata {
+        if let Some(path) = key.strip_prefix("cliplet.") {
+            unflatten(&mut json, path, value).ok_or_else(|| {
+                ModelError::Foreign(format!("the key {key:?} stands beside another that contains it"))
+            })?;
+        }
+    }
+    let config: Config = serde_json::from_value(json)
+        .map_err(|error| ModelError::Foreign(format!("the configuration: {error}")))?;
+    Ok(Checkpoint { config, weights: Weights::from(file) })
+}
+
+/// Objects nest with dots; numbers are u32 where they are whole, else f32.
+fn flatten(path: &str, json: &Json, file: &mut GgufFile) -> Result<(), ModelError> {
+    if let Json::Object(fields) = json {
+        return fields.iter().try_for_each(|(key, json)| flatten(&format!("{path}.{key}"), json, file));
+    }
+    if let Json::Array(items) = json
+        && items.is_empty()
+    {
+        return Ok(()); // an absent key reads as an empty list
+    }
+    let value = to_gguf(json)
+        .ok_or_else(|| ModelError::Config(format!("{path}: {json} cannot be stored as metadata")))?;
+    file.metadata.insert(path.to_owned(), value);
+    Ok(())
+}
+
+fn unflatten(json: &mut Json, path: &str, value: &Value) -> Option<()> {
+    let fields = json.as_object_mut()?;
+    match path.split_once('.') {
+        Some((head, rest)) => {
+            unflatten(fields.entry(head).or_insert_with(|| Json::Object(Map::new())), rest, value)
+        }
+        None => {
+            fields.insert(path.to_owned(), to_json(value)?);
+            Some(())
+        }
+    }
+}
+
+fn to_gguf(json: &Json) -> Option<Value> {
+    let float = |json: &Json| json.as_f64().map(|value| value as f32);
+    let whole = |json: &Json| json.as_u64().and_then(|value| u32::try_from(value).ok());
+    match json {
+        Json::Bool(value) => Some((*value).into()),
+        Json::String(text) => Some(text.as_str().into()),
+        Json::Number(number) if number.is_u64() => whole(json).map(Value::from),
+        Json::Number(_) => float(json).map(Value::from),
+        Json::Array(items) if items.iter().all(Json::is_u64) => {
+            items.iter().map(whole).collect::<Option<Vec<_>>>().map(Value::from)
+        }
+        Json::Array(items) if items.iter().all(Json::is_number) => {
+            items.iter().map(float).collect::<Option<Vec<_>>>().map(Value::from)
+        }
+        Json::Array(items) => {
+            let text = |json: &Json| json.as_str().map(str::to_owned);
+            items.iter().map(text).collect::<Option<Vec<_>>>().map(Value::from)
+        }
+        Json::Null | Json::Object(_) => None,
+    }
+}
+
+/// Longer arrays are none of ours; each item takes eight times its bytes as JSON.
+const MAX_ITEMS: u64 = 8192;
+
+fn to_json(value: &Value) -> Option<Json> {
+    Some(match value {
+        Value::Bool(value) => (*value).into(),
+        Value::String(text) => text.as_str().into(),
+        Value::Array(array) if array.len() > MAX_ITEMS => return None,
+        Value::Array(array) => Json::Array(array.iter().map(|item| to_json(&item)).collect::<Option<_>>()?),
+        value => match (value.as_u64(), value.as_f32()) {
+            (Some(whole), _) => whole.into(),
+            (_, Some(float)) => Number::from_f64(float.into())?.into(),
+            _ => return None,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::*;
+    use super::*;
+    use crate::graph::Activation;
+
+    fn checkpoint() -> Checkpoint {
+        let transformer = Transformer {
+            width: 64,
+            n_layers: 1,
+            n_heads: 2,
+            n_hidden: 96,
+            activation: Activation::QuickGelu,
+            epsilon: 1e-12,
+        };
+        let config = Config {
+            about: About {
+                name: "a model".to_owned(),
+                sources: vec!["here".to_owned(), "there".to_owned()],
+                ..Default::default()
+            },
+            vision: Some(Vision::EfficientnetLite { image_size: 32, strides: vec![1, 2] }),
+            text: Some(Text::ClipText { context_len: 8, end_token: Some(7), transformer }),
+            image_head: Some(HeadConfig { normalize_input: true }),
+            tokenizer: Some(TokenizerFile { json: "{\"a\": 1}".to_owned() }),
+            selftest: Some(SelfTestRecord {
+                label: "ein Apfel".to_owned(),
+                image_embeds: vec![0.1, -0.5],
+                text_embeds: vec![1.0, 2.0],
+            }),
+            ..Default::default()
+        };
+        let mut weights = Weights::default();
+        let values: Vec<f32> = (0..64 * 96).map(|i| (i as f32 * 0.37).sin()).collect();
+        let tensor = |shape: &[usize]| {
+            let n_values: usize = shape.iter().product();
+            Tensor::from_f32(shape, &values[..n_values], Format::F32).unwrap()
+        };
+        weights.insert("text.token.weight", tensor(&[20, 64]));
+        weights.insert("text.position", tensor(&[8, 64]));
+        weights.insert("text.blocks.0.up.weight", tensor(&[96, 64]));
+        weights.insert("text.blocks.0.up.bias", tensor(&[96]));
+        weights.insert("vision.stem.weight", tensor(&[8, 27]));
+        weights.insert("vision.blocks.0.depthwise.weight", tensor(&[3, 3, 32]));
+        weights.insert("image_head.skip.weight", tensor(&[32, 64]));
+        Checkpoint { config, weights }
+    }
+
+    #[test]
+    fn a_file_reads_back_as_it_was_written() {
+        let checkpoint = checkpoint();
+        let bytes = save_gguf(&checkpoint, &Quantization::all(Format::F32)).unwrap();
+        assert_eq!(load_gguf(&bytes).unwrap(), checkpoint);
+    }
+
+    #[test]
+    fn each_tensor_gets_the_format_of_its_kind() {
+        let quantization = Quantization {
+            matrices: Format::Q8_0,
+            token_table: Format::Q4_0,
+            exceptions: vec![("image_head.".to_owned(), Format::F16)],
+        };
+        let read = load_gguf(&save_gguf(&checkpoint(), &quantization).unwrap()).unwrap();
+        let format = |name: &str| read.weights.tensor(name).unwrap().format;
+        assert_eq!(format("text.token.weight"), Format::Q4_0);
+        assert_eq!(format("text.position"), Format::F16);
+        assert_eq!(format("text.blocks.0.up.weight"), Format::Q8_0);
+        assert_eq!(format("text.blocks.0.up.bias"), Format::F32);
+        assert_eq!(format("vision.stem.weight"), Format::F16, "32 does not divide 27");
+        assert_eq!(format("vision.blocks.0.depthwise.weight"), Format::F16);
+        assert_eq!(format("image_head.skip.weight"), Format::F16);
+    }
+
+    #[test]
+    fn another_programs_file_is_refused_by_name() {
+        let mut file = GgufFile::default();
+        file.set("general.architecture", "llama");
+        let error = load_gguf(&file.to_bytes().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("\"llama\"") && error.contains("these are: clip"), "{error}");
+    }
+}

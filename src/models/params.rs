@@ -1,0 +1,20 @@
+//! The weights that a graph refers to.
+//!
+//! Invariant: a [`Param`] handed out by [`ParamSet::push`] stays valid: parameters are never removed.
+//! Invariant: weights of [`Op::Linear`](crate::graph::Op::Linear) may be in any format; every other one is f32.
+
+use crate::graph::Param;
+use crate::tensor::Tensor;
+
+/// A model's weights, in the order of their [`Param`].
+#[derive(Clone, Debug, Default)]
+pub struct ParamSet {
+    pub tensors: Vec<Tensor>,
+}
+
+impl ParamSet {
+    pub fn push(&mut self, tensor: Tensor) -> Param {
+        self.tensors.push(tensor);
+        Param(self.tensors.len() - 1)
+    }
+}

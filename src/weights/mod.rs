@@ -1,0 +1,113 @@
+//! Weight files to named tensors: GGUF (ours and clip.cpp's) and safetensors (Hugging Face's), and checksums.
+//!
+//! Invariant: any bytes give a typed error or tensors whose bytes fit their shapes and whose values are finite;
+//! never a panic, never more than twice the input + 1 MiB allocated.
+//! Invariant: nothing here fetches: bytes in, tensors out.
+
+pub mod gguf;
+pub mod safetensors;
+
+use crate::tensor::{Tensor, TensorError};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// What is wrong with weights, whichever file they come from.
+#[derive(Debug, Error)]
+pub enum WeightsError {
+    #[error(transparent)]
+    Gguf(#[from] gguf::GgufError),
+    #[error(transparent)]
+    Safetensors(#[from] safetensors::SafetensorsError),
+    #[error(
+        "not a weight file: it starts with neither GGUF's magic nor a safetensors header ({n_bytes} bytes)"
+    )]
+    UnknownFormat { n_bytes: usize },
+    #[error(
+        "the weights hold no tensor `{name}` ({n_tensors} others): the file is another kind of model, or incomplete"
+    )]
+    MissingTensor { name: String, n_tensors: usize },
+    #[error("tensor `{name}`: {source}")]
+    BadTensor { name: String, source: TensorError },
+}
+
+/// Named tensors: what both kinds of file yield.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Weights {
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Weights {
+    /// Tells the kind of file from its first bytes and reads it.
+    pub fn read(bytes: &[u8]) -> Result<Weights, WeightsError> {
+        if bytes.starts_with(gguf::MAGIC) {
+            Ok(gguf::read(bytes)?.into())
+        } else if safetensors::looks_like(bytes) {
+            safetensors::read(bytes)?.try_into()
+        } else {
+            Err(WeightsError::UnknownFormat { n_bytes: bytes.len() })
+        }
+    }
+
+    pub fn tensor(&self, name: &str) -> Result<&Tensor, WeightsError> {
+        self.tensors.get(name).ok_or_else(|| self.missing(name))
+    }
+
+    /// Hands the tensor out; it is gone from here afterwards, so that no weight is held twice.
+    pub fn take(&mut self, name: &str) -> Result<Tensor, WeightsError> {
+        self.tensors.remove(name).ok_or_else(|| self.missing(name))
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// In alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    pub fn insert(&mut self, name: impl Into<String>, tensor: Tensor) {
+        self.tensors.insert(name.into(), tensor);
+    }
+
+    fn missing(&self, name: &str) -> WeightsError {
+        WeightsError::MissingTensor { name: name.to_owned(), n_tensors: self.tensors.len() }
+    }
+}
+
+impl From<BTreeMap<String, Tensor>> for Weights {
+    fn from(tensors: BTreeMap<String, Tensor>) -> Weights {
+        Weights { tensors }
+    }
+}
+
+impl From<gguf::GgufFile> for Weights {
+    fn from(file: gguf::GgufFile) -> Weights {
+        file.tensors.into()
+    }
+}
+
+impl TryFrom<safetensors::SafetensorsFile> for Weights {
+    type Error = WeightsError;
+
+    /// Tensors of integers (position ids) are left out: they are no weights.
+    fn try_from(file: safetensors::SafetensorsFile) -> Result<Weights, WeightsError> {
+        let mut weights = Weights::default();
+        for (name, raw) in file.tensors {
+            if raw.kind.is_float() {
+                let tensor = raw.into_tensor(&name)?;
+                if let Err(source) = tensor.check_finite() {
+                    return Err(WeightsError::BadTensor { name, source });
+                }
+                weights.insert(name, tensor);
+            }
+        }
+        Ok(weights)
+    }
+}
+
+/// The SHA-256 of `bytes` in lower-case hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,356 @@
+//! The worker's end of the channel: one engine, one job at a time, the newest question first.
+//!
+//! Invariant: while a job runs, of the questions that arrive only the last is kept; the page counts on an answer to
+//! the last question only.
+//! Invariant: label embeddings are kept per (prompts, label): a new label costs one label, a new picture none.
+//! Invariant: a lost device is replaced once; lost again within two minutes, the CPU takes over for good.
+
+use super::problem::{Code, Problem};
+use super::protocol::{Answer, Card, Event, LoadStage, Progress, Question, Request, Stage};
+use super::{download, pictures};
+use crate::engine::{BackendChoice, BackendKind, Engine, EngineError, Stage as EngineStage, now_millis};
+use crate::tasks::{ImageEmbedding, LabelEmbedding, classify};
+use crate::text::Template;
+use gloo::events::EventListener;
+use gloo::timers::future::TimeoutFuture;
+use js_sys::{Array, Reflect};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{AbortController, DedicatedWorkerGlobalScope, MessageEvent};
+
+/// Chrome blocks a page's WebGPU after two losses within this time.
+const LOSS_MILLIS: f64 = 120_000.0;
+/// Labels encoded between two looks at whether the question still stands.
+const LABELS_AT_ONCE: usize = 16;
+/// Embeddings kept; at 512 numbers each this is 8 MiB.
+const MAX_KEPT_LABELS: usize = 4096;
+
+/// Listens; to be called once, by the worker's binary.
+pub fn start() {
+    std::panic::set_hook(Box::new(|info| {
+        console_error_panic_hook::hook(info);
+        tell(&Event::Crashed(info.to_string()));
+    }));
+    let host = Rc::new(Host::default());
+    let listener = EventListener::new(&scope(), "message", move |event| {
+        let data = event.dyn_ref::<MessageEvent>().map(MessageEvent::data).unwrap_or_default();
+        let parts: Array = data.unchecked_into();
+        let request = parts.get(0).as_string().map(|text| serde_json::from_str::<Request>(&text));
+        match request {
+            Some(Ok(request)) => host.take(request, parts.get(1)),
+            other => tell(&Event::Crashed(format!("unknown request: {other:?}"))),
+        }
+    });
+    listener.forget();
+    tell(&Event::Hello);
+}
+
+#[derive(Default)]
+struct Host {
+    /// The job to do next; a newer one takes its place.
+    next: RefCell<Option<Job>>,
+    is_busy: Cell<bool>,
+    abort: RefCell<Option<AbortController>>,
+    /// The picture that arrived last, and its embedding once it has one.
+    picture: RefCell<Option<Picture>>,
+    /// Only the running job takes it out.
+    model: RefCell<Option<Model>>,
+    lost_at: Cell<Option<f64>>,
+}
+
+enum Job {
+    Load,
+    Ask(Question),
+    Forget,
+}
+
+struct Picture {
+    id: u64,
+    payload: JsValue,
+}
+
+struct Model {
+    engine: Engine,
+    manifest: download::Manifest,
+    /// By prompts and label: the embedding, and whether the label was cut.
+    labels: HashMap<(String, String), (LabelEmbedding, bool)>,
+    image: Option<(u64, ImageEmbedding)>,
+}
+
+impl Host {
+    fn take(self: &Rc<Self>, request: Request, payload: JsValue) {
+        let job = match request {
+            Request::CancelLoad => {
+                self.abort.take().iter().for_each(AbortController::abort);
+                return;
+            }
+            Request::Load => Job::Load,
+            Request::Forget => Job::Forget,
+            Request::Ask(question) => {
+                if !payload.is_undefined() {
+                    self.picture.replace(Some(Picture { id: question.picture, payload }));
+                }
+                Job::Ask(question)
+            }
+        };
+        self.next.replace(Some(job));
+        if !self.is_busy.replace(true) {
+            let host = self.clone();
+            spawn_local(async move {
+                while let Some(job) = host.next.take() {
+                    host.run(job).await;
+                }
+                host.is_busy.set(false);
+            });
+        }
+    }
+
+    async fn run(&self, job: Job) {
+        match job {
+            Job::Load => match self.load().await {
+                Ok(card) => tell(&Event::Ready(Box::new(card))),
+                Err(problem) => tell(&Event::LoadFailed(problem)),
+            },
+            Job::Forget => {
+                drop(download::forget().await);
+                tell(&Event::Forgotten);
+            }
+            Job::Ask(question) => {
+                let Some(mut model) = self.model.take() else { return };
+                let answered = self.answer(&mut model, &question).await;
+                self.model.replace(Some(model));
+                match answered {
+                    Ok(Some(answer)) => tell(&Event::Answered(answer)),
+                    // Replaced by a newer question, which is next.
+                    Ok(None) => {}
+                    Err(problem) => tell(&Event::Rejected { id: question.id, problem }),
+                }
+            }
+        }
+    }
+
+    async fn load(&self) -> Result<Card, Problem> {
+        self.model.take();
+        let abort =
+            AbortController::new().map_err(|error| Problem::new(Code::EngineFailed, format!("{error:?}")))?;
+        self.abort.replace(Some(abort.clone()));
+        let (manifest, bytes) = download::model(&abort, |progress| tell(&Event::Progress(progress))).await?;
+        let on_stage = |stage| {
+            let stage = match stage {
+                EngineStage::Testing => LoadStage::SelfTest,
+                _ => LoadStage::Build,
+            };
+            tell(&Event::Progress(Progress { stage, done: 0, total: 0 }));
+        };
+        let engine = Engine::load(&bytes, BackendChoice::Auto, on_stage).await.map_err(load_problem)?;
+        drop(bytes);
+        if abort.signal().aborted() {
+            return Err(Problem::new(Code::LoadCancelled, ""));
+        }
+        let model = Model { engine, manifest, labels: HashMap::new(), image: None };
+        let card = model.card();
+        self.model.replace(Some(model));
+        Ok(card)
+    }
+
+    /// Answers, over one lost device; `None` if the question was replaced meanwhile.
+    async fn answer(&self, model: &mut Model, question: &Question) -> Result<Option<Answer>, Problem> {
+        match self.try_answer(model, question).await {
+            Err(Failure::Engine(error)) if error.is_device_lost() => {
+                self.recover(model, error).await?;
+                self.try_answer(model, question).await.map_err(Failure::problem)
+            }
+            other => other.map_err(Failure::problem),
+        }
+    }
+
+    async fn recover(&self, model: &mut Model, error: EngineError) -> Result<(), Problem> {
+        let now = now_millis();
+        let is_first = self.lost_at.replace(Some(now)).is_none_or(|last| now - last > LOSS_MILLIS);
+        let (choice, code) = match is_first {
+            true => (BackendChoice::Auto, Code::DeviceLost),
+            false => (BackendChoice::Cpu, Code::DeviceLostAgain),
+        };
+        model.engine.recover(choice).await.map_err(load_problem)?;
+        tell(&Event::Moved(Box::new(model.card())));
+        tell(&Event::Notice(Problem::new(code, error)));
+        Ok(())
+    }
+
+    async fn try_answer(&self, model: &mut Model, question: &Question) -> Result<Option<Answer>, Failure> {
+        let mut stages = Vec::new();
+        let image = self.image(model, question.picture, &mut stages).await?;
+        let Some((labels, cut)) = self.labels(model, question, &mut stages).await? else { return Ok(None) };
+        let started = now_millis();
+        let calibration = model.engine.calibration();
+        let ranked = classify::rank(&image, &labels, &calibration, question.mode, question.has_none);
+        stages.push(stage("Rank", now_millis() - started));
+        Ok(Some(Answer { id: question.id, ranked, cut, stages }))
+    }
+
+    async fn image(
+        &self,
+        model: &mut Model,
+        id: u64,
+        stages: &mut Vec<Stage>,
+    ) -> Result<ImageEmbedding, Failure> {
+        if let Some((_, embedding)) = model.image.as_ref().filter(|(known, _)| *known == id) {
+            return Ok(embedding.clone());
+        }
+        let started = now_millis();
+        let picture = self
+            .picture
+            .borrow()
+            .as_ref()
+            .filter(|picture| picture.id == id)
+            .map(|picture| picture.payload.clone());
+        let payload =
+            picture.ok_or_else(|| Problem::new(Code::PictureUnreadable, "the picture did not arrive"))?;
+        let pixels = pictures::pixels(payload).await?;
+        let decoded = now_millis();
+        let tensor = model.engine.preprocess(&pixels);
+        let prepared = now_millis();
+        let embedding = model.engine.encode_images(&[tensor]).await?.pop();
+        let embedding =
+            embedding.ok_or_else(|| Problem::new(Code::EngineFailed, "no embedding came for the picture"))?;
+        stages.push(stage("Read picture", decoded - started));
+        stages.push(stage("Fit to model", prepared - decoded));
+        stages.push(stage("Encode picture", now_millis() - prepared));
+        model.image = Some((id, embedding.clone()));
+        Ok(embedding)
+    }
+
+    /// The labels' embeddings and which labels were cut; `None` if the question was replaced meanwhile.
+    #[allow(clippy::type_complexity, reason = "one private caller")]
+    async fn labels(
+        &self,
+        model: &mut Model,
+        question: &Question,
+        stages: &mut Vec<Stage>,
+    ) -> Result<Option<(Vec<LabelEmbedding>, Vec<String>)>, Failure> {
+        let started = now_millis();
+        let prompts: Vec<Template> =
+            question.templates.iter().filter_map(|text| Template::parse(text).ok()).collect();
+        let prompts = if prompts.is_empty() { vec![Template::default()] } else { prompts };
+        let prompts_key = question.templates.join("\n");
+        let key = |label: &str| (prompts_key.clone(), label.to_owned());
+        if model.labels.len() > MAX_KEPT_LABELS {
+            model.labels.clear();
+        }
+        let is_unknown = |label: &&String| !model.labels.contains_key(&key(label));
+        let unknown: Vec<&String> = question.labels.iter().filter(is_unknown).collect();
+        for labels in unknown.chunks(LABELS_AT_ONCE) {
+            let texts: Vec<String> =
+                labels.iter().flat_map(|label| prompts.iter().map(|prompt| prompt.fill(label))).collect();
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let embeddings = model.engine.encode_texts(&texts).await?;
+            for ((label, embeddings), texts) in
+                labels.iter().zip(embeddings.chunks(prompts.len())).zip(texts.chunks(prompts.len()))
+            {
+                let mut is_cut = false;
+                for text in texts {
+                    is_cut |= model.engine.tokenize(text)?.is_cut;
+                }
+                model.labels.insert(key(label), (LabelEmbedding::new(label.as_str(), embeddings), is_cut));
+            }
+            // Messages are heard between two turns of the event loop only.
+            if unknown.len() > LABELS_AT_ONCE {
+                TimeoutFuture::new(0).await;
+            }
+            if self.next.borrow().is_some() {
+                return Ok(None);
+            }
+        }
+        let known: Vec<_> =
+            question.labels.iter().filter_map(|label| model.labels.get(&key(label)).cloned()).collect();
+        let cut = known.iter().filter(|(_, is_cut)| *is_cut).map(|(known, _)| known.label.clone()).collect();
+        let known = known.into_iter().map(|(known, _)| known).collect();
+        let name = match unknown.len() {
+            0 => "Labels (known)".to_owned(),
+            1 => "Encode 1 label".to_owned(),
+            n => format!("Encode {n} labels"),
+        };
+        stages.push(stage(&name, now_millis() - started));
+        Ok(Some((known, cut)))
+    }
+}
+
+impl Model {
+    fn card(&self) -> Card {
+        let info = self.engine.info().clone();
+        let reason = info.backend.fallback_reason.clone();
+        let fallback = reason.filter(|_| info.backend.kind == BackendKind::Cpu).map(|reason| {
+            let code = match has_webgpu() {
+                false => Code::WebgpuMissing,
+                true if reason.starts_with("wrong results") => Code::GpuWrong,
+                true => Code::AdapterMissing,
+            };
+            Problem::new(code, reason)
+        });
+        Card {
+            info,
+            templates: self.engine.templates().to_vec(),
+            file: self.manifest.file.clone(),
+            sha256: self.manifest.sha256.clone(),
+            fallback,
+        }
+    }
+}
+
+/// Why a question has no answer.
+enum Failure {
+    Engine(EngineError),
+    Problem(Problem),
+}
+
+impl Failure {
+    fn problem(self) -> Problem {
+        match self {
+            Failure::Engine(error) => Problem::new(Code::EngineFailed, error),
+            Failure::Problem(problem) => problem,
+        }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Failure::Engine(error)
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Failure::Problem(problem)
+    }
+}
+
+fn load_problem(error: EngineError) -> Problem {
+    let code = match error {
+        EngineError::SelfTest { .. } => Code::SelfTestFailed,
+        EngineError::Model(_) | EngineError::Weights(_) | EngineError::Text(_) => Code::WeightsUnreadable,
+        _ => Code::EngineFailed,
+    };
+    Problem::new(code, error)
+}
+
+fn stage(name: &str, millis: f64) -> Stage {
+    Stage { name: name.to_owned(), millis }
+}
+
+fn has_webgpu() -> bool {
+    Reflect::get(&scope().navigator(), &"gpu".into()).is_ok_and(|gpu| gpu.is_truthy())
+}
+
+fn tell(event: &Event) {
+    // Plain data always serialises; a page that is gone needs no message.
+    if let Ok(text) = serde_json::to_string(event) {
+        drop(scope().post_message(&Array::of1(&text.into())));
+    }
+}
+
+fn scope() -> DedicatedWorkerGlobalScope {
+    js_sys::global().unchecked_into()
+}

@@ -1,0 +1,80 @@
+//! Everything that can go wrong between a person and an answer, as stable codes.
+//!
+//! Invariant: a code's text (`weights-missing`) never changes its meaning: people search for it and tests name it.
+//! Invariant: `detail` holds figures for a report; advice to the reader is the page's (`app::words`).
+
+use serde::{Deserialize, Serialize};
+
+/// What went wrong, and the figures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    pub code: Code,
+    pub detail: String,
+}
+
+impl Problem {
+    pub fn new(code: Code, detail: impl ToString) -> Self {
+        Self { code, detail: detail.to_string() }
+    }
+}
+
+/// One code per thing that a person can do something about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// The browser has no WebGPU at all: the CPU computes instead.
+    WebgpuMissing,
+    /// WebGPU is there but gave no adapter or device: the CPU computes instead.
+    AdapterMissing,
+    /// The GPU gave results that differ from the stored ones: the CPU computes instead.
+    GpuWrong,
+    /// The GPU was lost and came back.
+    DeviceLost,
+    /// The GPU was lost twice: the CPU computes instead.
+    DeviceLostAgain,
+    /// The self-test fails on the CPU too: nothing can be trusted.
+    SelfTestFailed,
+    /// The model's file or its manifest is not on the server (404).
+    WeightsMissing,
+    /// The server answered with an error (5xx and the like).
+    WeightsServer,
+    /// No connection, or it broke off three times.
+    WeightsNetwork,
+    /// A web page came where the model should be.
+    WeightsHtml,
+    /// Length or SHA-256 differ from the manifest.
+    WeightsDamaged,
+    /// Verified, and yet the engine can't read it.
+    WeightsUnreadable,
+    /// Loading was stopped by the reader.
+    LoadCancelled,
+    /// The engine's thread could not start.
+    WorkerMissing,
+    /// The engine's thread broke down.
+    WorkerCrashed,
+    /// Any other failure while computing.
+    EngineFailed,
+    /// Labels or templates that can't be taken as they are.
+    LabelsRefused,
+    /// The file is no picture, or it is damaged.
+    PictureUnreadable,
+    /// More bytes or pixels than the limit.
+    PictureTooLarge,
+    /// What was dropped or pasted holds no file.
+    PictureNotAFile,
+    /// The browser or the reader refused the camera.
+    CameraRefused,
+    /// There is no camera.
+    CameraMissing,
+    /// Another program holds the camera.
+    CameraBusy,
+    /// The page may not use cameras at all (no HTTPS, old browser).
+    CameraUnsupported,
+}
+
+impl Code {
+    /// The stable text: `weights-missing`.
+    pub fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+}

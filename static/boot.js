@@ -1,0 +1,44 @@
+// Starts the page. Its own file because the security policy allows no script in the page.
+//
+// One guarded reload: after an update a cache may pair new JavaScript with old WebAssembly, which cannot start.
+
+const own = document.querySelector("script[data-wasm]");
+
+// The only script addresses that the page may make: the engine's worker and the offline helper.
+if (window.trustedTypes) {
+  const allowed = ["worker-boot.js", "sw.js"].map((name) => new URL(name, document.baseURI).href);
+  trustedTypes.createPolicy("default", {
+    createScriptURL: (url) => (allowed.includes(new URL(url, document.baseURI).href) ? url : null),
+  });
+}
+
+try {
+  const { default: init } = await import(new URL(own.dataset.js, document.baseURI).href);
+  await init({ module_or_path: new URL(own.dataset.wasm, document.baseURI).href });
+  sessionStorage.removeItem("cliplet.reloaded");
+} catch (error) {
+  console.error(error);
+  if (sessionStorage.getItem("cliplet.reloaded")) {
+    const note = document.getElementById("boot");
+    note.textContent = `The page could not start (${error.message}). Reload it, or try a current browser.`;
+    note.setAttribute("role", "alert");
+    note.hidden = false;
+  } else {
+    sessionStorage.setItem("cliplet.reloaded", "1");
+    location.reload();
+  }
+}
+
+// For visits without a network: once everything is here, the offline helper keeps the page's own files.
+if ("serviceWorker" in navigator) {
+  const started = [own.dataset.js, own.dataset.wasm, own.src];
+  const linked = [...document.querySelectorAll("link[rel=stylesheet], link[rel=icon]")].map((link) => link.href);
+  const later = ["./", "icons.svg", "worker-boot.js", "worker.js", "worker_bg.wasm", "models/manifest.json"];
+  const samples = ["cat.jpg", "coffee.jpg", "rocket.jpg", "astronaut.jpg", "flower.jpg", "guitar.png"];
+  const files = [...started, ...linked, ...later, ...samples.map((name) => `samples/${name}`)];
+  navigator.serviceWorker
+    .register("sw.js")
+    .then(() => navigator.serviceWorker.ready)
+    .then(({ active }) => active.postMessage(files.map((file) => new URL(file, document.baseURI).href)))
+    .catch(() => {}); // Private mode: the page works without.
+}

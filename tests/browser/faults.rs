@@ -1,0 +1,130 @@
+//! After any fault: a message with a stable code that says what to do, and then a good picture gets the right answer
+//! without a reload.
+
+use crate::page::{Page, file};
+use crate::server::Fault;
+
+/// A picture that must be ranked right once the fault is over.
+fn assert_works(page: &Page) {
+    let photo = std::fs::read(file("static/samples/cat.jpg")).expect("a sample");
+    page.drop_file("good.jpg", "image/jpeg", &photo);
+    page.wait_winner("cat");
+    page.browser.wait_for("no alert left", || (!page.is_there("alert")).then_some(()));
+}
+
+#[test]
+fn a_bad_picture_is_refused_and_a_good_one_works() {
+    let page = Page::ready();
+    let mut cut = std::fs::read(file("static/samples/flower.jpg")).expect("a sample");
+    cut.truncate(200);
+    for (name, bytes) in
+        [("notes.png", b"no picture at all".to_vec()), ("empty.jpg", Vec::new()), ("cut.jpg", cut)]
+    {
+        page.drop_file(name, "image/png", &bytes);
+        assert_eq!(page.alert(), "picture-unreadable", "{name}");
+        assert_works(&page);
+    }
+    page.drop_file("huge.png", "image/png", &huge_png());
+    assert_eq!(page.alert(), "picture-too-large");
+    assert_works(&page);
+    page.close(&[]);
+}
+
+/// A PNG whose header announces 60,000 by 60,000 pixels.
+fn huge_png() -> Vec<u8> {
+    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
+    for side in [60_000_u32; 2] {
+        png.extend_from_slice(&side.to_be_bytes());
+    }
+    png.extend_from_slice(&[8, 2, 0, 0, 0]);
+    let crc = crc32(&png[12..]);
+    png.extend_from_slice(&crc.to_be_bytes());
+    png
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |mut crc, byte| {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+        }
+        crc
+    })
+}
+
+/// The server answers wrongly for the weights; once it behaves, Retry leads to the right answer.
+fn weights_fault(fault: Fault, code: &str) {
+    let page = Page::unopened(&[]);
+    page.server.misbehave(".gguf", fault);
+    page.go("/");
+    assert_eq!(page.alert(), code, "{fault:?}");
+    page.check_accessibility(&format!("the weights fail by {fault:?}"));
+    page.browser.keep_screenshot(&format!("weights-{code}"));
+    page.server.behave();
+    page.click("retry");
+    page.wait_ready();
+    assert_works(&page);
+    // The browser itself reports each failed request on the console.
+    page.close(&["Failed to load resource", "net::ERR"]);
+}
+
+#[test]
+fn missing_weights() {
+    weights_fault(Fault::NotFound, "weights-missing");
+}
+
+#[test]
+fn a_server_error_for_weights() {
+    weights_fault(Fault::ServerError, "weights-server");
+}
+
+#[test]
+fn a_web_page_for_weights() {
+    weights_fault(Fault::Html, "weights-html");
+}
+
+#[test]
+fn corrupted_weights() {
+    weights_fault(Fault::Corrupted, "weights-damaged");
+}
+
+#[test]
+fn an_interrupted_download() {
+    weights_fault(Fault::Truncated, "weights-network");
+}
+
+#[test]
+fn loading_can_be_cancelled_and_taken_up_again() {
+    let page = Page::unopened(&[]);
+    page.server.misbehave(".gguf", Fault::Stalled);
+    page.go("/");
+    page.the("loading");
+    page.check_accessibility("the model loads");
+    page.browser.keep_screenshot("loading");
+    page.click("cancel");
+    assert_eq!(page.alert(), "load-cancelled");
+    page.server.behave();
+    page.click("retry");
+    page.wait_ready();
+    assert_works(&page);
+    page.close(&["net::ERR"]);
+}
+
+#[test]
+fn the_second_visit_needs_no_server() {
+    let page = Page::ready();
+    let n_weights = |page: &Page| {
+        page.server.requests().iter().filter(|request| request.target.contains(".gguf")).count()
+    };
+    assert_eq!(n_weights(&page), 1);
+    // The page's helper for visits without a network has taken over, and keeps what it fetches from now on.
+    page.browser.wait_until("navigator.serviceWorker.controller");
+    page.browser.reload();
+    page.wait_ready();
+    assert_eq!(n_weights(&page), 1, "the weights were fetched again");
+    page.server.hang_up();
+    page.browser.reload();
+    page.wait_ready();
+    assert_works(&page);
+    page.close(&["Failed to load resource", "net::ERR"]);
+}

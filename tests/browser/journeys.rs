@@ -1,0 +1,299 @@
+//! What a person does with the page, from an empty one to a right answer.
+
+use crate::page::{Line, Page, file, film, testid, with};
+use crate::webdriver::key;
+use serde_json::json;
+
+/// The labels that a newcomer finds name what the sample pictures show.
+const SAMPLES: [(&str, &str); 5] = [
+    ("cat", "cat"),
+    ("coffee", "cup of coffee"),
+    ("rocket", "rocket"),
+    ("astronaut", "astronaut"),
+    ("flower", "flower"),
+];
+
+fn assert_probabilities(lines: &[Line]) {
+    let sum: f64 = lines.iter().map(|line| line.percent).sum();
+    assert!((sum - 100.0).abs() <= 1.0, "the percentages add up to {sum}: {lines:?}");
+    assert!(lines.windows(2).all(|pair| pair[0].percent >= pair[1].percent), "not best first: {lines:?}");
+}
+
+#[test]
+fn a_dropped_photo_and_typed_labels_put_the_right_label_first() {
+    let page = Page::ready();
+    let photo = std::fs::read(file("static/samples/astronaut.jpg")).expect("a sample");
+    page.drop_file("my photo.jpg", "image/jpeg", &photo);
+    page.set_labels(&["bowl of soup", "astronaut", "steam train", "grand piano"]);
+    let lines = page.wait_winner("astronaut");
+    assert_probabilities(&lines);
+    let mut labels: Vec<&str> =
+        lines.iter().filter(|line| !line.is_none).map(|line| line.label.as_str()).collect();
+    labels.sort_unstable();
+    assert_eq!(labels, ["astronaut", "bowl of soup", "grand piano", "steam train"]);
+    assert_eq!(page.text("winner").as_deref(), Some("astronaut"));
+    page.close(&[]);
+}
+
+#[test]
+fn a_chosen_file_is_ranked_and_the_next_one_replaces_it() {
+    let page = Page::ready();
+    page.choose("static/samples/rocket.jpg");
+    page.wait_winner("rocket");
+    page.choose("static/samples/flower.jpg");
+    assert_probabilities(&page.wait_winner("flower"));
+    page.close(&[]);
+}
+
+#[test]
+fn each_sample_picture_leads_to_its_label() {
+    let page = Page::ready();
+    for (sample, label) in SAMPLES {
+        page.click(&format!("sample-{sample}"));
+        assert_probabilities(&page.wait_winner(label));
+    }
+    page.close(&[]);
+}
+
+#[test]
+fn the_camera_ranks_live_and_is_released() {
+    let folder = std::env::temp_dir().join(format!("cliplet-camera-{}", std::process::id()));
+    let page = Page::unopened(&[film(&file("static/samples/cat.jpg"), &folder)]);
+    page.go("/");
+    page.wait_ready();
+    page.click("camera-open");
+    page.wait_winner("cat");
+    // Live: one answer after the other, each to a question of its own, and a rate.
+    let script = "return document.querySelector(arguments[0])?.dataset.question ?? null";
+    let question = || page.browser.run(script, json!([testid("results")])).as_str().map(str::to_owned);
+    let first = question();
+    page.browser.wait_for("a second frame's answer", || question().filter(|now| Some(now) != first.as_ref()));
+    page.browser.wait_for("a rate", || {
+        page.text("live-rate").filter(|text| text.chars().any(|c| c.is_ascii_digit()))
+    });
+    page.check_accessibility("the camera is live");
+    page.browser.keep_screenshot("camera-live");
+    assert!(n_live_tracks(&page) > 0, "the control: a running camera has live tracks");
+
+    page.click("camera-stop");
+    page.browser.wait_for("the camera to be released", || (n_live_tracks(&page) == 0).then_some(()));
+    // A hidden tab lets go of the camera too.
+    page.click("camera-open");
+    page.browser.wait_for("the camera again", || (n_live_tracks(&page) > 0).then_some(()));
+    page.browser.run(
+        "Object.defineProperty(document, 'hidden', { value: true, configurable: true });
+         Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true });
+         document.dispatchEvent(new Event('visibilitychange'));",
+        json!([]),
+    );
+    page.browser
+        .wait_for("the camera to be released by a hidden tab", || (n_live_tracks(&page) == 0).then_some(()));
+    page.close(&[]);
+    std::fs::remove_dir_all(folder).expect("the film goes");
+}
+
+fn n_live_tracks(page: &Page) -> u64 {
+    let script = "return witness.streams.flatMap((stream) => stream.getTracks())
+        .filter((track) => track.readyState === 'live').length";
+    page.browser.run(script, json!([])).as_u64().expect("a count")
+}
+
+#[test]
+fn no_answer_is_shown_beside_labels_that_it_does_not_belong_to() {
+    let page = Page::ready();
+    page.set_labels(&["cat", "dog"]);
+    page.click("sample-cat");
+    page.wait_winner("cat");
+    // Notes every state of the page in which numbers stand beside other labels than the field's.
+    page.browser.run(
+        "const [results, result, chip] = arguments;
+         window.stale = []; window.nSettled = 0;
+         const look = () => {
+             const panel = document.querySelector(results);
+             if (panel?.dataset.state !== 'settled') return;
+             const lines = [...panel.querySelectorAll(result)].filter((line) => !('none' in line.dataset));
+             const shown = lines.map((line) => line.dataset.label).sort().join('|');
+             const wanted = [...document.querySelectorAll(chip)].map((chip) => chip.dataset.label).sort().join('|');
+             nSettled += 1;
+             if (shown !== wanted) stale.push(`${shown} beside ${wanted}`);
+         };
+         new MutationObserver(look).observe(document.body, { subtree: true, childList: true, attributes: true });",
+        json!([testid("results"), testid("result"), testid("chip")]),
+    );
+    let input = page.the("label-input");
+    for label in ["rocket", "flower", "bird", "house", "tree", "car"] {
+        page.browser.type_into(&input, &format!("{label}{}", key::ENTER));
+        if label == "bird" {
+            page.click("sample-flower");
+        }
+    }
+    page.wait_winner("flower");
+    for _ in 0..2 {
+        page.click("chip-remove");
+    }
+    page.browser.wait_for("the rest ranked", || {
+        (page.ranking().iter().filter(|line| !line.is_none).count() == 6).then_some(())
+    });
+    assert_eq!(page.browser.run("return stale", json!([])), json!([]));
+    assert!(page.browser.run("return nSettled", json!([])).as_u64() > Some(0), "the observer saw nothing");
+    page.close(&[]);
+}
+
+#[test]
+fn a_share_link_carries_labels_and_settings_and_no_picture() {
+    let page = Page::ready();
+    page.click("sample-cat");
+    page.set_labels(&["ein Kater", "a dog, asleep", "100 % cotton"]);
+    page.ranking();
+    page.click("share");
+    let link = page.browser.wait_for("a copied link", || {
+        page.browser.run("return witness.copied.at(-1) ?? null", json!([])).as_str().map(str::to_owned)
+    });
+    assert!(link.starts_with(&page.server.url("/")) && link.len() < 300, "{link}");
+    page.close(&[]);
+
+    // Someone else's browser, and another server of the same page.
+    let other = Page::unopened(&[]);
+    let fragment = &link[link.find('#').expect("labels behind a #, which no server sees")..];
+    other.go(&format!("/{fragment}"));
+    other.wait_ready();
+    assert_eq!(other.labels(), ["ein Kater", "a dog, asleep", "100 % cotton"]);
+    assert!(!other.is_there("picture"), "the link brought a picture");
+    other.close(&[]);
+}
+
+#[test]
+fn the_whole_journey_by_keyboard() {
+    let page = Page::ready();
+    let focused = || {
+        let script = "return document.activeElement?.closest('[data-testid]')?.dataset.testid ?? ''";
+        page.browser.run(script, json!([])).as_str().unwrap_or_default().to_owned()
+    };
+    let tab_to = |id: &str| {
+        for _ in 0..80 {
+            if focused() == id {
+                return;
+            }
+            page.browser.press(key::TAB);
+        }
+        panic!("80 times Tab and no {id}");
+    };
+    tab_to("sample-rocket");
+    page.browser.press(key::ENTER);
+    page.wait_winner("rocket");
+    tab_to("label-input");
+    page.browser.press("teapot");
+    page.browser.press(key::ENTER);
+    let has_teapot = || page.ranking().iter().any(|line| line.label == "teapot");
+    page.browser.wait_for("the new label ranked", || has_teapot().then_some(()));
+    // Backspace in the empty field takes the last label back.
+    page.browser.press(key::BACKSPACE);
+    page.browser.wait_for("the label gone", || (!has_teapot()).then_some(()));
+    tab_to("details");
+    page.browser.press(key::ENTER);
+    page.the("dialog-details");
+    page.check_accessibility("the details are open");
+    page.browser.press(key::ESCAPE);
+    page.browser.wait_for("the dialog closed", || {
+        let script = "return document.querySelector(arguments[0])?.open ?? false";
+        (page.browser.run(script, json!([testid("dialog-details")])) == false).then_some(())
+    });
+    assert_eq!(focused(), "details", "the focus comes back to where it was");
+    page.close(&[]);
+}
+
+#[test]
+fn hostile_labels_stay_text() {
+    let page = Page::ready();
+    page.click("sample-cat");
+    let markup = "<img src=x onerror=alert(1)>";
+    let long = "very ".repeat(100) + "long";
+    page.set_labels(&[markup, "<|endoftext|>", "{label}", &long, "cat"]);
+    let lines = page.wait_winner("cat");
+    assert!(lines.iter().any(|line| line.label == markup), "{lines:?}");
+    assert!(page.browser.all("img[src=x]").is_empty(), "a label became markup");
+    assert!(page.the_text_of_cut_labels().contains("long"), "a label that was cut is not named");
+    page.close(&[]);
+}
+
+impl Page {
+    fn the_text_of_cut_labels(&self) -> String {
+        self.the("cut-notice");
+        self.text("cut-notice").unwrap_or_default()
+    }
+}
+
+#[test]
+fn scores_can_be_independent_and_none_of_these_can_go() {
+    let page = Page::ready();
+    page.click("sample-cat");
+    page.wait_winner("cat");
+    let has_none = || page.ranking().iter().any(|line| line.is_none);
+    assert!(has_none());
+    page.browser.run(
+        "document.querySelector(arguments[0])?.closest('details')?.setAttribute('open', '')",
+        json!([testid("has-none")]),
+    );
+    page.click("has-none");
+    page.browser.wait_for("no line for none of these", || (!has_none()).then_some(()));
+    page.click("mode-independent");
+    let sum = || page.ranking().iter().map(|line| line.percent).sum::<f64>();
+    page.browser.wait_for("independent scores", || ((sum() - 100.0).abs() > 1.0).then_some(()));
+    assert_eq!(page.ranking().first().map(|line| line.label.clone()).as_deref(), Some("cat"));
+    page.close(&[]);
+}
+
+/// Looks, for people, and axe-core's rules, for everyone.
+#[test]
+fn each_state_is_accessible_in_both_themes_and_sizes() {
+    let page = Page::ready();
+    page.check_accessibility("empty");
+    let shoot = |state: &str| {
+        for (size, width, height) in [("desktop", 1440, 900), ("phone", 390, 844)] {
+            for theme in ["light", "dark"] {
+                page.browser.resize(width, height);
+                page.browser.prefer_color_scheme(theme);
+                page.check_accessibility(&format!("{state}, {size}, {theme}"));
+                page.browser.keep_screenshot(&format!("{state}-{size}-{theme}"));
+                let overflow =
+                    "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+                assert_eq!(
+                    page.browser.run(overflow, json!([])),
+                    0,
+                    "{state} on a {size} is wider than the screen"
+                );
+            }
+        }
+        page.browser.resize(1440, 900);
+    };
+    shoot("empty");
+    page.click("sample-coffee");
+    page.wait_winner("cup of coffee");
+    shoot("settled");
+    for dialog in ["details", "shortcuts", "privacy"] {
+        page.click(dialog);
+        page.the(&format!("dialog-{dialog}"));
+        shoot(dialog);
+        page.browser.press(key::ESCAPE);
+    }
+    page.drop_file("notes.png", "image/png", b"no picture at all");
+    page.alert();
+    shoot("error");
+    page.close(&[]);
+}
+
+#[test]
+fn without_webgpu_the_cpu_answers_and_says_so() {
+    let page = Page::unopened(&[
+        "--disable-features=WebGPU,WebGPUService".to_owned(),
+        "--disable-webgpu".to_owned(),
+    ]);
+    page.browser.before_each_page("delete Navigator.prototype.gpu");
+    page.go("/");
+    page.wait_ready();
+    let is_cpu = format!("document.querySelector('{}')", with("status", "backend", "cpu"));
+    page.browser.wait_until(&is_cpu);
+    page.click("sample-rocket");
+    page.wait_winner("rocket");
+    page.close(&[]);
+}

@@ -1,0 +1,14 @@
+//! The browser tests: the page from `trunk build --release`, the kernels and the goldens in Chromium, with WebGPU on the
+//! CPU (SwiftShader). Run by `cargo xtask test`, or alone, on the last build of the page, by `cargo xtask browser`.
+//!
+//! Invariant: no test waits for a time; each waits for what it needs to see.
+//! Invariant: nothing leaves the machine, and a request that wants to is a failure.
+
+mod faults;
+mod golden;
+mod harness;
+mod journeys;
+mod kernels;
+mod page;
+mod server;
+mod webdriver;

@@ -1,0 +1,316 @@
+//! A static file server for one test: it serves a folder as a real host would, strict headers included, keeps a log,
+//! and misbehaves on request.
+//!
+//! It is the browser's proxy too: whatever the page asks of any other host arrives here, is refused, and is logged.
+//!
+//! Invariant: nothing leaves the machine.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+/// The page's own policy (the `meta` element of index.html) and what only a header can say, on every answer.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+    img-src 'self' blob: data:; media-src 'self' blob: mediastream:; connect-src 'self'; worker-src 'self'; \
+    manifest-src 'self'; base-uri 'self'; form-action 'none'; require-trusted-types-for 'script'; \
+    trusted-types default; frame-ancestors 'none'";
+
+/// How an answer goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Fault {
+    /// 404 with an empty body.
+    NotFound,
+    /// 500 with an empty body.
+    ServerError,
+    /// 200 with a page instead of the file, as single-page hosts answer for missing files.
+    Html,
+    /// The right length, one byte in the middle changed.
+    Corrupted,
+    /// The connection closes half-way.
+    Truncated,
+    /// Half of the file, then nothing more until the fault is lifted: then the rest.
+    Stalled,
+}
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: String,
+    /// The path on this server, or for another host its whole address.
+    pub target: String,
+    pub n_body_bytes: usize,
+    pub is_for_another_host: bool,
+}
+
+pub struct Server {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    root: PathBuf,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// Nothing is answered any more.
+    is_closed: AtomicBool,
+    /// The accepting thread ends.
+    is_over: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// By the end of the path.
+    faults: Vec<(String, Fault)>,
+    pages: BTreeMap<String, String>,
+    /// Folders besides the root, by the start of the path.
+    mounts: BTreeMap<String, PathBuf>,
+    requests: Vec<Request>,
+}
+
+impl Server {
+    /// Serves a folder at [`Server::url`] until the value is dropped.
+    pub fn start(root: impl Into<PathBuf>) -> Server {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let shared = Arc::new(Shared {
+            root: root.into(),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            is_closed: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+        });
+        let for_thread = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if for_thread.is_over.load(Ordering::SeqCst) {
+                    break;
+                }
+                let shared = Arc::clone(&for_thread);
+                // A browser that hangs up early is no failure of the test.
+                std::thread::spawn(move || shared.answer(stream).unwrap_or_default());
+            }
+        });
+        Server { port, shared }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The flag that sends a browser's requests for other hosts here.
+    pub fn proxy_flag(&self) -> String {
+        format!("--proxy-server=http://127.0.0.1:{}", self.port)
+    }
+
+    /// Serves a page of the test's own at `path`.
+    pub fn page(&self, path: &str, html: &str) {
+        self.shared.lock().pages.insert(path.to_owned(), html.to_owned());
+    }
+
+    /// Serves another folder below `prefix`.
+    pub fn mount(&self, prefix: &str, folder: impl Into<PathBuf>) {
+        self.shared.lock().mounts.insert(prefix.to_owned(), folder.into());
+    }
+
+    /// Answers wrongly for each path that ends in `suffix`, until [`Server::behave`].
+    pub fn misbehave(&self, suffix: &str, fault: Fault) {
+        self.shared.lock().faults.push((suffix.to_owned(), fault));
+    }
+
+    pub fn behave(&self) {
+        self.shared.lock().faults.clear();
+        self.shared.changed.notify_all();
+    }
+
+    /// Answers nothing any more, like a machine that is gone.
+    pub fn hang_up(&self) {
+        self.shared.is_closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Everything asked so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.shared.lock().requests.clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::SeqCst);
+        self.behave();
+        let _ = TcpStream::connect(("127.0.0.1", self.port)); // wakes the accepting thread, which then ends
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no thread of the server panics")
+    }
+
+    fn fault(&self, path: &str) -> Option<Fault> {
+        let state = self.lock();
+        state.faults.iter().find(|(suffix, _)| path.ends_with(suffix.as_str())).map(|(_, fault)| *fault)
+    }
+
+    fn answer(&self, stream: TcpStream) -> std::io::Result<()> {
+        if self.is_closed.load(Ordering::SeqCst) {
+            return stream.shutdown(std::net::Shutdown::Both);
+        }
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let mut words = line.split_whitespace();
+        let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(()) };
+        let (mut n_body_bytes, mut range_start) = (0, None);
+        loop {
+            let mut header = String::new();
+            if reader.read_line(&mut header)? == 0 || header.trim().is_empty() {
+                break;
+            }
+            let header = header.to_ascii_lowercase();
+            if let Some(value) = header.strip_prefix("content-length:") {
+                n_body_bytes = value.trim().parse().unwrap_or(0);
+            }
+            if let Some(value) = header.strip_prefix("range: bytes=") {
+                range_start = value.trim().strip_suffix('-').and_then(|start| start.parse::<usize>().ok());
+            }
+        }
+        std::io::copy(&mut (&mut reader).take(n_body_bytes as u64), &mut std::io::sink())?;
+        let is_for_another_host = !target.starts_with('/');
+        self.lock().requests.push(Request {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            n_body_bytes,
+            is_for_another_host,
+        });
+        let path = target.split(['?', '#']).next().unwrap_or(target);
+        if is_for_another_host {
+            return respond(&stream, "403 Forbidden", "text/plain", &[], b"nothing leaves the machine");
+        }
+        if method != "GET" {
+            return respond(&stream, "405 Method Not Allowed", "text/plain", &[], b"");
+        }
+        let page = self.lock().pages.get(path).cloned();
+        if let Some(html) = page {
+            return respond(&stream, "200 OK", "text/html; charset=utf-8", &[], html.as_bytes());
+        }
+        let Some((file, mut bytes)) = self.file(path) else {
+            return respond(&stream, "404 Not Found", "text/plain", &[], b"");
+        };
+        match self.fault(path) {
+            Some(Fault::NotFound) => return respond(&stream, "404 Not Found", "text/plain", &[], b""),
+            Some(Fault::ServerError) => {
+                return respond(&stream, "500 Internal Server Error", "text/plain", &[], b"");
+            }
+            Some(Fault::Html) => {
+                return respond(&stream, "200 OK", "text/html", &[], b"<!doctype html><title>Home</title>");
+            }
+            Some(Fault::Corrupted) => {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 0xff;
+            }
+            fault @ (Some(Fault::Truncated | Fault::Stalled) | None) => {
+                if let Some(fault) = fault {
+                    return self.respond_in_halves(&stream, path, media_type(&file), &bytes, fault);
+                }
+            }
+        }
+        // As real hosts do, so that an interrupted download can go on where it stopped.
+        let tag = format!("ETag: \"{}\"", bytes.len());
+        if let Some(start) = range_start.filter(|start| *start < bytes.len()) {
+            let range = format!("Content-Range: bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
+            return respond(
+                &stream,
+                "206 Partial Content",
+                media_type(&file),
+                &[&tag, &range],
+                &bytes[start..],
+            );
+        }
+        respond(&stream, "200 OK", media_type(&file), &[&tag, "Accept-Ranges: bytes"], &bytes)
+    }
+
+    fn respond_in_halves(
+        &self,
+        mut stream: &TcpStream,
+        path: &str,
+        media_type: &str,
+        bytes: &[u8],
+        fault: Fault,
+    ) -> std::io::Result<()> {
+        let (first, rest) = bytes.split_at(bytes.len() / 2);
+        stream.write_all(head("200 OK", media_type, &[], bytes.len()).as_bytes())?;
+        stream.write_all(first)?;
+        stream.flush()?;
+        if fault == Fault::Truncated {
+            return stream.shutdown(std::net::Shutdown::Both);
+        }
+        let mut state = self.lock();
+        while state
+            .faults
+            .iter()
+            .any(|(suffix, fault)| path.ends_with(suffix.as_str()) && *fault == Fault::Stalled)
+        {
+            state = self.changed.wait(state).expect("no thread of the server panics");
+        }
+        drop(state);
+        stream.write_all(rest)
+    }
+
+    /// A file below the root; `/` is `/index.html`.
+    fn file(&self, path: &str) -> Option<(PathBuf, Vec<u8>)> {
+        let mount = self.lock().mounts.iter().find_map(|(prefix, folder)| {
+            let rest = path.strip_prefix(prefix.as_str())?.strip_prefix('/')?;
+            Some((folder.clone(), rest.to_owned()))
+        });
+        let (root, path) = mount.unwrap_or_else(|| (self.root.clone(), path.to_owned()));
+        let relative = Path::new(path.trim_start_matches('/'));
+        let is_inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
+        let mut file = root.join(relative);
+        if file.is_dir() {
+            file = file.join("index.html");
+        }
+        let bytes = is_inside.then(|| std::fs::read(&file).ok()).flatten()?;
+        Some((file, bytes))
+    }
+}
+
+fn head(status: &str, media_type: &str, headers: &[&str], n_bytes: usize) -> String {
+    let mut head =
+        format!("HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {n_bytes}\r\n");
+    for header in headers {
+        head += &format!("{header}\r\n");
+    }
+    head + &format!(
+        "Content-Security-Policy: {CONTENT_SECURITY_POLICY}\r\nX-Content-Type-Options: nosniff\r\n\
+         Referrer-Policy: no-referrer\r\nCache-Control: no-cache\r\nConnection: close\r\n\r\n"
+    )
+}
+
+fn respond(
+    mut stream: &TcpStream,
+    status: &str,
+    media_type: &str,
+    headers: &[&str],
+    body: &[u8],
+) -> std::io::Result<()> {
+    stream.write_all(head(status, media_type, headers, body.len()).as_bytes())?;
+    stream.write_all(body)
+}
+
+fn media_type(file: &Path) -> &'static str {
+    match file.extension().and_then(|extension| extension.to_str()).unwrap_or_default() {
+        "html" => "text/html; charset=utf-8",
+        "js" => "text/javascript",
+        "css" => "text/css",
+        "wasm" => "application/wasm",
+        "json" => "application/json",
+        "webmanifest" => "application/manifest+json",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "jpg" | "jpeg" => "image/jpeg",
+        "webp" => "image/webp",
+        _ => "application/octet-stream",
+    }
+}

@@ -1,0 +1,5 @@
+//! Model stages against PyTorch: `tests/fixtures/models`, on every backend.
+//!
+//! Invariant: no adapter is a failure, not a skip.
+
+mod models;

@@ -1,0 +1,177 @@
+//! The engine on a small model of the starter's kind: EfficientNet-lite and BERT with heads, in one quantized GGUF.
+
+use cliplet::engine::{BackendChoice, Engine, EngineError, pack, self_test_picture};
+use cliplet::image::PixelTensor;
+use cliplet::models::config::{HeadConfig, TokenizerFile};
+use cliplet::models::{Checkpoint, Quantization, Source, import, load_gguf, save_gguf};
+use cliplet::tensor::{Format, Tensor};
+use cliplet::weights::Weights;
+use pollster::block_on;
+
+fn fixture(name: &str) -> Checkpoint {
+    let read = |file: &str| {
+        let path = format!("{}/tests/fixtures/models/{name}/{file}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let weights = Weights::read(&read("model.safetensors")).unwrap();
+    import(Source { config: &read("config.json"), ..Default::default() }, &weights).unwrap()
+}
+
+/// Words to ids, start 1, end 2, as BERT's files say it.
+const TOKENIZER: &str = r###"{
+    "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+    "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+                   "strip_accents": null, "lowercase": true},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+    "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]},
+    "decoder": null,
+    "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+              "max_input_chars_per_word": 100,
+              "vocab": {"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "[UNK]": 3, "a": 4, "red": 5, "disc": 6, "sea": 7}}
+}"###;
+
+/// An image tower of 24 features and a text tower of 96, each with a head to 32.
+fn starter_like() -> Checkpoint {
+    let mut checkpoint = fixture("efficientnet-lite").join(fixture("bert-text")).unwrap();
+    checkpoint.limit_context(10).unwrap();
+    let mut layer = |name: &str, n_out: usize, n_in: usize| {
+        let value = |i: usize| ((i * 37 + name.len() * 11) as f32 * 0.7).sin() / (n_in as f32).sqrt();
+        let weight: Vec<f32> = (0..n_out * n_in).map(value).collect();
+        let bias: Vec<f32> = (0..n_out).map(|i| 0.1 * value(i)).collect();
+        let tensor = |shape: &[usize], values: &[f32]| Tensor::from_f32(shape, values, Format::F32).unwrap();
+        checkpoint.weights.insert(format!("{name}.weight"), tensor(&[n_out, n_in], &weight));
+        checkpoint.weights.insert(format!("{name}.bias"), tensor(&[n_out], &bias));
+    };
+    layer("image_head.skip", 32, 24);
+    layer("image_head.0", 64, 24);
+    layer("image_head.1", 32, 64);
+    layer("text_head.0", 64, 96);
+    layer("text_head.1", 32, 64);
+    checkpoint.config.image_head = Some(HeadConfig { normalize_input: true });
+    checkpoint.config.text_head = Some(HeadConfig { normalize_input: false });
+    checkpoint.config.tokenizer = Some(TokenizerFile { json: TOKENIZER.to_owned() });
+    checkpoint.config.about.name = "small".to_owned();
+    checkpoint
+}
+
+fn packed() -> Vec<u8> {
+    block_on(pack(&starter_like(), &Quantization::all(Format::Q8_0), "a red disc")).unwrap()
+}
+
+#[test]
+fn a_packed_model_loads_tests_itself_and_encodes() {
+    let bytes = packed();
+    let mut stages = Vec::new();
+    let engine = block_on(Engine::load(&bytes, BackendChoice::Cpu, |stage| stages.push(stage))).unwrap();
+    assert_eq!(stages.len(), 4, "{stages:?}");
+    let info = engine.info();
+    assert_eq!((info.embedding_width, info.image_size, info.context_len), (32, 45, 10));
+    let test = info.self_test.expect("the file holds a self-test");
+    assert!(test.passed && test.cosine_image > 0.999_999 && test.cosine_text > 0.999_999, "{test:?}");
+
+    let picture = engine.preprocess(&self_test_picture(100));
+    let one = block_on(engine.encode_images(std::slice::from_ref(&picture))).unwrap();
+    let black = PixelTensor { size: 45, values: vec![-1.0; 45 * 45 * 3] };
+    let two = block_on(engine.encode_images(&[black, picture])).unwrap();
+    let near = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-5);
+    assert!(near(one[0].values(), two[1].values()), "a batch gives what one picture gives");
+    assert!(!near(two[0].values(), two[1].values()), "different pictures differ");
+
+    let together = block_on(engine.encode_texts(&["a red disc", "sea", "red"])).unwrap();
+    let alone = block_on(engine.encode_texts(&["sea"])).unwrap();
+    assert!(near(together[1].values(), alone[0].values()), "packing changes nothing");
+    assert!(engine.last_times().run_millis > 0.0);
+
+    let long = "red ".repeat(30);
+    let tokens = engine.tokenize(&long).unwrap();
+    assert!(tokens.is_cut && tokens.ids.len() == 10 && tokens.ids[9] == 2, "{tokens:?}");
+    assert_eq!(block_on(engine.encode_texts(&[long.as_str()])).unwrap().len(), 1);
+    assert!(block_on(engine.encode_texts(&[])).unwrap().is_empty());
+    assert!(block_on(engine.encode_images(&[])).unwrap().is_empty());
+}
+
+#[test]
+fn a_picture_of_the_wrong_size_is_refused_with_both_sizes() {
+    let engine = block_on(Engine::load(&packed(), BackendChoice::Cpu, |_| ())).unwrap();
+    let error =
+        block_on(engine.encode_images(&[PixelTensor { size: 8, values: vec![0.0; 192] }])).unwrap_err();
+    assert!(matches!(error, EngineError::PictureSize { given: 8, expected: 45 }), "{error}");
+}
+
+/// The negative control of the self-test: a changed weight, and a changed record, are both refused with the figure.
+#[test]
+fn wrong_results_are_refused_with_the_figure() {
+    let refused = |checkpoint: &Checkpoint| {
+        let bytes = save_gguf(checkpoint, &Quantization::all(Format::Q8_0)).unwrap();
+        match block_on(Engine::load(&bytes, BackendChoice::Cpu, |_| ())) {
+            Err(error @ EngineError::SelfTest { .. }) => error.to_string(),
+            Err(error) => panic!("another error: {error}"),
+            Ok(_) => panic!("wrong results were accepted"),
+        }
+    };
+    let good = load_gguf(&packed()).unwrap();
+
+    let mut bad = good.clone();
+    let stem = bad.weights.take("vision.stem.weight").unwrap();
+    let values: Vec<f32> = stem.to_f32().iter().rev().copied().collect();
+    bad.weights.insert("vision.stem.weight", Tensor::from_f32(&stem.shape, &values, Format::F32).unwrap());
+    assert!(refused(&bad).contains("needed 0.999"));
+
+    let mut bad = good;
+    bad.config.selftest.as_mut().unwrap().text_embeds[0] += 0.2;
+    assert!(refused(&bad).contains("wrong results on this device (CPU)"));
+}
+
+#[test]
+fn a_missing_or_misshapen_weight_is_named() {
+    let load = |checkpoint: &Checkpoint| {
+        let bytes = save_gguf(checkpoint, &Quantization::all(Format::F32)).unwrap();
+        block_on(Engine::load(&bytes, BackendChoice::Cpu, |_| ())).map(|_| ()).unwrap_err().to_string()
+    };
+    let mut bad = starter_like();
+    bad.weights.take("text.blocks.1.up.bias").unwrap();
+    assert!(load(&bad).contains("text.blocks.1.up.bias"));
+
+    let mut bad = starter_like();
+    bad.weights
+        .insert("text_head.1.weight", Tensor::from_f32(&[31, 64], &[0.5; 31 * 64], Format::F32).unwrap());
+    bad.weights.take("text_head.1.bias").unwrap();
+    assert!(load(&bad).contains("pictures have 32, texts 31"), "{}", load(&bad));
+
+    let mut bad = starter_like();
+    bad.config.tokenizer = None;
+    let bytes = save_gguf(&bad, &Quantization::all(Format::F32)).unwrap();
+    let engine = block_on(Engine::load(&bytes, BackendChoice::Cpu, |_| ())).unwrap();
+    assert!(matches!(block_on(engine.encode_texts(&["red"])), Err(EngineError::NoTokenizer)));
+}
+
+#[test]
+fn any_bytes_give_an_error() {
+    for bytes in [&b""[..], b"GGUF", b"<!doctype html>", &[0xff; 64]] {
+        assert!(block_on(Engine::load(bytes, BackendChoice::Cpu, |_| ())).is_err());
+    }
+}
+
+/// The GPU gives what the CPU gives, says which adapter it is, and comes back after it was lost.
+#[test]
+fn the_gpu_agrees_and_recovers() {
+    let bytes = packed();
+    let mut engine = block_on(Engine::load(&bytes, BackendChoice::Gpu, |_| ())).unwrap();
+    let info = engine.info().clone();
+    assert!(info.backend.adapter.is_some_and(|name| !name.is_empty()));
+    assert!(info.self_test.is_some_and(|test| test.passed && test.cosine_image > 0.999_99));
+    let picture = engine.preprocess(&self_test_picture(60));
+    let before = block_on(engine.encode_images(std::slice::from_ref(&picture))).unwrap();
+
+    engine.lose_device();
+    let error = block_on(engine.encode_images(std::slice::from_ref(&picture))).unwrap_err();
+    assert!(error.is_device_lost(), "{error}");
+    block_on(engine.recover(BackendChoice::Gpu)).unwrap();
+    assert_eq!(block_on(engine.encode_images(std::slice::from_ref(&picture))).unwrap(), before);
+
+    engine.lose_device();
+    block_on(engine.recover(BackendChoice::Cpu)).unwrap();
+    let cpu = block_on(engine.encode_images(&[picture])).unwrap();
+    let near = cpu[0].values().iter().zip(before[0].values()).all(|(a, b)| (a - b).abs() <= 1e-5);
+    assert!(near && engine.info().backend.kind == cliplet::engine::BackendKind::Cpu);
+}

@@ -1,0 +1,12 @@
+//! Native tests, a module per part.
+mod allocation;
+mod cli;
+mod engine;
+mod image;
+mod kernels;
+mod page;
+mod tasks;
+mod tensor;
+mod text;
+mod tidy;
+mod weights;

@@ -1,0 +1,325 @@
+//! The page's state, share links and settings, without a browser.
+
+use cliplet::app::settings::{PRESETS, Settings};
+use cliplet::app::state::{Action, Camera, Edit, Engine, Notice, Phase, Picture, State, Stop};
+use cliplet::app::{share, words};
+use cliplet::engine::ModelInfo;
+use cliplet::tasks::classify::{Mode, RankedLabel, RankedLabels};
+use cliplet::worker::problem::{Code, Problem};
+use cliplet::worker::protocol::{Answer, Card, Event, LoadStage, Progress, Question, Request};
+use proptest::prelude::*;
+
+fn card() -> Box<Card> {
+    let info = ModelInfo {
+        about: Default::default(),
+        backend: Default::default(),
+        self_test: None,
+        file_bytes: 1,
+        image_size: 224,
+        context_len: 77,
+        embedding_width: 4,
+        load_millis: 1.0,
+    };
+    Box::new(Card {
+        info,
+        templates: vec!["{label}".into()],
+        file: "starter.gguf".into(),
+        sha256: "0".repeat(64),
+        fallback: None,
+    })
+}
+
+fn told(state: State, event: Event) -> State {
+    told_at(state, event, 0.0)
+}
+
+fn told_at(state: State, event: Event, millis: f64) -> State {
+    state.after(Action::Told { event, millis })
+}
+
+fn with_labels(labels: &[&str]) -> Settings {
+    Settings { labels: labels.iter().map(|label| label.to_string()).collect(), ..Settings::default() }
+}
+
+fn ready(labels: &[&str]) -> State {
+    told(told(State::new(with_labels(labels)), Event::Hello), Event::Ready(card()))
+}
+
+fn show(state: State, id: u64) -> State {
+    state.after(Action::Show(Picture { id, name: "a.png".into(), url: format!("blob:{id}") }))
+}
+
+fn answer(question: &Question) -> Event {
+    let line = |(idx, label): (usize, &String)| RankedLabel {
+        label: Some(label.clone()),
+        probability: 1.0 / (idx + 2) as f32,
+        similarity: 0.2,
+    };
+    let labels = question.labels.iter().enumerate().map(line).collect();
+    let ranked = RankedLabels { mode: question.mode, labels };
+    Event::Answered(Answer { id: question.id, ranked, cut: Vec::new(), stages: Vec::new() })
+}
+
+fn asked(state: &State) -> Question {
+    state.question().expect("there is something to ask")
+}
+
+fn settled(labels: &[&str]) -> State {
+    let state = show(ready(labels), 1);
+    let answer = answer(&asked(&state));
+    let state = told(state, answer);
+    assert_eq!(state.phase(), Phase::Settled);
+    state
+}
+
+fn edit(state: State, edit: Edit) -> State {
+    state.after(Action::Edit(edit))
+}
+
+#[test]
+fn asks_once_picture_labels_and_model_are_there() {
+    let state = State::new(with_labels(&["cat", "dog"]));
+    assert_eq!(state.phase(), Phase::NeedsPicture);
+    let state = show(state, 1);
+    assert_eq!((state.phase(), state.question()), (Phase::NeedsModel, None));
+    let state = told(told(state, Event::Hello), Event::Ready(card()));
+    assert_eq!(state.phase(), Phase::Ranking);
+    let question = asked(&state);
+    assert_eq!((question.picture, &question.labels[..]), (1, &["cat".to_owned(), "dog".to_owned()][..]));
+    let state = told(state, answer(&question));
+    assert_eq!(state.phase(), Phase::Settled);
+    assert_eq!(state.lines().len(), 2);
+    assert!(state.announcement.starts_with("cat, 50 %"), "{}", state.announcement);
+}
+
+#[test]
+fn stale_answers_are_dropped_whatever_changed() {
+    type Change = fn(State) -> State;
+    let changes: Vec<(&str, Change)> = vec![
+        ("picture", |state| show(state, 2)),
+        ("label added", |state| edit(state, Edit::Add("bird".into()))),
+        ("label removed", |state| edit(state, Edit::Remove(0))),
+        ("label renamed", |state| edit(state, Edit::Rename { idx: 0, text: "lion".into() })),
+        ("template", |state| edit(state, Edit::Templates(vec!["a drawing of a {label}".into()]))),
+        ("mode", |state| edit(state, Edit::Mode(Mode::Independent))),
+        ("none", |state| edit(state, Edit::HasNone(false))),
+        ("model", |state| told(state, Event::Ready(card()))),
+    ];
+    for (what, change) in changes {
+        let before = show(ready(&["cat", "dog"]), 1);
+        let stale = answer(&asked(&before));
+        let after = change(before);
+        assert_eq!(after.phase(), Phase::Ranking, "{what}");
+        let after = told(after, stale.clone());
+        assert_eq!(after.phase(), Phase::Ranking, "{what}: the stale answer shows");
+        assert!(after.lines().iter().all(|line| line.score.is_none()), "{what}");
+        let fresh = answer(&asked(&after));
+        assert_eq!(told(after, fresh).phase(), Phase::Settled, "{what}: the fresh answer is missing");
+        // Also once an answer has settled, a change takes its numbers away.
+        let changed = change(settled(&["cat", "dog"]));
+        assert_eq!(changed.phase(), Phase::Ranking, "{what}");
+        assert_eq!(told(changed, stale).phase(), Phase::Ranking, "{what}");
+    }
+}
+
+#[test]
+fn order_of_labels_and_half_typed_templates_ask_nothing() {
+    let state = settled(&["cat", "dog"]);
+    let id = asked(&state).id;
+    let state = edit(state, Edit::Reorder { from: 0, to: 1 });
+    assert_eq!(state.settings.labels, ["dog", "cat"]);
+    let typed = vec!["{label}".to_owned(), "a {lab".to_owned()];
+    let state = edit(state, Edit::Templates(typed.clone()));
+    assert_eq!((state.phase(), asked(&state).id), (Phase::Settled, id));
+    assert_eq!(state.settings.templates, typed, "what was typed stays");
+}
+
+#[test]
+fn labels_can_be_undone_after_a_preset() {
+    let own = ["axolotl", "quokka"];
+    let labels = PRESETS[1].labels.iter().map(|label| label.to_string()).collect();
+    let state = edit(State::new(with_labels(&own)), Edit::Replace { labels, why: words::LABELS_PRESET });
+    assert_eq!(state.settings.labels.len(), PRESETS[1].labels.len());
+    assert!(matches!(state.notice, Some(Notice::Replaced(_))) && state.can_undo());
+    let state = state.after(Action::Undo);
+    assert_eq!((state.settings.labels, state.notice), (own.map(str::to_owned).to_vec(), None));
+}
+
+#[test]
+fn a_link_keeps_the_own_labels_for_undo() {
+    let own = with_labels(&["mine"]);
+    let state = State::with_shared(own.clone(), with_labels(&["theirs"]));
+    assert_eq!(state.settings.labels, ["theirs"]);
+    assert_eq!(state.after(Action::Undo).settings, own);
+    assert!(!State::with_shared(own.clone(), own).can_undo(), "the same labels need no undo");
+}
+
+#[test]
+fn rejected_question_says_why_and_the_next_is_asked() {
+    let state = show(ready(&["cat"]), 1);
+    let (id, problem) = (asked(&state).id, Problem::new(Code::LabelsRefused, "too long"));
+    let stuck = told(state.clone(), Event::Rejected { id, problem: problem.clone() });
+    assert_eq!(
+        (stuck.phase(), stuck.question(), stuck.problem.as_ref()),
+        (Phase::Stuck, None, Some(&problem))
+    );
+    let problem = Problem::new(Code::PictureUnreadable, "no picture");
+    let state = told(state, Event::Rejected { id, problem: problem.clone() });
+    assert_eq!(
+        (state.phase(), state.question(), state.problem.as_ref()),
+        (Phase::NeedsPicture, None, Some(&problem)),
+        "a picture that cannot be read is not kept"
+    );
+    let state = show(state, 2);
+    assert_eq!((state.phase(), state.problem.as_ref()), (Phase::Ranking, None));
+    let late = told(state, Event::Rejected { id, problem });
+    assert_eq!((late.phase(), late.problem), (Phase::Ranking, None), "a late rejection is stale too");
+}
+
+#[test]
+fn worker_that_breaks_down_is_replaced_then_given_up() {
+    let state = show(ready(&["cat"]), 1);
+    let state = told(state, Event::Crashed("unreachable".into()));
+    assert_eq!((state.worker_generation, &state.engine), (1, &Engine::Starting));
+    let state = told(told(state, Event::Hello), Event::Ready(card()));
+    assert_eq!((state.phase(), state.question()), (Phase::Stuck, None), "not asked again by itself");
+    let state = state.after(Action::Retry);
+    assert_eq!(state.phase(), Phase::Ranking);
+    let crashes = (0..3).fold(state, |state, _| told(state, Event::Crashed("again".into())));
+    assert!(matches!(&crashes.engine, Engine::Failed(problem) if problem.code == Code::WorkerCrashed));
+    let generation = crashes.worker_generation;
+    let retried = crashes.after(Action::Retry);
+    assert_eq!((retried.worker_generation, retried.engine), (generation + 1, Engine::Starting));
+}
+
+#[test]
+fn failed_loading_can_be_retried_and_cancelled() {
+    let state = told(State::new(Settings::default()), Event::Hello);
+    let progress = Progress { stage: LoadStage::Download, done: 1, total: 2 };
+    let state = told(state, Event::Progress(progress.clone()));
+    assert_eq!(state.engine, Engine::Loading(progress.clone()));
+    let cancelled = state.clone().after(Action::CancelLoad);
+    assert!(matches!(&cancelled.engine, Engine::Failed(problem) if problem.code == Code::LoadCancelled));
+    let late = told(cancelled.clone(), Event::Progress(progress));
+    assert_eq!(late.engine, cancelled.engine, "progress of a cancelled load");
+    let again = cancelled.clone().after(Action::Retry);
+    assert_eq!(again.load_generation, cancelled.load_generation + 1);
+    assert!(matches!(again.engine, Engine::Loading(_)));
+}
+
+#[test]
+fn live_camera_takes_the_next_frame_after_each_answer() {
+    let state = ready(&["cat"]).after(Action::OpenCamera).after(Action::CameraOpened);
+    assert!(state.wants_frame().is_some() && state.question().is_none());
+    let state = state.after(Action::Frame(7));
+    assert_eq!((state.wants_frame(), asked(&state).picture), (None, 7));
+    let reply = answer(&asked(&state));
+    let state = told_at(state, reply, 1000.0);
+    assert_eq!(state.phase(), Phase::Settled);
+    let state = state.after(Action::Frame(8));
+    assert_eq!(state.phase(), Phase::Settled, "the last frame's answer stands until the next");
+    let reply = answer(&asked(&state));
+    let state = told_at(state, reply, 1100.0);
+    assert!((state.live_rate - 10.0).abs() < 1e-9, "{}", state.live_rate);
+    let stale = answer(&asked(&state.clone().after(Action::Frame(9))));
+    let state = edit(state.after(Action::Frame(9)), Edit::Add("dog".into()));
+    assert!(state.wants_frame().is_some(), "new labels need a new frame");
+    assert_eq!(told(state.clone(), stale).phase(), Phase::Ranking);
+    let hidden = state.after(Action::CloseCamera(Stop::TabHidden));
+    assert_eq!((hidden.camera, &hidden.notice), (Camera::Off, &Some(Notice::Told(words::CAMERA_HIDDEN))));
+    assert!(hidden.question().is_none() && hidden.wants_frame().is_none());
+}
+
+#[test]
+fn camera_problems_close_the_camera_and_nothing_else() {
+    for code in [Code::CameraRefused, Code::CameraMissing, Code::CameraBusy, Code::CameraUnsupported] {
+        let state = settled(&["cat"]).after(Action::OpenCamera).after(Action::Fail(Problem::new(code, "")));
+        assert_eq!((state.camera, state.problem.map(|problem| problem.code)), (Camera::Off, Some(code)));
+        assert!(state.picture.is_some());
+    }
+}
+
+#[test]
+fn every_code_has_a_name_and_advice() {
+    assert_eq!(Code::WeightsMissing.name(), "weights-missing");
+    assert_eq!(Code::WebgpuMissing.name(), "webgpu-missing");
+    assert!(words::advice(Code::WeightsNetwork).can_retry && !words::advice(Code::CameraMissing).can_retry);
+}
+
+#[test]
+fn percentages_have_sensible_digits() {
+    let shown = [0.0, 0.0004, 0.012, 0.0996, 0.42, 0.995, 0.9999].map(words::percent);
+    assert_eq!(shown, ["< 0.1 %", "< 0.1 %", "1.2 %", "10 %", "42 %", "99.5 %", "100 %"]);
+}
+
+#[test]
+fn confidence_is_said_in_words() {
+    let ranked = |values: &[(Option<&str>, f32)]| RankedLabels {
+        mode: Mode::Softmax,
+        labels: values
+            .iter()
+            .map(|(label, probability)| RankedLabel {
+                label: label.map(str::to_owned),
+                probability: *probability,
+                similarity: 0.0,
+            })
+            .collect(),
+    };
+    let said = |values| words::confidence(&ranked(values));
+    assert_eq!(said(&[(Some("a"), 0.9), (Some("b"), 0.1)]), "A clear match.");
+    assert_eq!(said(&[(None, 0.9), (Some("b"), 0.1)]), "None of the labels fits well.");
+    assert!(said(&[(Some("a"), 0.45), (Some("b"), 0.4)]).starts_with("Hard to tell"));
+    assert!(said(&[(Some("a"), 0.2), (Some("b"), 0.05)]).starts_with("Very unsure"));
+}
+
+#[test]
+fn messages_survive_the_way_between_threads() {
+    let question = asked(&show(ready(&["cat, \"dog\"", "<b>"]), 1));
+    let request = Request::Ask(question);
+    let there = serde_json::to_string(&request).unwrap();
+    assert_eq!(serde_json::from_str::<Request>(&there).unwrap(), request);
+    // What static/worker-boot.js writes by hand.
+    let crashed: Event = serde_json::from_str(r#"{"Crashed":"boom"}"#).unwrap();
+    assert_eq!(crashed, Event::Crashed("boom".into()));
+}
+
+#[test]
+fn older_settings_are_read_and_cleaned() {
+    let stored = r#"{"labels": [" cat ", "Cat", "", "a, b"], "templates": []}"#;
+    let settings = serde_json::from_str::<Settings>(stored).unwrap().cleaned();
+    assert_eq!(settings.labels, ["cat", "a, b"]);
+    assert!(settings.prompts().is_empty(), "the model's own are used");
+}
+
+#[test]
+fn renaming_can_split_and_remove() {
+    let mut settings = with_labels(&["cat", "dog", "bird"]);
+    settings.rename(1, "wolf, CAT, fox").unwrap();
+    assert_eq!(settings.labels, ["cat", "wolf", "fox", "bird"]);
+    settings.rename(0, "  ").unwrap();
+    assert_eq!(settings.labels, ["wolf", "fox", "bird"]);
+    assert!(settings.rename(0, &"x".repeat(5000)).is_err());
+    assert_eq!(settings.labels, ["wolf", "fox", "bird"], "a refused edit changes nothing");
+}
+
+proptest! {
+    #[test]
+    fn share_links_bring_back_what_they_carry(
+        labels in prop::collection::vec("[^\\p{C}]{1,20}", 1..8),
+        independent in any::<bool>(),
+        has_none in any::<bool>(),
+    ) {
+        let mode = if independent { Mode::Independent } else { Mode::Softmax };
+        let sent = Settings { labels, mode, has_none, ..Settings::default() }.cleaned();
+        prop_assume!(!sent.labels.is_empty());
+        let fragment = share::to_fragment(&sent);
+        prop_assert!(fragment.is_ascii() && !fragment.contains([' ', '#', '"', '<']));
+        prop_assert_eq!(share::from_fragment(&format!("#{fragment}"), &Settings::default()), Some(sent));
+    }
+
+    #[test]
+    fn any_fragment_is_read_without_a_panic(fragment in ".{0,200}") {
+        drop(share::from_fragment(&fragment, &Settings::default()));
+        drop(share::from_fragment(&format!("labels={fragment}&template={fragment}"), &Settings::default()));
+    }
+}

@@ -1,0 +1,158 @@
+//! Text: token ids equal Hugging Face's, what a user types stays text, labels and templates are cleaned up.
+
+use cliplet::text::{Template, TextError, Tokenizer, labels};
+use proptest::prelude::*;
+use std::io::Read;
+use std::sync::LazyLock;
+
+const START: u32 = 49406;
+const END: u32 = 49407;
+
+/// CLIP's tokenizer, as Hugging Face writes it.
+static CLIP: LazyLock<Tokenizer> = LazyLock::new(|| {
+    let mut json = Vec::new();
+    let packed = include_bytes!("../fixtures/tokenizer/tokenizer.json.gz");
+    flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut json).unwrap();
+    Tokenizer::from_json(&json, 77).unwrap()
+});
+
+#[derive(serde::Deserialize)]
+struct Case {
+    text: String,
+    /// OpenAI's own tokenizer.
+    ids: Vec<u32>,
+    /// Hugging Face's.
+    hf_ids: Vec<u32>,
+}
+
+fn cases() -> Vec<Case> {
+    serde_json::from_str(include_str!("../fixtures/tokenizer/cases.json")).unwrap()
+}
+
+#[test]
+fn clip_ids_equal_hugging_faces() {
+    let mut n_matches = 0;
+    let mut n_literals = 0;
+    for Case { text, ids, hf_ids } in cases() {
+        let found = CLIP.encode(&text).unwrap();
+        let is_literal = text.contains("<|startoftext|>") || text.contains("<|endoftext|>");
+        assert_eq!(found.ids, if is_literal { ids } else { hf_ids.clone() }, "{text:?}");
+        // The comparison tells the two readings of a literal apart.
+        assert_eq!(found.ids != hf_ids, is_literal, "{text:?}");
+        n_matches += 1;
+        n_literals += usize::from(is_literal);
+    }
+    assert_eq!((n_matches, n_literals), (420, 3));
+}
+
+#[test]
+fn long_texts_keep_their_end_and_say_that_they_are_cut() {
+    let long = CLIP.encode(&"cat ".repeat(76)).unwrap();
+    assert!(long.is_cut && long.ids.len() == 77 && long.ids[76] == END);
+    let whole = CLIP.encode(&"cat ".repeat(75)).unwrap();
+    assert!(!whole.is_cut && whole.ids.len() == 77 && whole.ids == long.ids);
+}
+
+#[test]
+fn bert_ids_are_word_pieces() {
+    let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "cat", "##s", "a", "[", "]", "cls", "."];
+    let vocab: serde_json::Map<_, _> =
+        words.iter().zip(0..).map(|(w, id)| (w.to_string(), id.into())).collect();
+    let special = |id: u32| {
+        serde_json::json!({"id": id, "content": words[id as usize], "single_word": false,
+        "lstrip": false, "rstrip": false, "normalized": false, "special": true})
+    };
+    let json = serde_json::json!({
+        "version": "1.0", "truncation": {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0},
+        "padding": {"strategy": {"Fixed": 16}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0,
+            "pad_type_id": 0, "pad_token": "[PAD]"},
+        "added_tokens": [special(0), special(1), special(2), special(3)],
+        "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+            "strip_accents": null, "lowercase": true},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+                {"SpecialToken": {"id": "[SEP]", "type_id": 0}}],
+            "pair": [], "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]},
+                "[SEP]": {"id": "[SEP]", "ids": [3], "tokens": ["[SEP]"]}}},
+        "decoder": null,
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": vocab},
+    });
+    let tokenizer = Tokenizer::from_json(json.to_string().as_bytes(), 8).unwrap();
+    // Neither the file's padding nor its truncation: those are the model's affair.
+    assert_eq!(tokenizer.encode("A cat. CATS dog").unwrap().ids, [2, 6, 4, 10, 4, 5, 1, 3]);
+    assert_eq!(tokenizer.encode("[CLS]").unwrap().ids, [2, 7, 9, 8, 3]);
+    let cut = tokenizer.encode("a a a a a a a").unwrap();
+    assert!(cut.is_cut && cut.ids == [2, 6, 6, 6, 6, 6, 6, 3]);
+}
+
+#[test]
+fn damaged_tokenizers_are_refused() {
+    for json in [
+        "",
+        "{",
+        "[]",
+        "{\"version\":\"1.0\"}",
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\",\"b\"]]}}",
+    ] {
+        assert!(matches!(Tokenizer::from_json(json.as_bytes(), 77), Err(TextError::Tokenizer(_))), "{json}");
+    }
+    assert_eq!(Tokenizer::from_json(b"{}", 2).unwrap_err(), TextError::Context { context_len: 2 });
+}
+
+#[test]
+fn templates_name_what_is_wrong() {
+    let template = Template::parse("  a photo of a {label}, a type of pet. ").unwrap();
+    assert_eq!(template.fill("cat"), "a photo of a cat, a type of pet.");
+    assert_eq!(template.to_string(), "a photo of a {label}, a type of pet.");
+    assert_eq!(template.fill("{label}"), "a photo of a {label}, a type of pet.");
+    assert_eq!(Template::default().fill("cat"), "cat");
+    assert_eq!(Template::parse(""), Err(TextError::NoPlaceholder(String::new())));
+    assert_eq!(Template::parse("a {Label}"), Err(TextError::NoPlaceholder("a {Label}".into())));
+    let twice = Template::parse("{label} {label}");
+    assert!(matches!(twice, Err(TextError::ManyPlaceholders { found: 2, .. })));
+    assert!(matches!(Template::parse("{a} {label}"), Err(TextError::StrayBrace(_))));
+    let long = format!("{}{{label}}", "x".repeat(300));
+    assert_eq!(Template::parse(&long), Err(TextError::LongTemplate { n_chars: 307, max: 300 }));
+}
+
+#[test]
+fn labels_are_split_and_cleaned_up() {
+    let parse = |text: &str| labels::parse(text).unwrap();
+    assert_eq!(parse("cat, dog\nbird\r\n\r\n ,,fish\tfox"), ["cat", "dog", "bird", "fish", "fox"]);
+    assert_eq!(parse(r#""salt, pepper", "say ""hi""" ,plain"#), ["salt, pepper", r#"say "hi""#, "plain"]);
+    assert_eq!(parse("\"two\nlines\",x"), ["two lines", "x"]);
+    assert_eq!(parse(r#"5" screen, "open, end"#), [r#"5" screen"#, r#""open"#, "end"]);
+    assert_eq!(parse("Cat,cat, CAT ,  a   dog,a dog"), ["Cat", "a dog"]);
+    assert_eq!(parse(" \n, "), [""; 0]);
+    assert_eq!(parse("<b>x</b>"), ["<b>x</b>"]);
+}
+
+#[test]
+fn too_many_or_too_long_labels_are_refused() {
+    let numbers = |n: usize| (0..n).map(|idx| idx.to_string()).collect::<Vec<_>>().join(",");
+    assert_eq!(labels::parse(&numbers(labels::MAX_LABELS)).unwrap().len(), labels::MAX_LABELS);
+    let many = labels::parse(&numbers(labels::MAX_LABELS + 1));
+    assert_eq!(many, Err(TextError::ManyLabels { max: labels::MAX_LABELS }));
+    assert!(labels::parse(&"ä".repeat(labels::MAX_LABEL_CHARS)).is_ok());
+    assert!(matches!(labels::parse(&"ä".repeat(1001)), Err(TextError::LongLabel { n_chars: 1001, .. })));
+}
+
+proptest! {
+    #[test]
+    fn any_text_gives_ids_between_start_and_end(text in "\\PC{0,200}|[a-z<|>&;' ]{0,200}") {
+        let tokens = CLIP.encode(&text).unwrap();
+        let n_ids = tokens.ids.len();
+        prop_assert!((2..=77).contains(&n_ids));
+        prop_assert_eq!((tokens.ids[0], tokens.ids[n_ids - 1]), (START, END));
+        prop_assert!(tokens.ids[1..n_ids - 1].iter().all(|id| *id < START));
+    }
+
+    #[test]
+    fn parsing_labels_twice_changes_nothing(text in "[a-cA-C \",\n\t]{0,60}") {
+        let once = labels::parse(&text).unwrap();
+        let quoted: Vec<String> = once.iter().map(|label| format!("\"{}\"", label.replace('"', "\"\""))).collect();
+        prop_assert_eq!(labels::parse(&quoted.join(",")).unwrap(), once);
+    }
+}
