@@ -5,6 +5,7 @@
 pub mod labels;
 mod template;
 mod tokenizer;
+mod words;
 
 pub use template::Template;
 pub use tokenizer::{Tokenizer, Tokens};
@@ -16,6 +17,10 @@ use thiserror::Error;
 pub enum TextError {
     #[error("tokenizer.json cannot be read: {0}")]
     Tokenizer(String),
+    #[error(
+        "tokenizer.json asks for a {kind} that is not known here, only those of CLIP and BERT are: {found}"
+    )]
+    Unsupported { kind: &'static str, found: String },
     #[error("a context of {context_len} tokens has no room for text between its start and end")]
     Context { context_len: usize },
     #[error("the text cannot be tokenized: {0}")]

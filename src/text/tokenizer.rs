@@ -1,10 +1,25 @@
-//! Text to token ids, through a model's own `tokenizer.json`: CLIP's byte-level BPE, BERT's WordPiece.
+//! Text to token ids, as a model's own `tokenizer.json` says: CLIP's byte-level BPE, BERT's WordPiece.
+//!
+//! The models, the Unicode forms and BERT's rules are the `tokenizers` crate's. Its own reader of the file stays out:
+//! it links every component there is and two regular expression engines, 900 kB of a page's 1.5 MB, where CLIP's one
+//! expression is a loop over characters.
 //!
 //! Invariant: ids start and end with the special tokens of the file and are at most `context_len`; a longer text
 //! loses its tail, never its end token (CLIP reads the embedding there).
 //! Invariant: special-token literals in a text are plain text.
+//! Invariant: ids equal those of the crate's own pipeline; a component that is not known here is an error.
 
-use super::TextError;
+use super::{TextError, words};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use tokenizers::models::{bpe::BPE, wordpiece::WordPiece};
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+use tokenizers::{
+    Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+};
 
 /// Token ids of one text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,23 +33,93 @@ pub struct Tokens {
 /// A model's tokenizer.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    normalizers: Vec<Normalize>,
+    words: Words,
+    pieces: Pieces,
+    /// Ids before and after every text.
+    start: Vec<u32>,
+    end: Vec<u32>,
     context_len: usize,
 }
 
+/// A change of the whole text.
+#[derive(Clone, Debug)]
+enum Normalize {
+    Nfc,
+    Nfd,
+    Nfkc,
+    Lowercase,
+    /// A run of white space becomes one space.
+    Spaces,
+    Bert(BertNormalizer),
+}
+
+/// How text is cut into words.
+#[derive(Clone, Copy, Debug)]
+enum Words {
+    /// CLIP's regular expression, then bytes as printable characters. (GPT-2's expression, which the file asks for in
+    /// between, cuts no word of CLIP's again.)
+    Clip,
+    /// White space drops out, punctuation stands alone.
+    Bert,
+}
+
+/// Words to ids.
+#[derive(Clone, Debug)]
+enum Pieces {
+    Bpe(Box<BPE>),
+    WordPiece(Box<WordPiece>),
+}
+
+/// What is read of a `tokenizer.json`.
+#[derive(Deserialize)]
+struct File<'a> {
+    #[serde(default)]
+    added_tokens: Vec<AddedToken>,
+    normalizer: Option<Value>,
+    pre_tokenizer: Option<Value>,
+    post_processor: Option<Value>,
+    /// As it stands: the vocabulary is the crate's to read.
+    #[serde(borrow)]
+    model: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    r#type: String,
+}
+
+#[derive(Deserialize)]
+struct AddedToken {
+    content: String,
+    special: bool,
+}
+
 impl Tokenizer {
-    /// From the bytes of a `tokenizer.json`; `context_len` is the most tokens that the model reads (CLIP: 77).
+    /// From the bytes of a `tokenizer.json`; `context_len` is the most tokens that the model reads (CLIP: 77). The
+    /// file's own padding and truncation are not read.
     pub fn from_json(json: &[u8], context_len: usize) -> Result<Tokenizer, TextError> {
-        if context_len < 3 {
+        let file: File = serde_json::from_slice(json).map_err(malformed)?;
+        if let Some(token) = file.added_tokens.iter().find(|token| !token.special) {
+            return Err(unsupported("added token", &Value::from(token.content.as_str())));
+        }
+        let mut normalizers = Vec::new();
+        for part in parts(file.normalizer, "normalizers") {
+            normalizers.push(normalizer(part)?);
+        }
+        let words = words(file.pre_tokenizer)?;
+        let (start, end) = special_ids(file.post_processor)?;
+        if context_len <= start.len() + end.len() {
             return Err(TextError::Context { context_len });
         }
-        let mut inner = tokenizers::Tokenizer::from_bytes(json)
-            .map_err(|error| TextError::Tokenizer(error.to_string()))?;
-        inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| TextError::Tokenizer(error.to_string()))?;
-        // The library's name for it: "encode special tokens" as any other text.
-        inner.set_encode_special_tokens(true);
-        Ok(Tokenizer { inner, context_len })
+        let model = file.model.get();
+        let kind = serde_json::from_str::<Kind>(model).map_err(malformed)?.r#type;
+        let pieces = match kind.as_str() {
+            "BPE" => Pieces::Bpe(serde_json::from_str(model).map_err(malformed)?),
+            "WordPiece" => Pieces::WordPiece(serde_json::from_str(model).map_err(malformed)?),
+            _ => return Err(unsupported("model", &Value::from(kind))),
+        };
+        Ok(Tokenizer { normalizers, words, pieces, start, end, context_len })
     }
 
     pub fn context_len(&self) -> usize {
@@ -42,14 +127,151 @@ impl Tokenizer {
     }
 
     pub fn encode(&self, text: &str) -> Result<Tokens, TextError> {
-        let encoding =
-            self.inner.encode_fast(text, true).map_err(|error| TextError::Encode(error.to_string()))?;
-        let mut ids = encoding.get_ids().to_vec();
-        let is_cut = ids.len() > self.context_len;
-        if is_cut && let Some(&end) = ids.last() {
-            ids.truncate(self.context_len - 1);
-            ids.push(end);
+        let failed = |error: tokenizers::Error| TextError::Encode(error.to_string());
+        let mut text = NormalizedString::from(text);
+        for normalizer in &self.normalizers {
+            normalizer.apply(&mut text).map_err(failed)?;
         }
+        let max_len = self.context_len - self.end.len();
+        let mut ids = self.start.clone();
+        for word in self.words.of(text).map_err(failed)? {
+            let tokens = match &self.pieces {
+                Pieces::Bpe(model) => model.tokenize(&word),
+                Pieces::WordPiece(model) => model.tokenize(&word),
+            };
+            ids.extend(tokens.map_err(failed)?.iter().map(|token| token.id));
+            if ids.len() > max_len {
+                break;
+            }
+        }
+        let is_cut = ids.len() > max_len;
+        ids.truncate(max_len);
+        ids.extend(&self.end);
         Ok(Tokens { ids, is_cut })
     }
+}
+
+impl Normalize {
+    fn apply(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
+        match self {
+            Normalize::Nfc => drop(text.nfc()),
+            Normalize::Nfd => drop(text.nfd()),
+            Normalize::Nfkc => drop(text.nfkc()),
+            Normalize::Lowercase => drop(text.lowercase()),
+            Normalize::Spaces => *text = NormalizedString::from(words::collapse_spaces(text.get())),
+            Normalize::Bert(bert) => bert.normalize(text)?,
+        }
+        Ok(())
+    }
+}
+
+impl Words {
+    fn of(self, text: NormalizedString) -> tokenizers::Result<Vec<String>> {
+        match self {
+            Words::Clip => Ok(words::clip(text.get()).map(words::printable_bytes).collect()),
+            Words::Bert => {
+                let mut words = PreTokenizedString::from(text);
+                BertPreTokenizer.pre_tokenize(&mut words)?;
+                let words = words.get_splits(OffsetReferential::Normalized, OffsetType::None);
+                Ok(words.into_iter().map(|(word, ..)| word.to_owned()).collect())
+            }
+        }
+    }
+}
+
+/// The members of a `Sequence`, or the one component that there is.
+fn parts(component: Option<Value>, members: &str) -> Vec<Value> {
+    match component {
+        Some(Value::Null) | None => Vec::new(),
+        Some(mut value) if value["type"] == "Sequence" => match value[members].take() {
+            Value::Array(parts) => {
+                parts.into_iter().flat_map(|part| self::parts(Some(part), members)).collect()
+            }
+            _ => Vec::new(),
+        },
+        Some(value) => vec![value],
+    }
+}
+
+fn normalizer(part: Value) -> Result<Normalize, TextError> {
+    Ok(match part["type"].as_str() {
+        Some("NFC") => Normalize::Nfc,
+        Some("NFD") => Normalize::Nfd,
+        Some("NFKC") => Normalize::Nfkc,
+        Some("Lowercase") => Normalize::Lowercase,
+        Some("Replace") if part["pattern"]["Regex"] == r"\s+" && part["content"] == " " => Normalize::Spaces,
+        Some("BertNormalizer") => Normalize::Bert(serde_json::from_value(part).map_err(malformed)?),
+        _ => return Err(unsupported("normalizer", &part)),
+    })
+}
+
+fn words(pre_tokenizer: Option<Value>) -> Result<Words, TextError> {
+    let parts = parts(pre_tokenizer, "pretokenizers");
+    match &parts[..] {
+        [bert] if bert["type"] == "BertPreTokenizer" => Ok(Words::Bert),
+        [split, bytes]
+            if split["type"] == "Split"
+                && (split["invert"] == true && split["behavior"] == "Removed")
+                && (split["pattern"]["Regex"].as_str()).is_some_and(words::is_clip_pattern)
+                && (bytes["type"] == "ByteLevel" && bytes["add_prefix_space"] == false) =>
+        {
+            Ok(Words::Clip)
+        }
+        _ => Err(unsupported("pre-tokenizer", &Value::from(parts))),
+    }
+}
+
+/// The ids that go before and after a text.
+fn special_ids(post_processor: Option<Value>) -> Result<(Vec<u32>, Vec<u32>), TextError> {
+    #[derive(Deserialize)]
+    struct Pair {
+        cls: (String, u32),
+        sep: (String, u32),
+    }
+    #[derive(Deserialize)]
+    struct Template {
+        single: Vec<BTreeMap<String, Value>>,
+        special_tokens: BTreeMap<String, Special>,
+    }
+    #[derive(Deserialize)]
+    struct Special {
+        ids: Vec<u32>,
+    }
+    let (mut start, mut end) = (Vec::new(), Vec::new());
+    for part in parts(post_processor, "processors") {
+        match part["type"].as_str() {
+            Some("RobertaProcessing" | "BertProcessing") => {
+                let pair: Pair = serde_json::from_value(part).map_err(malformed)?;
+                start.push(pair.cls.1);
+                end.push(pair.sep.1);
+            }
+            Some("TemplateProcessing") => {
+                let template: Template = serde_json::from_value(part).map_err(malformed)?;
+                let mut is_after = false;
+                for piece in &template.single {
+                    let Some(special) = piece.get("SpecialToken") else {
+                        is_after = true;
+                        continue;
+                    };
+                    let name = special["id"].as_str().unwrap_or_default();
+                    let special = template.special_tokens.get(name);
+                    let special = special.ok_or_else(|| malformed(format!("no special token \"{name}\"")))?;
+                    if is_after { &mut end } else { &mut start }.extend(&special.ids);
+                }
+            }
+            // It moves offsets alone.
+            Some("ByteLevel") => (),
+            _ => return Err(unsupported("post-processor", &part)),
+        }
+    }
+    Ok((start, end))
+}
+
+fn malformed(error: impl std::fmt::Display) -> TextError {
+    TextError::Tokenizer(error.to_string())
+}
+
+/// Names the component, shortened: a file may hold anything.
+fn unsupported(kind: &'static str, found: &Value) -> TextError {
+    TextError::Unsupported { kind, found: found.to_string().chars().take(200).collect() }
 }

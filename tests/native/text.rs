@@ -8,12 +8,21 @@ use std::sync::LazyLock;
 const START: u32 = 49406;
 const END: u32 = 49407;
 
-/// CLIP's tokenizer, as Hugging Face writes it.
-static CLIP: LazyLock<Tokenizer> = LazyLock::new(|| {
+/// CLIP's `tokenizer.json`, as Hugging Face writes it.
+static CLIP_JSON: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut json = Vec::new();
     let packed = include_bytes!("../fixtures/tokenizer/tokenizer.json.gz");
     flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut json).unwrap();
-    Tokenizer::from_json(&json, 77).unwrap()
+    json
+});
+static CLIP: LazyLock<Tokenizer> = LazyLock::new(|| Tokenizer::from_json(&CLIP_JSON, 77).unwrap());
+/// With room for texts of any length.
+static CLIP_WHOLE: LazyLock<Tokenizer> = LazyLock::new(|| Tokenizer::from_json(&CLIP_JSON, 100_000).unwrap());
+/// The same by the library's own reader, regular expressions and all.
+static CLIP_TWIN: LazyLock<tokenizers::Tokenizer> = LazyLock::new(|| {
+    let mut twin = tokenizers::Tokenizer::from_bytes(&*CLIP_JSON).unwrap();
+    twin.set_encode_special_tokens(true);
+    twin
 });
 
 #[derive(serde::Deserialize)]
@@ -43,6 +52,17 @@ fn clip_ids_equal_hugging_faces() {
         n_literals += usize::from(is_literal);
     }
     assert_eq!((n_matches, n_literals), (420, 3));
+}
+
+/// Letters, digits, spaces and the rest are told apart as the regular expression does, for every character.
+#[test]
+fn every_character_is_cut_as_by_the_library() {
+    let is_cut_alike = |c: &char| {
+        let text: String = ['a', *c, '1', *c, *c, '!', *c, '\'', 's'].into_iter().collect();
+        CLIP_WHOLE.encode(&text).unwrap().ids == CLIP_TWIN.encode_fast(text.as_str(), true).unwrap().get_ids()
+    };
+    let others: Vec<char> = ('\0'..=char::MAX).filter(|c| !is_cut_alike(c)).collect();
+    assert!(others.is_empty(), "{} characters: {:?} …", others.len(), &others[..others.len().min(20)]);
 }
 
 #[test]
@@ -96,9 +116,22 @@ fn damaged_tokenizers_are_refused() {
         "{\"version\":\"1.0\"}",
         "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\",\"b\"]]}}",
     ] {
-        assert!(matches!(Tokenizer::from_json(json.as_bytes(), 77), Err(TextError::Tokenizer(_))), "{json}");
+        let error = Tokenizer::from_json(json.as_bytes(), 77).unwrap_err();
+        assert!(matches!(error, TextError::Tokenizer(_) | TextError::Unsupported { .. }), "{json}: {error}");
     }
-    assert_eq!(Tokenizer::from_json(b"{}", 2).unwrap_err(), TextError::Context { context_len: 2 });
+    assert_eq!(Tokenizer::from_json(&CLIP_JSON, 2).unwrap_err(), TextError::Context { context_len: 2 });
+    // A component that is not known is named, not left out.
+    for (known, unknown, kind) in [
+        ("\"NFC\"", "\"Nmt\"", "normalizer"),
+        ("[\\\\p{N}]", "[\\\\p{N}]+", "pre-tokenizer"),
+        ("RobertaProcessing", "Other", "post-processor"),
+        ("\"BPE\"", "\"Unigram\"", "model"),
+    ] {
+        let json = String::from_utf8_lossy(&CLIP_JSON);
+        assert!(json.contains(known), "{known}");
+        let error = Tokenizer::from_json(json.replace(known, unknown).as_bytes(), 77).unwrap_err();
+        assert!(matches!(&error, TextError::Unsupported { kind: found, .. } if *found == kind), "{error}");
+    }
 }
 
 #[test]
@@ -147,6 +180,12 @@ proptest! {
         prop_assert!((2..=77).contains(&n_ids));
         prop_assert_eq!((tokens.ids[0], tokens.ids[n_ids - 1]), (START, END));
         prop_assert!(tokens.ids[1..n_ids - 1].iter().all(|id| *id < START));
+    }
+
+    #[test]
+    fn any_text_gives_the_ids_of_the_library(text in "\\PC{0,60}|[a-zA-Z0-9'! \t\u{a0}éÅß½²ǅʰªⅧ҈中]{0,60}") {
+        let twin = CLIP_TWIN.encode_fast(text.as_str(), true).unwrap();
+        prop_assert_eq!(CLIP_WHOLE.encode(&text).unwrap().ids, twin.get_ids());
     }
 
     #[test]

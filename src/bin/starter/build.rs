@@ -70,7 +70,7 @@ pub fn checkpoint(cache: &Cache) -> Result<Checkpoint> {
                       trained on clip art, emoji and ImageNet's class names. Not OpenAI's CLIP: common nouns work, \
                       scenes, actions, attributes and counts hardly do."
             .to_owned(),
-        accuracy: std::fs::read_to_string(cache.work("accuracy.txt")).unwrap_or_default().trim().to_owned(),
+        accuracy: std::fs::read_to_string(cache.work("accuracy.txt")).unwrap_or_default(),
         sources: SOURCES.map(str::to_owned).to_vec(),
     };
     Ok(model)
@@ -107,10 +107,13 @@ pub fn run(cache: &Cache, output: &std::path::Path) -> Result<()> {
         let sizes = names.map(|name| Ok(stored.weights.tensor(name)?.bytes.len()));
         println!("{:>12} bytes {part}*", sizes.sum::<Result<usize>>()?);
     }
-    println!("{:>12} bytes in all, SHA-256 {}", bytes.len(), cliplet::weights::sha256_hex(&bytes));
-    if let Some(folder) = output.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
+    let sha256 = cliplet::weights::sha256_hex(&bytes);
+    println!("{:>12} bytes in all, SHA-256 {sha256}", bytes.len());
+    let folder = output.parent().unwrap_or(std::path::Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let file = output.file_name().unwrap_or_default().to_string_lossy();
+    let manifest = serde_json::json!({"file": file, "bytes": bytes.len(), "sha256": sha256});
+    std::fs::write(folder.join("manifest.json"), format!("{manifest}\n"))?;
     Ok(std::fs::write(output, bytes)?)
 }
 

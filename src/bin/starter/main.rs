@@ -1,7 +1,7 @@
 //! `starter`: makes the built-in model (`static/models/starter.gguf`) from openly licensed parts.
 //!
 //! ```text
-//! fetch → features → train → build → eval
+//! fetch → features → train → eval → build
 //! ```
 //!
 //! `cargo run --release --features starter --bin starter -- all` does everything; each step leaves its result in the
@@ -49,10 +49,10 @@ enum Step {
     Features,
     /// Train the heads and calibrate.
     Train,
-    /// Put towers and heads into the GGUF.
-    Build,
     /// Measure on pictures that were not learned from.
     Eval,
+    /// Put towers, heads and what was measured into the GGUF, and its hash into the manifest beside it.
+    Build,
     /// All of it, in order.
     All,
 }
@@ -93,8 +93,8 @@ fn all(cache: &Cache, output: &Path) -> Result<()> {
     fetch::run(cache)?;
     train::features(cache)?;
     train::run(cache)?;
-    build::run(cache, output)?;
-    eval::run(cache)
+    eval::run(cache)?;
+    build::run(cache, output)
 }
 
 fn main() -> ExitCode {
