@@ -184,6 +184,7 @@ pub fn Page() -> Html {
                     <LabelField labels={page.settings.labels.clone()} input={label_input} send={send.clone()} />
                     <Compare settings={page.settings.clone()} {from_model} send={send.clone()} />
                 </div>
+                <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" tabindex="-1" aria-label={words::OPEN} onchange={take_file} />
             </main>
             <footer class="foot">
                 <button type="button" class="quiet-link" data-testid="privacy" onclick={opener(Open::Privacy).reform(|_: MouseEvent| ())}>
@@ -192,7 +193,6 @@ pub fn Page() -> Html {
             </footer>
             if let Some(notice) = &page.notice { <NoticeBar notice={notice.clone()} send={send.clone()} /> }
             <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.announcement }</p>
-            <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" tabindex="-1" aria-label={words::OPEN} onchange={take_file} />
             { dialog(Open::Details, "details", words::DETAILS, html! {
                 <Details card={page.engine.card().cloned()} answer={settled.cloned()} on_export={export} on_forget={forget} />
             }) }

@@ -3,15 +3,12 @@
 //! Invariant: EXIF orientation is applied exactly once, alpha goes over white, and of an animation the first
 //! frame is read.
 
+use super::limits::{check_size, unreadable};
 use super::{ImageError, Pixels};
 use ::image::{DynamicImage, ImageDecoder, ImageReader, Limits, metadata::Orientation};
 use std::io::Cursor;
 
-/// What a phone or camera of today makes at most; 300 MB as RGB.
-const MAX_MEGAPIXELS: u64 = 100;
-/// JPEG's own limit; it also bounds the filter taps of a thin picture.
-const MAX_SIDE: u64 = 65_535;
-/// A tab has at most 4 GiB, and turning a picture upright holds it twice.
+/// Turning a picture upright holds it twice.
 const MAX_DECODED_MIB: u64 = 512;
 
 /// Decodes JPEG, PNG, WebP, GIF or BMP.
@@ -24,7 +21,12 @@ pub fn decode(bytes: &[u8]) -> Result<Pixels, ImageError> {
         return Err(ImageError::UnsupportedFormat("CMYK (without Adobe's marker)"));
     }
     let mut decoder = reader.into_decoder().map_err(malformed)?;
-    check_size(decoder.dimensions(), decoder.total_bytes())?;
+    let (width, height) = decoder.dimensions();
+    check_size(width.into(), height.into())?;
+    let needed_mib = decoder.total_bytes() >> 20;
+    if needed_mib >= MAX_DECODED_MIB {
+        return Err(ImageError::TooMuchMemory { needed_mib, max_mib: MAX_DECODED_MIB });
+    }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_DECODED_MIB << 20);
     decoder.set_limits(limits).map_err(malformed)?;
@@ -42,18 +44,6 @@ pub fn decode(bytes: &[u8]) -> Result<Pixels, ImageError> {
 
 fn malformed(error: impl std::fmt::Display) -> ImageError {
     ImageError::Malformed(error.to_string())
-}
-
-/// The refusal that helps most: phones make HEIC, and a user can export it.
-fn unreadable(bytes: &[u8]) -> ImageError {
-    match (bytes.get(4..8), bytes.get(8..11)) {
-        (Some(b"ftyp"), Some(b"avi")) => ImageError::UnsupportedFormat("AVIF"),
-        (Some(b"ftyp"), _) => ImageError::UnsupportedFormat("HEIC"),
-        _ if bytes.starts_with(b"II*\0") || bytes.starts_with(b"MM\0*") => {
-            ImageError::UnsupportedFormat("TIFF")
-        }
-        _ => ImageError::UnknownFormat { n_bytes: bytes.len() },
-    }
 }
 
 /// Whether `bytes` are a JPEG of four inks that does not say how they are stored: Adobe stores them inverted and
@@ -74,23 +64,4 @@ fn is_unmarked_cmyk(bytes: &[u8]) -> bool {
         rest = body.get(n_bytes..).unwrap_or_default();
     }
     false
-}
-
-fn check_size((width, height): (u32, u32), decoded_bytes: u64) -> Result<(), ImageError> {
-    let (width, height) = (u64::from(width), u64::from(height));
-    if width.max(height) > MAX_SIDE || width * height > MAX_MEGAPIXELS * 1_000_000 {
-        return Err(ImageError::TooLarge {
-            width,
-            height,
-            max_megapixels: MAX_MEGAPIXELS,
-            max_side: MAX_SIDE,
-        });
-    }
-    if decoded_bytes > MAX_DECODED_MIB << 20 {
-        return Err(ImageError::TooMuchMemory { needed_mib: decoded_bytes >> 20, max_mib: MAX_DECODED_MIB });
-    }
-    if width == 0 || height == 0 {
-        return Err(ImageError::Malformed(format!("{width} × {height} pixels")));
-    }
-    Ok(())
 }

@@ -1,12 +1,19 @@
-//! Pictures: bytes to upright RGB pixels ([`decode`]), pixels to what a model sees ([`Preprocess`]).
+//! Pictures: a file to upright RGB pixels (natively [`decode`], in a page `browser::decode`), pixels to what a model
+//! sees ([`Preprocess`]).
 //!
-//! Invariant: the same code natively and in the browser, so that both see the same crop.
+//! Invariant: natively and in the browser a model sees the same crop: only the decoders differ, and both are held to
+//! the same expected crops.
 //! Invariant: a picture's size is judged on its header, before anything of that size is allocated.
 
+#[cfg(feature = "web")]
+pub mod browser;
+#[cfg(feature = "decode")]
 mod decode;
+mod limits;
 mod preprocess;
 mod resize;
 
+#[cfg(feature = "decode")]
 pub use decode::decode;
 pub use preprocess::{Fit, PixelTensor, Preprocess};
 pub use resize::Filter;

@@ -66,6 +66,45 @@ fn every_golden_tensor_on_the_cpu_backend_as_wasm() {
     every_golden_tensor("cpu");
 }
 
+/// The browser's own decoders, then our resampling: the tolerances of `tests/native/image.rs`, and 1 of 255 where alpha
+/// is laid over white by a canvas.
+#[test]
+fn every_upload_gives_pillows_crop() {
+    let (server, browser) = engine_page();
+    server.mount("/uploads", file("tests/fixtures/preprocess"));
+    let mut n_cases = 0;
+    let mut wrong = Vec::new();
+    for entry in std::fs::read_dir(file("tests/fixtures/preprocess")).expect("fixtures") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        if name.ends_with(".expect.png") || name.ends_with(".md") {
+            continue;
+        }
+        let crop = browser.run_async(
+            "const engine = await import('/golden-web/golden_web.js');
+             await engine.default();
+             const response = await fetch(`/uploads/${arguments[0]}`);
+             return Array.from(await engine.crop(await response.blob()));",
+            json!([name]),
+        );
+        let crop: Vec<u8> = serde_json::from_value(crop).expect("bytes");
+        let expected = std::fs::read(path.with_extension("expect.png")).expect("the expected crop");
+        let expected = cliplet::image::decode(&expected).expect("a picture").rgb;
+        assert_eq!(crop.len(), expected.len(), "{name}");
+        let differences = || crop.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b));
+        let max = differences().max().unwrap_or(0);
+        let mean = differences().map(f64::from).sum::<f64>() / crop.len() as f64;
+        println!("{name}: max {max}, mean {mean:.3}");
+        let is_lossy = name.ends_with(".jpg") || name.contains("lossy");
+        if max > if is_lossy { 12 } else { 1 } || mean > 1.0 {
+            wrong.push(format!("{name}: max {max}, mean {mean:.3}"));
+        }
+        n_cases += 1;
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(n_cases >= 20, "only {n_cases} uploads found");
+}
+
 /// The negative control.
 #[test]
 fn spoilt_weights_are_noticed() {

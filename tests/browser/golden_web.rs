@@ -1,7 +1,8 @@
-//! The golden comparison for the browser: the engine as wasm, on the browser's WebGPU. A program of the tests alone; the
+//! The golden comparisons for the browser: the engine as wasm, on the browser's WebGPU and picture decoders. A program of the tests alone; the
 //! page does not load it.
 
 use cliplet::engine::{BackendChoice, GoldenFiles, verify};
+use cliplet::image::{Preprocess, browser};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Recomputes every golden tensor; the report is JSON, an error is a text.
@@ -21,6 +22,13 @@ pub async fn verify_on(
     let files = GoldenFiles { config: &config, weights: &weights, golden: &golden };
     let report = verify(files, choice).await.map_err(|error| error.to_string())?;
     serde_json::to_string(&report).map_err(|error| error.to_string())
+}
+
+/// The RGB bytes of the 224 × 224 pixels that CLIP sees of a picture's file.
+#[wasm_bindgen]
+pub async fn crop(file: web_sys::Blob) -> Result<Vec<u8>, String> {
+    let pixels = browser::decode(&file).await.map_err(|error| error.to_string())?;
+    Ok(Preprocess::CLIP.crop(&pixels).rgb)
 }
 
 fn main() {}

@@ -1,6 +1,7 @@
 //! What a person does with the page, from an empty one to a right answer.
 
 use crate::page::{Line, Page, file, film, testid, with};
+use crate::server::BROWSERS_OWN_HOSTS;
 use crate::webdriver::key;
 use serde_json::json;
 
@@ -111,7 +112,7 @@ fn no_answer_is_shown_beside_labels_that_it_does_not_belong_to() {
          const look = () => {
              const panel = document.querySelector(results);
              if (panel?.dataset.state !== 'settled') return;
-             const lines = [...panel.querySelectorAll(result)].filter((line) => !('none' in line.dataset));
+             const lines = [...panel.querySelectorAll(result)].filter((line) => line.dataset.none !== 'true');
              const shown = lines.map((line) => line.dataset.label).sort().join('|');
              const wanted = [...document.querySelectorAll(chip)].map((chip) => chip.dataset.label).sort().join('|');
              nSettled += 1;
@@ -139,11 +140,30 @@ fn no_answer_is_shown_beside_labels_that_it_does_not_belong_to() {
     page.close(&[]);
 }
 
+/// So that such a request in the server's list is Chromium's own.
+#[test]
+fn no_file_of_the_page_names_the_browsers_own_hosts() {
+    let mut n_files = 0;
+    for entry in std::fs::read_dir(file("dist")).expect("the page") {
+        let path = entry.expect("an entry").path();
+        if let Ok(bytes) = std::fs::read(&path) {
+            for host in BROWSERS_OWN_HOSTS {
+                let is_named = bytes.windows(host.len()).any(|part| part == host.as_bytes());
+                assert!(!is_named, "{} names {host}", path.display());
+            }
+            n_files += 1;
+        }
+    }
+    assert!(n_files >= 6, "only {n_files} files");
+}
+
 #[test]
 fn a_share_link_carries_labels_and_settings_and_no_picture() {
     let page = Page::ready();
     page.click("sample-cat");
-    page.set_labels(&["ein Kater", "a dog, asleep", "100 % cotton"]);
+    page.set_labels(&["ein Kater"]);
+    page.paste_labels("\"a dog, asleep\"\n100 % cotton");
+    page.browser.wait_for("the pasted labels", || (page.labels().len() == 3).then_some(()));
     page.ranking();
     page.click("share");
     let link = page.browser.wait_for("a copied link", || {
@@ -207,7 +227,7 @@ fn hostile_labels_stay_text() {
     let page = Page::ready();
     page.click("sample-cat");
     let markup = "<img src=x onerror=alert(1)>";
-    let long = "very ".repeat(100) + "long";
+    let long = "very ".repeat(190) + "long";
     page.set_labels(&[markup, "<|endoftext|>", "{label}", &long, "cat"]);
     let lines = page.wait_winner("cat");
     assert!(lines.iter().any(|line| line.label == markup), "{lines:?}");
@@ -284,11 +304,7 @@ fn each_state_is_accessible_in_both_themes_and_sizes() {
 
 #[test]
 fn without_webgpu_the_cpu_answers_and_says_so() {
-    let page = Page::unopened(&[
-        "--disable-features=WebGPU,WebGPUService".to_owned(),
-        "--disable-webgpu".to_owned(),
-    ]);
-    page.browser.before_each_page("delete Navigator.prototype.gpu");
+    let page = Page::unopened(&["--disable-blink-features=WebGPU".to_owned()]);
     page.go("/");
     page.wait_ready();
     let is_cpu = format!("document.querySelector('{}')", with("status", "backend", "cpu"));

@@ -3,7 +3,7 @@
 //! Invariant: a journey that ends well has left no uncaught error, no request for another host and none with a body
 //! ([`Page::close`]).
 
-use crate::server::Server;
+use crate::server::{Request, Server};
 use crate::webdriver::{Browser, Element, key};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -84,7 +84,7 @@ impl Page {
         let script = "const results = document.querySelector(arguments[0]);
             if (results?.dataset.state !== 'settled') return null;
             return [...results.querySelectorAll(arguments[1])].map(({ dataset }) =>
-                [dataset.label ?? '', Number(dataset.percent), 'none' in dataset]);";
+                [dataset.label ?? '', Number(dataset.percent), dataset.none === 'true']);";
         let lines = self.browser.wait_for("a settled ranking", || {
             self.browser.run(script, json!([testid("results"), testid("result")])).as_array().cloned()
         });
@@ -128,6 +128,18 @@ impl Page {
             self.browser.type_into(&input, &format!("{label}{}", key::ENTER));
         }
         self.browser.wait_for("the new labels", || (self.labels() == labels).then_some(()));
+    }
+
+    /// Pastes text into the label field.
+    pub fn paste_labels(&self, text: &str) {
+        self.click("label-input");
+        self.browser.run(
+            "const clipboardData = new DataTransfer();
+             clipboardData.setData('text/plain', arguments[0]);
+             document.activeElement.dispatchEvent(
+                 new ClipboardEvent('paste', { bubbles: true, cancelable: true, clipboardData }));",
+            json!([text]),
+        );
     }
 
     /// Chooses a file of the repository with the file picker.
@@ -188,12 +200,18 @@ impl Page {
     /// What every journey promises at its end; `expected_errors` are parts of console errors that it provoked.
     pub fn close(self, expected_errors: &[&str]) {
         let requests = self.server.requests();
-        let strays: Vec<_> = requests.iter().filter(|request| request.is_for_another_host).collect();
+        let is_stray = |request: &&Request| request.is_for_another_host && !request.is_browsers_own();
+        let strays: Vec<_> = requests.iter().filter(is_stray).collect();
         assert!(strays.is_empty(), "requests for other hosts: {strays:?}");
-        let uploads: Vec<_> =
-            requests.iter().filter(|request| request.n_body_bytes > 0 || request.method != "GET").collect();
+        let uploads: Vec<_> = requests
+            .iter()
+            .filter(|request| {
+                !request.is_browsers_own() && (request.n_body_bytes > 0 || request.method != "GET")
+            })
+            .collect();
         assert!(uploads.is_empty(), "requests that carry something: {uploads:?}");
-        let longest = requests.iter().map(|request| request.target.len()).max().unwrap_or(0);
+        let targets = requests.iter().filter(|request| !request.is_browsers_own());
+        let longest = targets.map(|request| request.target.len()).max().unwrap_or(0);
         assert!(longest < 200, "an address of {longest} characters could carry a picture");
         let errors = self.browser.run("return witness.errors", json!([]));
         assert_eq!(errors, json!([]), "uncaught errors");

@@ -44,6 +44,20 @@ pub struct Request {
     pub is_for_another_host: bool,
 }
 
+/// Chromium asks these about itself, whatever its flags say. No file of the page names them: journeys.rs holds that.
+pub const BROWSERS_OWN_HOSTS: [&str; 2] = ["google.com", "googleapis.com"];
+
+impl Request {
+    /// Whether Chromium made it for itself, at start.
+    pub fn is_browsers_own(&self) -> bool {
+        let host =
+            self.target.trim_start_matches("http://").split(['/', ':', '?']).next().unwrap_or_default();
+        let is_under =
+            |own: &str| host == own || host.strip_suffix(own).is_some_and(|rest| rest.ends_with('.'));
+        self.is_for_another_host && BROWSERS_OWN_HOSTS.into_iter().any(is_under)
+    }
+}
+
 pub struct Server {
     port: u16,
     shared: Arc<Shared>,

@@ -99,7 +99,7 @@ fn scores(props: &DetailsProps, answer: &Answer) -> Html {
             <h3>{ words::DETAILS_TIMES }</h3>
             { times(&answer.stages) }
             <h3>{ words::DETAILS_SCORES }</h3>
-            <div class="table"><table>
+            <div class="table" role="region" aria-label={words::DETAILS_SCORES} tabindex="0"><table>
                 <thead><tr><th scope="col">{ words::COLUMN_LABEL }</th><th scope="col">{ words::COLUMN_PERCENT }</th>
                     <th scope="col">{ words::COLUMN_SIMILARITY }</th></tr></thead>
                 <tbody>{ for answer.ranked.labels.iter().map(|line| html! {
