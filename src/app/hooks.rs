@@ -341,7 +341,8 @@ impl OpenCamera {
         tell: &UseReducerDispatcher<State>,
     ) -> Result<Option<String>, Problem> {
         let stream = camera::open(choice).await?;
-        self.stream.replace(Some(stream.clone()));
+        // `stream.clone()` would be JavaScript's, which opens the camera a second time.
+        self.stream.replace(Some(Clone::clone(&stream)));
         if self.is_closed.get() {
             // Closed while the browser was asking.
             self.close();

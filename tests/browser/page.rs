@@ -69,11 +69,12 @@ impl Page {
         self.browser.wait_until(&format!("document.querySelector('{}')", with("status", "engine", "ready")));
     }
 
-    /// Waits for an alert, which must be one to a screen reader too, and returns its code.
+    /// Waits for an alert and returns its code. It must be one to a screen reader too; what the reader did, a status.
     pub fn alert(&self) -> String {
         self.the("alert");
         let script = "const alert = document.querySelector(arguments[0]);
-            return alert && alert.closest('[role=alert]') ? alert.dataset.code : null";
+            const role = alert?.dataset.code === 'load-cancelled' ? 'status' : 'alert';
+            return alert?.closest(`[role=${role}]`) ? alert.dataset.code : null";
         self.browser.wait_for("an alert with a code", || {
             self.browser.run(script, json!([testid("alert")])).as_str().map(str::to_owned)
         })
@@ -189,7 +190,11 @@ impl Page {
             self.browser.run(&format!("{axe}\nwindow.axe = axe;"), json!([]));
         }
         let violations = self.browser.run_async(
-            "const { violations } = await axe.run(document, { resultTypes: ['violations'] });
+            "// A colour on its way from one theme to the other is neither's.
+             for (const animation of document.getAnimations()) {
+                 if (animation.effect.getTiming().iterations !== Infinity) animation.finish();
+             }
+             const { violations } = await axe.run(document, { resultTypes: ['violations'] });
              return violations.map(({ id, help, nodes }) =>
                  `${id}: ${help}: ` + nodes.map((node) => node.html + ' ' + node.failureSummary).join(' | '));",
             json!([]),

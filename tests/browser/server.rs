@@ -78,6 +78,7 @@ struct State {
     /// By the end of the path.
     faults: Vec<(String, Fault)>,
     pages: BTreeMap<String, String>,
+    preludes: BTreeMap<String, String>,
     /// Folders besides the root, by the start of the path.
     mounts: BTreeMap<String, PathBuf>,
     requests: Vec<Request>,
@@ -121,6 +122,11 @@ impl Server {
     /// Serves a page of the test's own at `path`.
     pub fn page(&self, path: &str, html: &str) {
         self.shared.lock().pages.insert(path.to_owned(), html.to_owned());
+    }
+
+    /// Runs `script` before the one at `path`, in the same file.
+    pub fn prelude(&self, path: &str, script: &str) {
+        self.shared.lock().preludes.insert(path.to_owned(), script.to_owned());
     }
 
     /// Serves another folder below `prefix`.
@@ -212,6 +218,9 @@ impl Shared {
         let Some((file, mut bytes)) = self.file(path) else {
             return respond(&stream, "404 Not Found", "text/plain", &[], b"");
         };
+        if let Some(prelude) = self.lock().preludes.get(path) {
+            bytes.splice(..0, prelude.bytes());
+        }
         match self.fault(path) {
             Some(Fault::NotFound) => return respond(&stream, "404 Not Found", "text/plain", &[], b""),
             Some(Fault::ServerError) => {
