@@ -10,7 +10,7 @@ use super::parts::messages::{Alert, Loading, NoticeBar};
 use super::parts::ranking::Ranking;
 use super::parts::stage::{SAMPLES, Stage};
 use super::services::{self, Pictures};
-use super::state::{Action, Camera, Edit, Engine, Phase, State, Stop};
+use super::state::{Action, Camera, Edit, Engine, Notice, Phase, State, Stop};
 use super::words;
 use crate::tasks::classify::Mode;
 use crate::worker::problem::{Code, Problem};
@@ -166,6 +166,8 @@ pub fn Page() -> Html {
     let dialog = |which: Open, name: &'static str, title: &'static str, inside: Html| {
         html! { <Dialog {name} {title} is_open={*open == Some(which)} on_close={close.clone()}>{ inside }</Dialog> }
     };
+    let notice = page.notice.clone().map(|notice| html! { <NoticeBar {notice} send={send.clone()} /> });
+    let is_of_engine = matches!(page.notice, Some(Notice::Engine(_)));
     html! {
         <div class="page">
             <Header engine={page.engine.clone()} on_details={opener(Open::Details)} on_shortcuts={opener(Open::Shortcuts)} on_share={share} />
@@ -173,6 +175,7 @@ pub fn Page() -> Html {
                 <Stage picture={page.picture.clone()} camera={page.camera} {control} is_mirrored={page.settings.is_mirrored}
                     {top} rate={page.live_rate} {is_over} on_open={choose_file} on_sample={sample} send={send.clone()} />
                 <div class="side">
+                    if is_of_engine { { notice.clone() } }
                     if let Some(problem) = &page.problem { <Alert problem={problem.clone()} send={send.clone()} /> }
                     { match &page.engine {
                         Engine::Loading(progress) => html! { <Loading progress={progress.clone()} on_cancel={cancel} /> },
@@ -191,7 +194,7 @@ pub fn Page() -> Html {
                     { icon("lock") }{ words::PRIVACY }
                 </button>
             </footer>
-            if let Some(notice) = &page.notice { <NoticeBar notice={notice.clone()} send={send.clone()} /> }
+            if !is_of_engine { { notice } }
             <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.announcement }</p>
             { dialog(Open::Details, "details", words::DETAILS, html! {
                 <Details card={page.engine.card().cloned()} answer={settled.cloned()} on_export={export} on_forget={forget} />

@@ -77,9 +77,6 @@ fn the_camera_ranks_live_and_is_released() {
     assert!(n_live_tracks(&page) > 0, "the control: a running camera has live tracks");
 
     page.click("camera-stop");
-    page.click("camera-stop");
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    println!("{}", page.browser.run("return JSON.stringify(stops)", json!([])));
     page.browser.wait_for("the camera to be released", || (n_live_tracks(&page) == 0).then_some(()));
     // A hidden tab lets go of the camera too.
     page.click("camera-open");
@@ -313,6 +310,8 @@ fn without_webgpu_the_cpu_answers_and_says_so() {
     page.wait_ready();
     let is_cpu = format!("document.querySelector('{}')", with("status", "backend", "CPU"));
     page.browser.wait_until(&is_cpu);
+    page.check_accessibility("the CPU takes over");
+    page.browser.keep_screenshot("cpu");
     page.click("sample-rocket");
     page.wait_winner("rocket");
     page.close(&[]);

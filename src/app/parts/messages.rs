@@ -53,24 +53,33 @@ pub struct NoticeProps {
     pub send: Callback<Action>,
 }
 
+/// A short note over the page's foot; what concerns the engine stays for long, so it stands among the messages.
 #[component]
 pub fn NoticeBar(props: &NoticeProps) -> Html {
     let on = |action: Action| props.send.reform(move |_: MouseEvent| action.clone());
-    let (text, code) = match &props.notice {
+    let dismiss = html! {
+        <Button icon="close" label={words::DISMISS} class="dismiss" has_text={false} onclick={on(Action::DismissNotice)} />
+    };
+    match &props.notice {
         Notice::Engine(problem) => {
             let Advice { title, todo, .. } = words::advice(problem.code);
-            (html! { <><b>{ title }</b>{ ". " }{ todo }</> }, Some(problem.code.name()))
-        }
-        Notice::Replaced(text) | Notice::Told(text) => (html! { { text } }, None),
-    };
-    html! {
-        <section class="notice" data-testid="notice" data-code={code}>
-            <p>{ text }</p>
-            if matches!(props.notice, Notice::Replaced(_)) {
-                <Button icon="undo" label={words::UNDO} testid="undo" onclick={on(Action::Undo)} />
+            html! {
+                <section class="message calm" role="status" data-testid="notice" data-code={problem.code.name()}>
+                    { icon("info") }
+                    <div><p class="title">{ title }</p><p>{ todo }</p></div>
+                    { dismiss }
+                </section>
             }
-            <Button icon="close" label={words::DISMISS} has_text={false} onclick={on(Action::DismissNotice)} />
-        </section>
+        }
+        Notice::Replaced(text) | Notice::Told(text) => html! {
+            <section class="notice" data-testid="notice">
+                <p>{ text }</p>
+                if matches!(props.notice, Notice::Replaced(_)) {
+                    <Button icon="undo" label={words::UNDO} testid="undo" onclick={on(Action::Undo)} />
+                }
+                { dismiss }
+            </section>
+        },
     }
 }
 
