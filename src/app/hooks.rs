@@ -91,7 +91,7 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
 /// Settings are kept as soon as they change.
 #[hook]
 pub fn use_stored(page: &Page) {
-    use_effect_with(page.settings.clone(), |settings| store_settings(settings));
+    use_effect_with(page.settings.clone(), store_settings);
 }
 
 /// The way to put a picture on the stage.

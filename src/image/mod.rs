@@ -1,15 +1,13 @@
-//! Pictures: a file to upright RGB pixels (natively [`decode`], in a page `browser::decode`), pixels to what a model
+//! Pictures: a file to upright RGB pixels (natively [`decode`], in a page `worker::pictures::decode`), pixels to what a model
 //! sees ([`Preprocess`]).
 //!
 //! Invariant: natively and in the browser a model sees the same crop: only the decoders differ, and both are held to
 //! the same expected crops.
 //! Invariant: a picture's size is judged on its header, before anything of that size is allocated.
 
-#[cfg(feature = "web")]
-pub mod browser;
 #[cfg(feature = "decode")]
 mod decode;
-mod limits;
+pub mod limits;
 mod preprocess;
 mod resize;
 

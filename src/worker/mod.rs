@@ -13,4 +13,4 @@ mod download;
 #[cfg(feature = "web")]
 pub mod host;
 #[cfg(feature = "web")]
-mod pictures;
+pub mod pictures;

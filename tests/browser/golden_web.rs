@@ -2,7 +2,8 @@
 //! page does not load it.
 
 use cliplet::engine::{BackendChoice, GoldenFiles, verify};
-use cliplet::image::{Preprocess, browser};
+use cliplet::image::Preprocess;
+use cliplet::worker::pictures;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Recomputes every golden tensor; the report is JSON, an error is a text.
@@ -27,7 +28,7 @@ pub async fn verify_on(
 /// The RGB bytes of the 224 × 224 pixels that CLIP sees of a picture's file.
 #[wasm_bindgen]
 pub async fn crop(file: web_sys::Blob) -> Result<Vec<u8>, String> {
-    let pixels = browser::decode(&file).await.map_err(|error| error.to_string())?;
+    let pixels = pictures::decode(&file).await.map_err(|error| error.to_string())?;
     Ok(Preprocess::CLIP.crop(&pixels).rgb)
 }
 

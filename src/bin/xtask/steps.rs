@@ -82,7 +82,8 @@ const DENY_WARNINGS: [&str; 3] = ["--", "--deny", "warnings"];
 
 fn cargo(subcommand: &str) -> Command {
     let mut cargo = command("cargo");
-    cargo.arg(subcommand);
+    // Without a desktop Mesa would complain once an adapter that it cannot ask one which GPU it prefers.
+    cargo.arg(subcommand).env("NODEVICE_SELECT", "1");
     cargo
 }
 
