@@ -316,3 +316,29 @@ fn without_webgpu_the_cpu_answers_and_says_so() {
     page.wait_winner("rocket");
     page.close(&[]);
 }
+
+/// The time of each stage as the page tells it, printed on both backends: how the README's figures are made.
+#[test]
+fn the_details_tell_the_time_of_each_stage() {
+    for prelude in ["", "delete WorkerNavigator.prototype.gpu;\n"] {
+        let page = Page::unopened(&[]);
+        page.server.prelude("/worker-boot.js", prelude);
+        page.go("/");
+        page.wait_ready();
+        for (sample, label) in SAMPLES {
+            page.click(&format!("sample-{sample}"));
+            page.wait_winner(label);
+        }
+        page.click("details");
+        page.the("dialog-details");
+        let script = "return [...document.querySelectorAll('[data-stage]')].map(({ dataset }) =>
+            [dataset.stage, Number(dataset.millis)])";
+        let stages = page.browser.run(script, json!([]));
+        let stages: Vec<(String, f64)> = serde_json::from_value(stages).expect("names and times");
+        println!("{}: {stages:?}", page.text("status").unwrap_or_default());
+        assert!(stages.len() >= 3, "{stages:?}");
+        assert!(stages.iter().all(|(name, millis)| !name.is_empty() && *millis >= 0.0), "{stages:?}");
+        assert!(stages.iter().map(|(_, millis)| millis).sum::<f64>() > 0.0, "{stages:?}");
+        page.close(&[]);
+    }
+}

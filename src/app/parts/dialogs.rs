@@ -120,7 +120,7 @@ fn times(stages: &[Stage]) -> Html {
     let longest = stages.iter().map(|stage| stage.millis).fold(0.1, f64::max);
     html! {
         <ul class="times">{ for stages.iter().map(|stage| html! {
-            <li><span>{ &stage.name }</span>{ bar(stage.millis / longest) }<span class="millis">{ words::millis(stage.millis) }</span></li>
+            <li data-stage={stage.name.clone()} data-millis={format!("{:.3}", stage.millis)}><span>{ &stage.name }</span>{ bar(stage.millis / longest) }<span class="millis">{ words::millis(stage.millis) }</span></li>
         }) }</ul>
     }
 }

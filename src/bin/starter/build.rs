@@ -67,8 +67,8 @@ pub fn checkpoint(cache: &Cache) -> Result<Checkpoint> {
         name: "Cliplet starter".to_owned(),
         license: "Apache-2.0 AND MIT AND LicenseRef-PublicDomain AND Unicode-3.0".to_owned(),
         description: "A CLIP-style dual encoder assembled from EfficientNet-lite0 and MiniLM-L6, with heads \
-                      trained on clip art, emoji and ImageNet's class names. Not OpenAI's CLIP: common nouns work, \
-                      scenes, actions, attributes and counts hardly do."
+                      trained on clip art, emoji and ImageNet's class names. Not OpenAI's CLIP: common nouns work \
+                      (\"person\" too), but scenes, actions, attributes, counts and what sort of person it is hardly do."
             .to_owned(),
         accuracy: std::fs::read_to_string(cache.work("accuracy.txt")).unwrap_or_default(),
         sources: SOURCES.map(str::to_owned).to_vec(),
