@@ -322,6 +322,7 @@ impl State {
             Action::Show(picture) => {
                 self.picture = Some(picture);
                 self.camera = Camera::Off;
+                self.problem = None;
                 self.forget_answer();
                 self.ask_anew();
             }

@@ -1,8 +1,9 @@
 //! After any fault: a message with a stable code that says what to do, and then a good picture gets the right answer
 //! without a reload.
 
-use crate::page::{Page, file};
+use crate::page::{Page, file, with};
 use crate::server::Fault;
+use serde_json::json;
 
 /// A picture that must be ranked right once the fault is over.
 fn assert_works(page: &Page) {
@@ -127,4 +128,99 @@ fn the_second_visit_needs_no_server() {
     page.wait_ready();
     assert_works(&page);
     page.close(&["Failed to load resource", "net::ERR"]);
+}
+
+/// The page with a script before the engine's worker, ready.
+fn page_whose_worker_runs(prelude: &str) -> Page {
+    let page = Page::unopened(&[]);
+    page.server.prelude("/worker-boot.js", prelude);
+    page.go("/");
+    page.wait_ready();
+    page
+}
+
+fn wait_backend(page: &Page, name: &str) {
+    page.browser.wait_until(&format!("document.querySelector('{}')", with("status", "backend", name)));
+}
+
+fn wait_notice(page: &Page, code: &str) {
+    page.browser.wait_until(&format!("document.querySelector('{}')", with("notice", "code", code)));
+}
+
+#[test]
+fn without_an_adapter_the_cpu_answers() {
+    let page = page_whose_worker_runs("GPU.prototype.requestAdapter = async () => null;\n");
+    wait_backend(&page, "CPU");
+    wait_notice(&page, "adapter-missing");
+    assert_works(&page);
+    page.close(&[]);
+}
+
+/// A GPU that computes wrong is found out before it answers.
+#[test]
+fn a_gpu_that_computes_wrong_is_not_used() {
+    let page = page_whose_worker_runs(
+        "const write = GPUQueue.prototype.writeBuffer;
+         GPUQueue.prototype.writeBuffer = function (buffer, offset, data, ...rest) {
+             const bytes = data.slice(0);
+             const view = new Uint8Array(bytes.buffer ?? bytes, bytes.byteOffset ?? 0, bytes.byteLength);
+             if (view.length > 1e5) for (let i = 0; i < view.length; i += 64) view[i] ^= 0x55;
+             return write.call(this, buffer, offset, bytes, ...rest);
+         };
+",
+    );
+    wait_backend(&page, "CPU");
+    wait_notice(&page, "gpu-wrong");
+    assert_works(&page);
+    page.close(&[]);
+}
+
+#[test]
+fn a_lost_gpu_comes_back_and_lost_again_the_cpu_takes_over() {
+    let page = page_whose_worker_runs(
+        "const request = GPUAdapter.prototype.requestDevice;
+         const channel = new BroadcastChannel('lose');
+         GPUAdapter.prototype.requestDevice = async function (...wishes) {
+             const device = await request.apply(this, wishes);
+             channel.onmessage = () => device.destroy();
+             return device;
+         };
+",
+    );
+    wait_backend(&page, "GPU");
+    assert_works(&page);
+    let lose = || page.browser.run("new BroadcastChannel('lose').postMessage('now')", json!([]));
+    lose();
+    page.click("sample-flower");
+    page.wait_winner("flower");
+    wait_notice(&page, "device-lost");
+    wait_backend(&page, "GPU");
+    lose();
+    page.click("sample-rocket");
+    page.wait_winner("rocket");
+    wait_notice(&page, "device-lost-again");
+    wait_backend(&page, "CPU");
+    assert_works(&page);
+    page.close(&[]);
+}
+
+#[test]
+fn a_refused_or_missing_camera_has_its_own_message() {
+    let page = Page::ready();
+    for (name, code) in [
+        ("NotAllowedError", "camera-refused"),
+        ("NotFoundError", "camera-missing"),
+        ("NotReadableError", "camera-busy"),
+    ] {
+        page.browser.run(
+            "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('no', arguments[0]) }"
+                .replace("arguments[0]", &format!("'{name}'"))
+                .as_str(),
+            json!([]),
+        );
+        page.click("camera-open");
+        page.browser.wait_until(&format!("document.querySelector('{}')", with("alert", "code", code)));
+        assert_works(&page);
+    }
+    page.close(&[]);
 }
