@@ -8,6 +8,7 @@ mod faults;
 mod golden;
 mod harness;
 mod journeys;
+mod js;
 mod kernels;
 mod page;
 mod server;

@@ -21,6 +21,7 @@ cargo xtask COMMAND
 
   setup          only set up (what `test` needs)
   build [ARGS]   the page's release build: `trunk build --release ARGS` into dist/
+  js [DIR]       the engine as an ES module with typed definitions, into DIR (target/js)
   size           hold dist/ to the size limits
   browser [ARGS] only the browser tests (ARGS go to the test binary: a name, --nocapture …), on the last build
   bench [ARGS]   `cliplet bench ARGS`: speed of each kernel and stage on this machine's adapter
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         "test" | "ci" => steps::test(),
         "setup" => setup::everything().map(drop),
         "build" => steps::build(&rest),
+        "js" => steps::js(&rest),
         "size" => size::check(),
         "browser" => steps::browser(&rest),
         "bench" => steps::bench(&rest),

@@ -7,7 +7,7 @@
 use crate::process::{Result, command, repository, run, run_tests};
 use crate::setup::{self, BrowserTools, WebTools};
 use crate::size;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ pub fn env() -> Result<()> {
 }
 
 pub fn browser(args: &[String]) -> Result<()> {
-    golden_program(&setup::web()?)?;
+    test_programs(&setup::web()?)?;
     browser_tests(&setup::browser()?, args).map(drop)
 }
 
@@ -68,7 +68,7 @@ pub fn test() -> Result<()> {
     if report.step("page, release build", || trunk_build(&web, &[])).is_some() {
         report.step("page's size", size::check);
         report.tests("browser tests", || {
-            golden_program(&web)?;
+            test_programs(&web)?;
             browser_tests(&browser, &[])
         });
     } else {
@@ -96,15 +96,37 @@ fn trunk_build(web: &WebTools, args: &[String]) -> Result<()> {
     run(web.command("trunk")?.args(["build", "--release"]).args(args))
 }
 
-/// The engine as wasm with the golden comparison, which the page itself doesn't carry; for the browser tests.
-fn golden_program(web: &WebTools) -> Result<()> {
+/// The engine as an ES module, for other pages; with a `package.json`, so that bundlers take the folder as it is.
+pub fn js(args: &[String]) -> Result<()> {
+    let folder = args.first().map_or_else(|| repository().join("target/js"), |folder| PathBuf::from(folder));
+    js_module(&setup::web()?, "js", "cliplet", &folder)?;
+    let package = format!(
+        "{{\n  \"name\": \"cliplet\",\n  \"version\": \"{}\",\n  \"license\": \"MIT OR Apache-2.0\",\n  \
+         \"type\": \"module\",\n  \"main\": \"cliplet.js\",\n  \"types\": \"cliplet.d.ts\",\n  \"sideEffects\": false\n}}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    let path = folder.join("package.json");
+    std::fs::write(&path, package).map_err(|error| format!("{}: {error}", path.display()))?;
+    eprintln!("{} holds the module", folder.display());
+    Ok(())
+}
+
+/// One of the package's programs as an ES module `NAME.js` with its wasm and typed definitions.
+fn js_module(web: &WebTools, program: &str, name: &str, folder: &Path) -> Result<()> {
     let built =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
-    run(web.command("cargo")?.arg("build").args(ALL_WEB).args(["--bin", "golden_web"]))?;
+    run(web.command("cargo")?.arg("build").args(ALL_WEB).args(["--bin", program]))?;
     run(web
         .command("wasm-bindgen")?
-        .args(["--target", "web", "--no-typescript", "--out-dir", "target/golden-web"])
-        .arg(built.join("wasm32-unknown-unknown/web/golden_web.wasm")))
+        .args(["--target", "web", "--out-name", name, "--out-dir"])
+        .arg(folder)
+        .arg(built.join(format!("wasm32-unknown-unknown/web/{program}.wasm"))))
+}
+
+/// What the browser tests load besides the page.
+fn test_programs(web: &WebTools) -> Result<()> {
+    js_module(web, "golden_web", "golden_web", &repository().join("target/golden-web"))?;
+    js_module(web, "js", "cliplet", &repository().join("target/js"))
 }
 
 fn browser_tests(browser: &BrowserTools, args: &[String]) -> Result<usize> {
