@@ -29,8 +29,8 @@ use super::{Checkpoint, Config, ModelError};
 use crate::graph::Activation;
 use crate::image::{Filter, Fit, Preprocess};
 use crate::tensor::{Format, Tensor};
-use crate::weights::Weights;
 use crate::weights::gguf::GgufFile;
+use crate::weights::{TensorSource, Weights};
 
 /// What [`import`] knows, for messages.
 pub const SUPPORTED: &str = "clip (Hugging Face's CLIPModel, clip.cpp's GGUF), siglip (SiglipModel), ModifiedResNet (open_clip's image tower), bert (BertModel), distilbert (DistilBertModel), \
@@ -90,7 +90,20 @@ pub enum How {
 ///
 /// # Errors
 /// An architecture that is not in [`SUPPORTED`], a configuration without a needed field, a missing weight.
-pub fn import(source: Source, weights: &Weights) -> Result<Checkpoint, ModelError> {
+pub fn import(source: Source, weights: &dyn TensorSource) -> Result<Checkpoint, ModelError> {
+    import_with(source, weights, &mut |_, tensor| Ok(tensor))
+}
+
+/// The same; each tensor is handed to `store` with its canonical name as soon as it is made and kept as what comes back,
+/// so that a model never lies in memory as its files hold it.
+///
+/// # Errors
+/// As [`import`], and `store`'s.
+pub fn import_with(
+    source: Source,
+    weights: &dyn TensorSource,
+    store: Store,
+) -> Result<Checkpoint, ModelError> {
     let json: Value = serde_json::from_slice(source.config).map_err(config_error)?;
     let name = ["model_type", "architecture"].iter().find_map(|key| json.get(key)?.as_str()).unwrap_or("");
     let (mut config, recipes) = match name {
@@ -106,8 +119,11 @@ pub fn import(source: Source, weights: &Weights) -> Result<Checkpoint, ModelErro
     if let Some(preprocessor) = source.preprocessor {
         config.preprocess = preprocess(preprocessor, config.preprocess)?;
     }
-    recipes.cook(config, weights)
+    recipes.cook(config, weights, store)
 }
+
+/// What becomes of each tensor of an import.
+pub type Store<'a> = &'a mut dyn FnMut(&str, Tensor) -> Result<Tensor, ModelError>;
 
 fn config_error(error: serde_json::Error) -> ModelError {
     ModelError::Config(format!("config.json: {error}"))
@@ -115,9 +131,9 @@ fn config_error(error: serde_json::Error) -> ModelError {
 
 impl Recipe {
     /// Makes the tensor.
-    pub fn cook(&self, weights: &Weights) -> Result<Tensor, ModelError> {
-        let sources =
-            self.from.iter().map(|name| weights.tensor(name)).collect::<Result<Vec<&Tensor>, _>>()?;
+    pub fn cook(&self, weights: &dyn TensorSource) -> Result<Tensor, ModelError> {
+        let sources = self.from.iter().map(|name| weights.get(name)).collect::<Result<Vec<_>, _>>()?;
+        let sources: Vec<&Tensor> = sources.iter().map(|source| &**source).collect();
         let wrong = || {
             let given = sources.iter().map(|source| source.n_values()).collect();
             ModelError::Shape { name: self.from.join(" + "), given, expected: vec![] }
@@ -221,12 +237,17 @@ struct Recipes(Vec<Recipe>);
 
 impl Recipes {
     /// Makes every tensor.
-    fn cook(self, config: Config, weights: &Weights) -> Result<Checkpoint, ModelError> {
+    fn cook(
+        self,
+        config: Config,
+        weights: &dyn TensorSource,
+        store: Store,
+    ) -> Result<Checkpoint, ModelError> {
         let mut canonical = Weights::default();
         for recipe in self.0 {
             let is_here = recipe.from.iter().all(|name| weights.contains(name));
             if is_here || !recipe.is_optional {
-                let tensor = recipe.cook(weights)?;
+                let tensor = store(&recipe.to, recipe.cook(weights)?)?;
                 canonical.insert(recipe.to, tensor);
             }
         }
@@ -391,7 +412,7 @@ pub fn import_clip_cpp(file: GgufFile) -> Result<Checkpoint, ModelError> {
         let context_len = file.usize("clip.text.context_length")?;
         config.text = Some(Text::ClipText { context_len, end_token: None, transformer });
     }
-    recipes.cook(config, &file.into())
+    recipes.cook(config, &Weights::from(file), &mut |_, tensor| Ok(tensor))
 }
 
 /// One side of a Hugging Face CLIP or SigLIP config; files leave out what their classes have as defaults.
@@ -435,7 +456,7 @@ fn parse_activation(name: &str) -> Result<Activation, ModelError> {
 }
 
 /// Hugging Face's CLIPModel.
-fn clip(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
+fn clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
     let vision = ClipSide::parse(json, "vision_config")?;
     let text = ClipSide::parse(json, "text_config")?;
     let image_size = vision.image_size.unwrap_or(224);
@@ -488,7 +509,7 @@ fn clip(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
 
 /// The image tower of open_clip's RN50 family, alone or under `visual.`. The config is
 /// `{"architecture": "ModifiedResNet", "image_size": 224, "layers": [3, 4, 6, 3], "heads": 32}`.
-fn modified_resnet(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
+fn modified_resnet(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
     #[derive(Deserialize)]
     struct Resnet {
         image_size: usize,
@@ -509,12 +530,12 @@ fn modified_resnet(json: &Value, weights: &Weights) -> Result<Imported, ModelErr
 }
 
 /// The first value of a tensor, where the file has it.
-fn scalar(weights: &Weights, name: &str) -> Option<f32> {
-    weights.tensor(name).ok()?.to_f32().first().copied()
+fn scalar(weights: &dyn TensorSource, name: &str) -> Option<f32> {
+    weights.get(name).ok()?.to_f32().first().copied()
 }
 
 /// Hugging Face's SiglipModel (SigLIP 2 of one fixed size too).
-fn siglip(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
+fn siglip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
     let vision = ClipSide::parse(json, "vision_config")?;
     let text = ClipSide::parse(json, "text_config")?;
     let default = || Transformer {
@@ -581,7 +602,7 @@ fn siglip(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
 }
 
 /// Hugging Face's BertModel, alone or inside another model.
-fn bert(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
+fn bert(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
     #[derive(Deserialize)]
     struct Bert {
         hidden_size: usize,

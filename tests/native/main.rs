@@ -1,6 +1,7 @@
 //! Native tests, a module per part.
 mod allocation;
 mod cli;
+mod convert;
 mod engine;
 mod image;
 mod kernels;
