@@ -240,8 +240,7 @@ fn check(checkpoint: &mut Checkpoint, no_self_test: bool) -> Result<bool, CliErr
             let picture = self_test_picture(model.image_size()?);
             let pixels = model.config.preprocess.tensor(&picture);
             let graph = model.image_graph(1, Taps::None)?;
-            let cpu = CpuModel::new(&params);
-            drop(params);
+            let cpu = CpuModel::consume(params);
             image_embeds = cpu.run(&graph, &[&pixels.values]).map_err(failed)?.swap_remove(0);
         }
     }
@@ -252,8 +251,7 @@ fn check(checkpoint: &mut Checkpoint, no_self_test: bool) -> Result<bool, CliErr
             let batch = model.text_batch(&[tokens])?;
             let graph = model.text_graph(&batch, Taps::None)?;
             let inputs = model.text_inputs(&batch)?;
-            let cpu = CpuModel::new(&params);
-            drop(params);
+            let cpu = CpuModel::consume(params);
             text_embeds = cpu.run(&graph, &[&inputs]).map_err(failed)?.swap_remove(0);
         }
     }

@@ -332,3 +332,225 @@ fn shards_that_do_not_belong_together_are_told_apart() {
     fs::remove_file(&second).unwrap();
     refused(&[SHARDS[1], "index.json", &format!("{} tensors", shards[1].len())]);
 }
+
+/// The Hugging Face fixture under open_clip's names.
+fn open_clip_tensors() -> BTreeMap<String, RawTensor> {
+    let mut theirs = tensors_of(&fixture(CLIP).join("model.safetensors"));
+    let mut renamed = BTreeMap::new();
+    for (side, prefix) in [("vision", "visual."), ("text", "")] {
+        for i in 0..3 {
+            let from = |part: &str| format!("{side}_model.encoder.layers.{i}.{part}");
+            let to = |part: &str| format!("{prefix}transformer.resblocks.{i}.{part}");
+            for suffix in ["weight", "bias"] {
+                let parts = ["q", "k", "v"]
+                    .map(|part| theirs.remove(&from(&format!("self_attn.{part}_proj.{suffix}"))).unwrap());
+                let mut stacked = parts[0].clone();
+                stacked.shape[0] *= 3;
+                stacked.bytes = parts.iter().flat_map(|part| part.bytes.clone()).collect();
+                renamed.insert(to(&format!("attn.in_proj_{suffix}")), stacked);
+                for (ours, open_clips) in [
+                    ("self_attn.out_proj", "attn.out_proj"),
+                    ("layer_norm1", "ln_1"),
+                    ("layer_norm2", "ln_2"),
+                    ("mlp.fc1", "mlp.c_fc"),
+                    ("mlp.fc2", "mlp.c_proj"),
+                ] {
+                    let tensor = theirs.remove(&from(&format!("{ours}.{suffix}"))).unwrap();
+                    renamed.insert(to(&format!("{open_clips}.{suffix}")), tensor);
+                }
+            }
+        }
+    }
+    for (theirs_name, name) in [
+        ("vision_model.embeddings.patch_embedding.weight", "visual.conv1.weight"),
+        ("vision_model.embeddings.class_embedding", "visual.class_embedding"),
+        ("vision_model.embeddings.position_embedding.weight", "visual.positional_embedding"),
+        ("vision_model.pre_layrnorm.weight", "visual.ln_pre.weight"),
+        ("vision_model.pre_layrnorm.bias", "visual.ln_pre.bias"),
+        ("vision_model.post_layernorm.weight", "visual.ln_post.weight"),
+        ("vision_model.post_layernorm.bias", "visual.ln_post.bias"),
+        ("text_model.embeddings.token_embedding.weight", "token_embedding.weight"),
+        ("text_model.embeddings.position_embedding.weight", "positional_embedding"),
+        ("text_model.final_layer_norm.weight", "ln_final.weight"),
+        ("text_model.final_layer_norm.bias", "ln_final.bias"),
+        ("logit_scale", "logit_scale"),
+    ] {
+        renamed.insert(name.to_owned(), theirs.remove(theirs_name).unwrap());
+    }
+    for (theirs_name, name) in
+        [("visual_projection.weight", "visual.proj"), ("text_projection.weight", "text_projection")]
+    {
+        let matrix = theirs.remove(theirs_name).unwrap();
+        let [n_out, n_in] = matrix.shape[..] else { panic!("{:?}", matrix.shape) };
+        let value = |row: usize, col: usize| &matrix.bytes[4 * (row * n_in + col)..][..4];
+        let cells = (0..n_in).flat_map(|col| (0..n_out).map(move |row| (row, col)));
+        let bytes = cells.flat_map(|(row, col)| value(row, col).to_vec()).collect();
+        renamed.insert(name.to_owned(), RawTensor { shape: vec![n_in, n_out], kind: matrix.kind, bytes });
+    }
+    assert!(theirs.is_empty(), "{:?}", theirs.keys());
+    renamed
+}
+
+fn open_clip_config() -> Value {
+    json!({
+        "model_cfg": {
+            "embed_dim": 32,
+            "quick_gelu": true,
+            "vision_cfg": {"image_size": 32, "layers": 3, "width": 64, "patch_size": 8, "head_width": 16},
+            "text_cfg": {"context_length": 20, "vocab_size": 600, "width": 48, "heads": 4, "layers": 3}
+        },
+        "preprocess_cfg": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic",
+                           "resize_mode": "shortest"}
+    })
+}
+
+fn import_open_clip(config: &Value, tensors: &BTreeMap<String, RawTensor>) -> Result<Checkpoint, String> {
+    let config = config.to_string();
+    let weights = Weights::read(&safetensors_of(tensors)).unwrap();
+    import(Source { config: config.as_bytes(), ..Default::default() }, &weights)
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn open_clips_names_give_hugging_faces_embeddings() {
+    let golden = golden();
+    let weights = Weights::read(&fs::read(fixture(CLIP).join("model.safetensors")).unwrap()).unwrap();
+    let config = fs::read(fixture(CLIP).join("config.json")).unwrap();
+    let theirs = import(Source { config: &config, ..Default::default() }, &weights).unwrap();
+    let tensors = open_clip_tensors();
+    let checkpoint = import_open_clip(&open_clip_config(), &tensors).unwrap();
+    assert_eq!(checkpoint.weights, theirs.weights, "the same canonical weights, to the bit");
+    assert_eq!(checkpoint.config.vision, theirs.config.vision);
+    assert_eq!(checkpoint.config.calibration, theirs.config.calibration);
+    assert_eq!(checkpoint.config.preprocess.mean, [0.5, 0.4, 0.3]);
+    let found = embeddings(checkpoint, &golden);
+    for (found, theirs) in found.iter().zip(embeddings(theirs, &golden)) {
+        let worst = found.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst <= 1e-6, "{worst}");
+    }
+    // The configuration without its wrapper, and a text tower that is a module of its own.
+    let bare = &open_clip_config()["model_cfg"];
+    let is_vision = |name: &String| name.starts_with("visual.") || name == "logit_scale";
+    let custom = tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let name = if is_vision(name) { name.clone() } else { format!("text.{name}") };
+            (name, tensor.clone())
+        })
+        .collect();
+    let custom = import_open_clip(bare, &custom).unwrap();
+    assert_eq!(custom.weights, import_open_clip(bare, &tensors).unwrap().weights);
+}
+
+#[test]
+fn an_open_clip_folder_is_verified_and_converted() {
+    let folder = Scratch::new("open-clip");
+    fs::write(folder.path("open_clip_config.json"), open_clip_config().to_string()).unwrap();
+    let weights = folder.path("open_clip_model.safetensors");
+    fs::write(&weights, safetensors_of(&open_clip_tensors())).unwrap();
+    fs::copy(fixture(CLIP).join("golden.safetensors"), folder.path("golden.safetensors")).unwrap();
+    let (src, output) = (folder.0.to_str().unwrap(), folder.path("out/model.gguf"));
+    let verified = report(&["verify", src, "--backend", "cpu", "--json"]);
+    assert_eq!(
+        (verified["passed"].as_bool(), verified["tensors"].as_array().unwrap().len()),
+        (Some(true), 13)
+    );
+    fs::create_dir(folder.path("out")).unwrap();
+    stdout(&cliplet(&["convert", src, "--quant", "f32", "-o", &output], ""));
+    // A folder with the converted file and the goldens, and nothing else.
+    fs::copy(folder.path("golden.safetensors"), folder.path("out/golden.safetensors")).unwrap();
+    assert!(
+        stdout(&cliplet(&["verify", &folder.path("out"), "--backend", "cpu"], ""))
+            .contains("all tensors agree")
+    );
+    // Where both configurations lie side by side, the weights decide.
+    fs::copy(fixture(CLIP).join("config.json"), folder.path("config.json")).unwrap();
+    stdout(&cliplet(&["convert", &weights, "--quant", "f16", "-o", &output], ""));
+    fs::copy(fixture(CLIP).join("model.safetensors"), folder.path("model.safetensors")).unwrap();
+    stdout(&cliplet(&["convert", src, "--quant", "f16", "-o", &output], ""));
+}
+
+#[test]
+fn open_clips_resnet_brings_its_text_tower() {
+    let mut tensors: BTreeMap<String, RawTensor> = open_clip_tensors();
+    tensors.retain(|name, _| !name.starts_with("visual."));
+    let vision = tensors_of(&fixture("models/clip-resnet/model.safetensors"));
+    tensors.extend(vision.into_iter().map(|(name, tensor)| (format!("visual.{name}"), tensor)));
+    // The image tower's embeddings have 48 values; 48 × 48 leaves the text's as they are.
+    let identity = |i: usize| if i / 48 == i % 48 { 1.0f32 } else { 0.0 };
+    let projection = tensors.get_mut("text_projection").unwrap();
+    projection.shape = vec![48, 48];
+    projection.bytes = (0..48 * 48).flat_map(|i| identity(i).to_le_bytes()).collect();
+    let mut config = open_clip_config();
+    config["model_cfg"]["embed_dim"] = 48.into();
+    config["model_cfg"]["vision_cfg"] =
+        json!({"image_size": 64, "layers": [1, 2, 1, 1], "width": 16, "patch_size": null, "head_width": 64});
+    let folder = Scratch::new("open-clip-resnet");
+    fs::write(folder.path("open_clip_config.json"), config.to_string()).unwrap();
+    fs::write(folder.path("open_clip_model.safetensors"), safetensors_of(&tensors)).unwrap();
+    fs::copy(fixture("models/clip-resnet/golden.safetensors"), folder.path("golden.safetensors")).unwrap();
+    let verified = report(&["verify", folder.0.to_str().unwrap(), "--backend", "cpu", "--json"]);
+    assert_eq!(
+        (verified["passed"].as_bool(), verified["tensors"].as_array().unwrap().len()),
+        (Some(true), 2)
+    );
+    let checkpoint = import_open_clip(&config, &tensors).unwrap();
+    let (model, _) = DualEncoder::new(checkpoint).unwrap();
+    assert_eq!((model.image_width().unwrap(), model.text_width().unwrap()), (48, 48));
+}
+
+#[test]
+fn what_would_be_computed_otherwise_is_refused_by_name() {
+    let tensors = open_clip_tensors();
+    let refused = |pointer: &str, value: Value, what: &[&str]| {
+        let mut config = open_clip_config();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        config.pointer_mut(parent).unwrap()[key] = value;
+        let error = import_open_clip(&config, &tensors).unwrap_err();
+        what.iter().for_each(|what| assert!(error.contains(what), "{error}"));
+    };
+    let supported = ["siglip (SiglipModel)", "open_clip's ViT", "clip.cpp's GGUF", "bert (BertModel)"];
+    let timm = [&["vit_base_patch16_siglip_224"][..], &supported].concat();
+    refused("/model_cfg/vision_cfg/timm_model_name", "vit_base_patch16_siglip_224".into(), &timm);
+    refused("/model_cfg/text_cfg/hf_model_name", "roberta-base".into(), &["roberta-base", "these are: clip"]);
+    refused("/model_cfg/vision_cfg/attentional_pool", true.into(), &["vision_cfg.attentional_pool"]);
+    refused("/model_cfg/vision_cfg/pool_type", "avg".into(), &["pool_type", "avg"]);
+    refused("/model_cfg/text_cfg/no_causal_mask", true.into(), &["text_cfg.no_causal_mask = true"]);
+    refused("/preprocess_cfg/resize_mode", "longest".into(), &["resize_mode", "longest"]);
+    refused("/model_cfg/vision_cfg/layers", "many".into(), &["config.json"]);
+    refused("/model_cfg/vision_cfg/layers", 4.into(), &["`visual.transformer.resblocks.3."]);
+    let mut config = open_clip_config();
+    config["model_cfg"]["vision_cfg"]["pool_type"] = "tok".into();
+    config["model_cfg"]["vision_cfg"]["attentional_pool"] = false.into();
+    config["model_cfg"]["text_cfg"]["hf_model_name"] = Value::Null;
+    assert!(import_open_clip(&config, &tensors).is_ok(), "what changes nothing");
+
+    // From the command line: the file, the architecture, and what there is.
+    let folder = clip_folder("unknown");
+    let src = folder.0.to_str().unwrap();
+    let output = folder.path("x.gguf");
+    for (config, what) in [
+        (r#"{"model_type": "blip"}"#, "\"blip\""),
+        (r#"{"model_type": "clip""#, "config.json"),
+        ("<html>", "config.json"),
+        ("{}", "\"\""),
+    ] {
+        fs::write(folder.path("config.json"), config).unwrap();
+        let refused = cliplet(&["convert", src, "--quant", "f16", "-o", &output], "");
+        assert_refused(&refused, what);
+        assert_refused(&refused, src);
+    }
+    fs::remove_file(folder.path("config.json")).unwrap();
+    assert_refused(
+        &cliplet(&["convert", src, "--quant", "f16", "-o", &output], ""),
+        "config.json is not there",
+    );
+    fs::remove_file(folder.path("model.safetensors")).unwrap();
+    fs::write(folder.path("pytorch_model.bin"), "").unwrap();
+    assert_refused(&cliplet(&["convert", src, "--quant", "f16", "-o", &output], ""), "pickle");
+    fs::remove_file(folder.path("pytorch_model.bin")).unwrap();
+    assert_refused(
+        &cliplet(&["convert", src, "--quant", "f16", "-o", &output], ""),
+        "open_clip_model.safetensors",
+    );
+}
