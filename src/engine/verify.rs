@@ -135,10 +135,15 @@ async fn recompute(
     let mut computed = BTreeMap::new();
     let (mut n_images, mut n_texts) = (0, 0);
     if let Some(pixels) = golden.tensors.get("pixel_values") {
-        let [n, channels, height, width] = pixels.shape[..] else {
-            return Err(EngineError::Golden(
-                "pixel_values is not [images, channels, height, width]".to_owned(),
-            ));
+        let size = model.image_size()?;
+        let (n, channels, height, width) = match pixels.shape[..] {
+            [n, 3, height, width] if (height, width) == (size, size) => (n, 3, height, width),
+            _ => {
+                return Err(EngineError::Golden(format!(
+                    "pixel_values is {:?}, the model sees [images, 3, {size}, {size}]",
+                    pixels.shape
+                )));
+            }
         };
         let planes = pixels.clone().into_tensor("pixel_values")?.to_f32();
         let values = channels_last(&planes, channels, height * width);

@@ -554,3 +554,82 @@ fn what_would_be_computed_otherwise_is_refused_by_name() {
         "open_clip_model.safetensors",
     );
 }
+
+#[test]
+fn a_folder_of_a_gguf_and_goldens_alone_is_verified() {
+    let folder = Scratch::new("verify");
+    let dir = folder.0.to_str().unwrap();
+    let golden = folder.path("golden.safetensors");
+    for format in ["q8_0", "q4_1"] {
+        fs::copy(src_of(format), folder.path("model.gguf")).unwrap();
+        fs::copy(fixture(&format!("gguf-clipcpp/{format}.golden.safetensors")), &golden).unwrap();
+        let report = report(&["verify", dir, "--backend", "cpu", "--json"]);
+        assert_eq!((&report["passed"], report["tensors"].as_array().unwrap().len()), (&json!(true), 3));
+    }
+    let verify = || cliplet(&["verify", dir, "--backend", "cpu"], "");
+    // Another model's goldens do not agree: the answer is printed, the status is 1.
+    fs::copy(fixture("gguf-clipcpp/q4_0.golden.safetensors"), &golden).unwrap();
+    let output = verify();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("some tensors do not agree"));
+
+    let tensors = tensors_of(Path::new(&golden));
+    let changed = |change: &dyn Fn(&mut BTreeMap<String, RawTensor>)| {
+        let mut tensors = tensors.clone();
+        change(&mut tensors);
+        fs::write(&golden, safetensors_of(&tensors)).unwrap();
+        verify()
+    };
+    // Nothing to compare, a tensor that no model computes, and a golden that is no number: all fail.
+    for output in [
+        changed(&|tensors| tensors.retain(|name, _| name == "pixel_values")),
+        changed(&|tensors| {
+            let embeds = tensors["image_embeds"].clone();
+            tensors.insert("no_such_tensor".to_owned(), embeds);
+        }),
+        changed(&|tensors| {
+            tensors.get_mut("image_embeds").unwrap().bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        }),
+    ] {
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("do not agree"));
+    }
+    // Inputs that are none of this model's.
+    assert_refused(
+        &changed(&|tensors| tensors.get_mut("pixel_values").unwrap().shape = vec![3, 3 * 96 * 96]),
+        "pixel_values",
+    );
+    assert_refused(
+        &changed(&|tensors| tensors.get_mut("pixel_values").unwrap().shape = vec![9, 1, 96, 96]),
+        "[9, 1, 96, 96], the model sees [images, 3, 96, 96]",
+    );
+    assert_refused(
+        &changed(&|tensors| tensors.get_mut("input_ids").unwrap().shape = vec![1, 385]),
+        "385 tokens",
+    );
+    assert_refused(
+        &changed(&|tensors| {
+            tensors.get_mut("input_ids").unwrap().bytes[..4].copy_from_slice(&9_000_000u32.to_le_bytes())
+        }),
+        "9000000",
+    );
+    // Files that are damaged or not there are named.
+    let whole = safetensors_of(&tensors);
+    for bytes in [&whole[..whole.len() / 2], b"<html>", b""] {
+        fs::write(&golden, bytes).unwrap();
+        assert_refused(&verify(), &golden);
+    }
+    fs::remove_file(&golden).unwrap();
+    assert_refused(&verify(), &golden);
+    fs::write(&golden, &whole).unwrap();
+    let model = folder.path("model.gguf");
+    let whole = fs::read(&model).unwrap();
+    for bytes in [&whole[..whole.len() / 2], &whole[..100], b"GGUF"] {
+        fs::write(&model, bytes).unwrap();
+        assert_refused(&verify(), dir);
+    }
+    fs::write(&model, "<html>").unwrap();
+    assert_refused(&verify(), "a web page");
+    fs::remove_file(&model).unwrap();
+    assert_refused(&verify(), "holds no model");
+}
