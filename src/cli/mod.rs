@@ -6,10 +6,12 @@
 
 mod bench;
 mod convert;
+mod eval;
 mod files;
 mod inspect;
 mod model;
 mod output;
+mod pack;
 mod preprocess;
 mod progress;
 mod rank;
@@ -48,6 +50,10 @@ enum Command {
     Inspect(inspect::Args),
     /// Write a model as one GGUF of this project, quantized.
     Convert(convert::Args),
+    /// Put a model and its manifest into a folder, for a page to load from its own host.
+    Pack(pack::Args),
+    /// Measure zero-shot accuracy on a folder of labelled pictures.
+    Eval(eval::Args),
     /// Recompute a folder's golden tensors and compare.
     Verify(verify::Args),
     /// Time each kernel and each stage.
@@ -79,6 +85,10 @@ pub enum CliError {
     Towers(#[from] ModelError),
     #[error(transparent)]
     Files(#[from] files::FilesError),
+    #[error(transparent)]
+    Pack(#[from] pack::PackError),
+    #[error(transparent)]
+    Eval(#[from] eval::EvalError),
     #[error("{} is what is being read: write to another file", path.display())]
     OverwritesSource { path: PathBuf },
     #[error("the starter model {path} is neither here nor in a folder above: name a model with --model FILE")]
@@ -104,6 +114,8 @@ pub fn main() -> ExitCode {
         Command::Preprocess(args) => preprocess::run(&args).and_then(|report| print(&report, json)),
         Command::Inspect(args) => inspect::run(&args).and_then(|report| print(&report, json)),
         Command::Convert(args) => convert::run(&args).and_then(|report| print(&report, json)),
+        Command::Pack(args) => pack::run(&args).and_then(|report| print(&report, json)),
+        Command::Eval(args) => eval::run(&args).and_then(|report| print(&report, json)),
         Command::Verify(args) => verify::run(&args).and_then(|report| print(&report, json)),
         Command::Bench(args) => bench::run(&args).and_then(|report| print(&report, json)),
     };

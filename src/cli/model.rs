@@ -39,6 +39,11 @@ pub fn load(path: Option<&Path>, backend: Backend) -> Result<Engine, CliError> {
     };
     let (checkpoint, n_bytes) = checkpoint(&path)?;
     super::message(&format!("{}: {:.1} MB", path.display(), n_bytes as f64 / 1e6));
+    start(checkpoint, n_bytes, backend)
+}
+
+/// Starts an engine on a model of `n_bytes` bytes and says on standard error what it does.
+pub fn start(checkpoint: Checkpoint, n_bytes: usize, backend: Backend) -> Result<Engine, CliError> {
     let say = |stage: Stage| super::message(&format!("{}…", stage.name()));
     let engine = pollster::block_on(Engine::from_checkpoint(checkpoint, n_bytes, backend.into(), say))?;
     super::message(&engine.info().to_string());

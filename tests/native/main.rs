@@ -3,6 +3,7 @@ mod allocation;
 mod cli;
 mod convert;
 mod engine;
+mod hosting;
 mod image;
 mod kernels;
 mod page;
