@@ -1,7 +1,8 @@
-//! `cliplet inspect`: what a weights file holds.
+//! `cliplet inspect`: what a weights file holds, or several that are one model.
 //!
 //! Invariant: a file that this prints was read whole and checked as the engine checks it.
 
+use super::files::{FilesError, Found, find_weights, shards_of};
 use super::{CliError, Report, read_file};
 use crate::weights::gguf::{self, Value};
 use crate::weights::safetensors;
@@ -9,14 +10,14 @@ use crate::weights::{WeightsError, sha256_hex};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A text or array longer than this is summed up.
 const MAX_SHOWN: usize = 120;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A GGUF or safetensors file.
+    /// A GGUF or safetensors file, the index of several, or a model's folder.
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
@@ -25,10 +26,17 @@ pub struct Args {
 pub struct Contents {
     format: &'static str,
     n_bytes: usize,
-    sha256: String,
+    files: Vec<FileLine>,
     n_values: usize,
     metadata: BTreeMap<String, serde_json::Value>,
     tensors: Vec<TensorLine>,
+}
+
+#[derive(Serialize)]
+struct FileLine {
+    file: PathBuf,
+    n_bytes: usize,
+    sha256: String,
 }
 
 #[derive(Serialize)]
@@ -43,9 +51,12 @@ impl Report for Contents {}
 
 impl fmt::Display for Contents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Contents { format, n_bytes, sha256, n_values, metadata, tensors } = self;
+        let Contents { format, n_bytes, files, n_values, metadata, tensors } = self;
         writeln!(f, "{format}: {n_bytes} bytes, {} tensors, {n_values} values", tensors.len())?;
-        writeln!(f, "sha256 {sha256}\n")?;
+        for FileLine { file, n_bytes, sha256 } in files {
+            writeln!(f, "sha256 {sha256}  {n_bytes:>10} bytes  {}", file.display())?;
+        }
+        writeln!(f)?;
         let width = metadata.keys().map(|key| key.len()).max().unwrap_or(0);
         metadata.iter().try_for_each(|(key, value)| writeln!(f, "{key:width$}  {value}"))?;
         writeln!(f)?;
@@ -57,8 +68,28 @@ impl fmt::Display for Contents {
 }
 
 pub fn run(args: &Args) -> Result<Contents, CliError> {
-    let bytes = read_file(&args.file)?;
-    contents(&bytes).map_err(|source| CliError::Weights { path: args.file.clone(), source })
+    let path = find_weights(&args.file)?;
+    let paths = match shards_of(&path)? {
+        Found::Gguf => vec![path],
+        Found::Shards(shards) => shards.paths().map(Path::to_owned).collect(),
+    };
+    let mut all: Option<Contents> = None;
+    for path in paths {
+        let bytes = read_file(&path)?;
+        let mut one = contents(&bytes).map_err(|source| CliError::Weights { path: path.clone(), source })?;
+        one.files = vec![FileLine { file: path, n_bytes: bytes.len(), sha256: sha256_hex(&bytes) }];
+        match &mut all {
+            None => all = Some(one),
+            Some(all) => {
+                all.n_bytes += one.n_bytes;
+                all.n_values += one.n_values;
+                all.files.append(&mut one.files);
+                all.metadata.append(&mut one.metadata);
+                all.tensors.append(&mut one.tensors);
+            }
+        }
+    }
+    all.ok_or_else(|| FilesError::EmptyIndex { path: args.file.clone() }.into())
 }
 
 fn contents(bytes: &[u8]) -> Result<Contents, WeightsError> {
@@ -89,7 +120,7 @@ fn contents(bytes: &[u8]) -> Result<Contents, WeightsError> {
             ..Contents::of("safetensors", bytes)
         }
     } else {
-        return Err(WeightsError::UnknownFormat { n_bytes: bytes.len() });
+        return Err(WeightsError::unknown(bytes, bytes.len() as u64));
     };
     contents.n_values = contents.tensors.iter().map(|tensor| tensor.shape.iter().product::<usize>()).sum();
     Ok(contents)
@@ -98,7 +129,7 @@ fn contents(bytes: &[u8]) -> Result<Contents, WeightsError> {
 impl Contents {
     fn of(format: &'static str, bytes: &[u8]) -> Contents {
         let (metadata, tensors) = (BTreeMap::new(), Vec::new());
-        Contents { format, n_bytes: bytes.len(), sha256: sha256_hex(bytes), n_values: 0, metadata, tensors }
+        Contents { format, n_bytes: bytes.len(), files: Vec::new(), n_values: 0, metadata, tensors }
     }
 }
 

@@ -5,14 +5,20 @@
 //! Invariant: a reader that closes its end early ends the command quietly, never with a panic.
 
 mod bench;
+mod convert;
+mod eval;
+mod files;
 mod inspect;
 mod model;
+mod output;
+mod pack;
 mod preprocess;
+mod progress;
 mod rank;
 mod tokenize;
 mod verify;
 
-use crate::{image::ImageError, text::TextError, weights::WeightsError};
+use crate::{image::ImageError, models::ModelError, text::TextError, weights::WeightsError};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use std::fmt::Display;
@@ -42,6 +48,12 @@ enum Command {
     Preprocess(preprocess::Args),
     /// Say what a weights file holds.
     Inspect(inspect::Args),
+    /// Write a model as one GGUF of this project, quantized.
+    Convert(convert::Args),
+    /// Put a model and its manifest into a folder, for a page to load from its own host.
+    Pack(pack::Args),
+    /// Measure zero-shot accuracy on a folder of labelled pictures.
+    Eval(eval::Args),
     /// Recompute a folder's golden tensors and compare.
     Verify(verify::Args),
     /// Time each kernel and each stage.
@@ -67,8 +79,18 @@ pub enum CliError {
     Json(#[from] serde_json::Error),
     #[error(transparent)]
     Engine(#[from] crate::engine::EngineError),
+    #[error("{}: {source}", path.display())]
+    Model { path: PathBuf, source: ModelError },
     #[error(transparent)]
-    Model(#[from] crate::models::ModelError),
+    Towers(#[from] ModelError),
+    #[error(transparent)]
+    Files(#[from] files::FilesError),
+    #[error(transparent)]
+    Pack(#[from] pack::PackError),
+    #[error(transparent)]
+    Eval(#[from] eval::EvalError),
+    #[error("{} is what is being read: write to another file", path.display())]
+    OverwritesSource { path: PathBuf },
     #[error("the starter model {path} is neither here nor in a folder above: name a model with --model FILE")]
     NoStarter { path: &'static str },
     #[error("`cliplet {command}` is not available in this build yet")]
@@ -91,6 +113,9 @@ pub fn main() -> ExitCode {
         Command::Tokenize(args) => tokenize::run(&args),
         Command::Preprocess(args) => preprocess::run(&args).and_then(|report| print(&report, json)),
         Command::Inspect(args) => inspect::run(&args).and_then(|report| print(&report, json)),
+        Command::Convert(args) => convert::run(&args).and_then(|report| print(&report, json)),
+        Command::Pack(args) => pack::run(&args).and_then(|report| print(&report, json)),
+        Command::Eval(args) => eval::run(&args).and_then(|report| print(&report, json)),
         Command::Verify(args) => verify::run(&args).and_then(|report| print(&report, json)),
         Command::Bench(args) => bench::run(&args).and_then(|report| print(&report, json)),
     };

@@ -2,10 +2,10 @@
 //!
 //! Invariant: what is loaded is what was named; only without a name the starter model is looked for.
 
+use super::files::ModelFiles;
 use super::{CliError, read_file};
 use crate::engine::{BackendChoice, Engine, Stage};
-use crate::models::{Checkpoint, Source, import, load_gguf};
-use crate::weights::{Weights, gguf};
+use crate::models::{Checkpoint, import, load_gguf};
 use std::path::{Path, PathBuf};
 
 /// Where the starter model lies in the repository.
@@ -39,29 +39,31 @@ pub fn load(path: Option<&Path>, backend: Backend) -> Result<Engine, CliError> {
     };
     let (checkpoint, n_bytes) = checkpoint(&path)?;
     super::message(&format!("{}: {:.1} MB", path.display(), n_bytes as f64 / 1e6));
+    start(checkpoint, n_bytes, backend)
+}
+
+/// Starts an engine on a model of `n_bytes` bytes and says on standard error what it does.
+pub fn start(checkpoint: Checkpoint, n_bytes: usize, backend: Backend) -> Result<Engine, CliError> {
     let say = |stage: Stage| super::message(&format!("{}…", stage.name()));
     let engine = pollster::block_on(Engine::from_checkpoint(checkpoint, n_bytes, backend.into(), say))?;
     super::message(&engine.info().to_string());
     Ok(engine)
 }
 
-/// Reads a GGUF file, a safetensors file with its `config.json` beside it, or the folder of such a file.
+/// Reads a GGUF file, or safetensors in one file or several with the JSON files beside them, or the folder of such files;
+/// returns how many bytes the weights take there, too.
 pub fn checkpoint(path: &Path) -> Result<(Checkpoint, usize), CliError> {
-    let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
-    let bytes = read_file(&file)?;
-    if bytes.starts_with(gguf::MAGIC) {
-        return Ok((load_gguf(&bytes)?, bytes.len()));
+    let bad = |source| CliError::Model { path: path.to_owned(), source };
+    match ModelFiles::open(path)? {
+        ModelFiles::Gguf(file) => {
+            let bytes = read_file(&file)?;
+            Ok((load_gguf(&bytes).map_err(bad)?, bytes.len()))
+        }
+        ModelFiles::Safetensors(folder) => {
+            let checkpoint = import(folder.source(), &folder.shards).map_err(bad)?;
+            Ok((checkpoint, folder.shards.n_bytes() as usize))
+        }
     }
-    let weights = Weights::read(&bytes).map_err(|source| CliError::Weights { path: file.clone(), source })?;
-    let beside = |name: &str| file.with_file_name(name);
-    let optional =
-        |name: &str| if beside(name).exists() { read_file(&beside(name)).map(Some) } else { Ok(None) };
-    let config = read_file(&beside("config.json"))?;
-    let tokenizer = optional("tokenizer.json")?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let preprocessor = optional("preprocessor_config.json")?;
-    let source =
-        Source { config: &config, tokenizer: tokenizer.as_deref(), preprocessor: preprocessor.as_deref() };
-    Ok((import(source, &weights)?, bytes.len()))
 }
 
 /// The starter model: below the working directory, or below a folder that holds this program.

@@ -4,7 +4,7 @@
 
 use super::model::{Backend, load};
 use super::{CliError, Report, message, read_image};
-use crate::engine::{ModelInfo, StageTimes, now_millis};
+use crate::engine::{Engine, ModelInfo, StageTimes, now_millis};
 use crate::tasks::LabelEmbedding;
 use crate::tasks::classify::{Mode, RankedLabels, rank};
 use crate::text::{Template, labels};
@@ -65,47 +65,66 @@ impl fmt::Display for Ranking {
     }
 }
 
+/// The prompts of a run.
+pub struct Prompts {
+    pub templates: Vec<String>,
+    parsed: Vec<Template>,
+}
+
+impl Prompts {
+    /// The given templates, or the model's own.
+    pub fn new(engine: &Engine, given: &[String]) -> Result<Prompts, CliError> {
+        let templates = if given.is_empty() { engine.templates() } else { given }.to_vec();
+        let parsed = templates.iter().map(|text| Template::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Prompts { templates, parsed })
+    }
+}
+
+/// Labels in their prompts, as the model sees them.
+pub struct Embedded {
+    pub labels: Vec<LabelEmbedding>,
+    /// Those that were longer than the model reads.
+    pub cut: Vec<String>,
+}
+
+/// Embeds labels, and says on standard error which were cut.
+pub fn embed(engine: &Engine, labels: Vec<String>, prompts: &Prompts) -> Result<Embedded, CliError> {
+    let texts: Vec<String> =
+        labels.iter().flat_map(|label| prompts.parsed.iter().map(|prompt| prompt.fill(label))).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let embeddings = pollster::block_on(engine.encode_texts(&texts))?;
+    let n_prompts = prompts.parsed.len();
+    let mut cut = Vec::new();
+    for (label, texts) in labels.iter().zip(texts.chunks(n_prompts)) {
+        let tokens = texts.iter().map(|text| engine.tokenize(text)).collect::<Result<Vec<_>, _>>()?;
+        if tokens.iter().any(|tokens| tokens.is_cut) {
+            message(&format!("\"{label}\" is longer than the model reads: its end was left out"));
+            cut.push(label.clone());
+        }
+    }
+    let labels = (labels.into_iter().zip(embeddings.chunks(n_prompts)))
+        .map(|(label, texts)| LabelEmbedding::new(label, texts))
+        .collect();
+    Ok(Embedded { labels, cut })
+}
+
 pub fn run(args: &Args) -> Result<Ranking, CliError> {
     let pixels = read_image(&args.image)?;
     let labels = labels::parse(&args.labels.join("\n"))?;
     let engine = load(args.model.as_deref(), args.backend)?;
-    let templates = match &args.template[..] {
-        [] => engine.templates(),
-        given => given,
-    };
-    let prompts = templates.iter().map(|text| Template::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    let texts: Vec<String> =
-        labels.iter().flat_map(|label| prompts.iter().map(|prompt| prompt.fill(label))).collect();
+    let prompts = Prompts::new(&engine, &args.template)?;
 
     let start = now_millis();
     let pixels = engine.preprocess(&pixels);
     let preprocess = now_millis() - start;
     let image = pollster::block_on(engine.encode_images(&[pixels]))?.remove(0);
     let image_times = engine.last_times();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let embeddings = pollster::block_on(engine.encode_texts(&texts))?;
+    let Embedded { labels, cut } = embed(&engine, labels, &prompts)?;
     let text_times = engine.last_times();
-
-    let mut cut = Vec::new();
-    for (label, texts) in labels.iter().zip(texts.chunks(prompts.len())) {
-        if texts
-            .iter()
-            .map(|text| engine.tokenize(text))
-            .collect::<Result<Vec<_>, _>>()?
-            .iter()
-            .any(|t| t.is_cut)
-        {
-            message(&format!("\"{label}\" is longer than the model reads: its end was left out"));
-            cut.push(label.clone());
-        }
-    }
-    let embedded: Vec<LabelEmbedding> = (labels.into_iter().zip(embeddings.chunks(prompts.len())))
-        .map(|(label, texts)| LabelEmbedding::new(label, texts))
-        .collect();
     let mode = if args.independent { Mode::Independent } else { Mode::Softmax };
     Ok(Ranking {
-        ranked: rank(&image, &embedded, &engine.calibration(), mode, args.none),
-        templates: templates.to_vec(),
+        ranked: rank(&image, &labels, &engine.calibration(), mode, args.none),
+        templates: prompts.templates,
         cut,
         model: engine.info().clone(),
         millis: Millis { preprocess, image: image_times, text: text_times },

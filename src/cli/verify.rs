@@ -2,16 +2,17 @@
 //!
 //! Invariant: a tensor that is missing, or holds a NaN, fails.
 
-use super::model::Backend;
+use super::model::{Backend, checkpoint};
 use super::{CliError, Report, read_file};
-use crate::engine::{self, GoldenFiles, MAX_ERROR, MIN_COSINE, verify};
+use crate::engine::{self, MAX_ERROR, MIN_COSINE, verify_checkpoint};
+use crate::weights::safetensors;
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A folder with golden.safetensors, and model.gguf or config.json and model.safetensors.
+    /// A folder with golden.safetensors, and model.gguf or what else `convert` reads.
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
     /// Where to compute; `auto` says on which of the two it was.
@@ -52,13 +53,10 @@ impl fmt::Display for Verified {
 }
 
 pub fn run(args: &Args) -> Result<Verified, CliError> {
-    let read = |name: &str| read_file(&args.dir.join(name));
-    let golden = read("golden.safetensors")?;
-    let (config, weights) = match args.dir.join("model.gguf").exists() {
-        true => (Vec::new(), read("model.gguf")?),
-        false => (read("config.json")?, read("model.safetensors")?),
-    };
-    let files = GoldenFiles { config: &config, weights: &weights, golden: &golden };
-    let report = pollster::block_on(verify(files, args.backend.into()))?;
+    let path = args.dir.join("golden.safetensors");
+    let golden = safetensors::read(&read_file(&path)?)
+        .map_err(|error| CliError::Weights { path, source: error.into() })?;
+    let (checkpoint, _) = checkpoint(&args.dir)?;
+    let report = pollster::block_on(verify_checkpoint(checkpoint, &golden, args.backend.into()))?;
     Ok(Verified { report, min_cosine: MIN_COSINE, max_error: MAX_ERROR })
 }

@@ -36,6 +36,11 @@ impl CpuModel {
         Self { params: params.tensors.iter().map(|tensor| tensor.to_f32()).collect() }
     }
 
+    /// The same; each weight is let go as soon as it is widened, for models that fit memory once.
+    pub fn consume(params: ParamSet) -> Self {
+        Self { params: params.tensors.into_iter().map(|tensor| tensor.to_f32()).collect() }
+    }
+
     /// Bytes of weights held.
     pub fn n_bytes(&self) -> usize {
         self.params.iter().map(|param| 4 * param.len()).sum()

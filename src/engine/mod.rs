@@ -39,7 +39,7 @@ mod verify;
 pub use backend::{Backend, BackendChoice, BackendError, BackendInfo, BackendKind, Prepared};
 pub use clock::now_millis;
 pub use self_test::{MIN_COSINE as SELF_TEST_MIN_COSINE, SelfTest, picture as self_test_picture};
-pub use verify::{Comparison, GoldenFiles, MAX_ERROR, MIN_COSINE, Report, cosine, verify};
+pub use verify::{Comparison, GoldenFiles, MAX_ERROR, MIN_COSINE, Report, cosine, verify, verify_checkpoint};
 
 use std::cell::Cell;
 use std::fmt;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Backend, BackendChoice, BackendInfo, EngineError};
-use crate::models::{DualEncoder, Source, Taps, import, load_gguf};
+use crate::models::{Checkpoint, DualEncoder, Source, Taps, import, load_gguf};
 use crate::weights::safetensors::{self, SafetensorsFile};
 use crate::weights::{Weights, WeightsError, gguf};
 
@@ -98,9 +98,21 @@ pub async fn verify(files: GoldenFiles<'_>, choice: BackendChoice) -> Result<Rep
         let weights = Weights::try_from(read(files.weights)?)?;
         import(Source { config: files.config, ..Default::default() }, &weights)?
     };
+    verify_checkpoint(checkpoint, &golden, choice).await
+}
+
+/// The same of a model that was read already.
+///
+/// # Errors
+/// A model that cannot be built, inputs that are none of it, a backend that is not there.
+pub async fn verify_checkpoint(
+    checkpoint: Checkpoint,
+    golden: &SafetensorsFile,
+    choice: BackendChoice,
+) -> Result<Report, EngineError> {
     let (model, params) = DualEncoder::new(checkpoint)?;
     let backend = Backend::start(choice, &params).await?;
-    let computed = recompute(&model, &backend, &golden).await?;
+    let computed = recompute(&model, &backend, golden).await?;
     let mut tensors = Vec::new();
     for (name, raw) in &golden.tensors {
         if INPUTS.contains(&name.as_str()) {
@@ -123,10 +135,15 @@ async fn recompute(
     let mut computed = BTreeMap::new();
     let (mut n_images, mut n_texts) = (0, 0);
     if let Some(pixels) = golden.tensors.get("pixel_values") {
-        let [n, channels, height, width] = pixels.shape[..] else {
-            return Err(EngineError::Golden(
-                "pixel_values is not [images, channels, height, width]".to_owned(),
-            ));
+        let size = model.image_size()?;
+        let (n, channels, height, width) = match pixels.shape[..] {
+            [n, 3, height, width] if (height, width) == (size, size) => (n, 3, height, width),
+            _ => {
+                return Err(EngineError::Golden(format!(
+                    "pixel_values is {:?}, the model sees [images, 3, {size}, {size}]",
+                    pixels.shape
+                )));
+            }
         };
         let planes = pixels.clone().into_tensor("pixel_values")?.to_f32();
         let values = channels_last(&planes, channels, height * width);

@@ -8,8 +8,8 @@ use serde_json::{Map, Number, Value as Json};
 use super::import::import_clip_cpp;
 use super::{Checkpoint, Config, ModelError};
 use crate::tensor::{Format, Tensor};
-use crate::weights::Weights;
 use crate::weights::gguf::{self, GgufFile, Value};
+use crate::weights::{Weights, WeightsError};
 
 const ARCHITECTURE: &str = "cliplet";
 
@@ -30,6 +30,21 @@ impl Quantization {
         Self { matrices: format, token_table: format, exceptions: Vec::new() }
     }
 
+    /// The tensor as the file is to hold it.
+    ///
+    /// # Errors
+    /// Values that the format cannot hold: f16 ends at 65504, and so does a block's scale.
+    pub fn store(&self, name: &str, tensor: Tensor) -> Result<Tensor, ModelError> {
+        let format = self.format_of(name, &tensor);
+        if format == tensor.format {
+            return Ok(tensor); // moved: it may be most of the model
+        }
+        let bad = |source| WeightsError::BadTensor { name: name.to_owned(), source };
+        let stored = tensor.requantize(format).map_err(bad)?;
+        stored.check_finite().map_err(bad)?;
+        Ok(stored)
+    }
+
     fn format_of(&self, name: &str, tensor: &Tensor) -> Format {
         // Vectors are tiny and norms sensitive. Positions and depthwise kernels are small; neighbours in a block of
         // them would share one scale across channels.
@@ -48,22 +63,33 @@ impl Quantization {
 
 /// Writes the model, each tensor in the format that `quantization` gives it.
 pub fn save_gguf(checkpoint: &Checkpoint, quantization: &Quantization) -> Result<Vec<u8>, ModelError> {
-    let mut file = GgufFile::default();
-    file.set("general.architecture", ARCHITECTURE);
-    let about = &checkpoint.config.about;
-    for (key, text) in [("general.name", &about.name), ("general.license", &about.license)] {
-        if !text.is_empty() {
-            file.set(key, text.as_str());
-        }
-    }
-    let config =
-        serde_json::to_value(&checkpoint.config).map_err(|error| ModelError::Config(error.to_string()))?;
-    flatten(ARCHITECTURE, &config, &mut file)?;
+    let mut file = file_of(&checkpoint.config)?;
     for name in checkpoint.weights.names() {
         let tensor = checkpoint.weights.tensor(name)?;
         file.tensors.insert(name.to_owned(), tensor.requantize(quantization.format_of(name, tensor))?);
     }
-    Ok(file.to_bytes().map_err(crate::weights::WeightsError::from)?)
+    Ok(file.to_bytes().map_err(WeightsError::from)?)
+}
+
+/// The model as a file, each tensor as it is: with [`Quantization::store`] beforehand, nothing is held twice.
+pub fn into_gguf(checkpoint: Checkpoint) -> Result<GgufFile, ModelError> {
+    let mut file = file_of(&checkpoint.config)?;
+    file.tensors = checkpoint.weights.into();
+    Ok(file)
+}
+
+/// The configuration alone.
+fn file_of(config: &Config) -> Result<GgufFile, ModelError> {
+    let mut file = GgufFile::default();
+    file.set("general.architecture", ARCHITECTURE);
+    for (key, text) in [("general.name", &config.about.name), ("general.license", &config.about.license)] {
+        if !text.is_empty() {
+            file.set(key, text.as_str());
+        }
+    }
+    let config = serde_json::to_value(config).map_err(|error| ModelError::Config(error.to_string()))?;
+    flatten(ARCHITECTURE, &config, &mut file)?;
+    Ok(file)
 }
 
 /// Reads what [`save_gguf`] wrote, or a GGUF of clip.cpp.
@@ -71,7 +97,7 @@ pub fn save_gguf(checkpoint: &Checkpoint, quantization: &Quantization) -> Result
 /// # Errors
 /// Bytes that are no GGUF, a GGUF of another program, a key or tensor that is missing or of another type.
 pub fn load_gguf(bytes: &[u8]) -> Result<Checkpoint, ModelError> {
-    let file = gguf::read(bytes).map_err(crate::weights::WeightsError::from)?;
+    let file = gguf::read(bytes).map_err(WeightsError::from)?;
     match file.string("general.architecture").unwrap_or("") {
         ARCHITECTURE => {}
         "clip" => return import_clip_cpp(file),
@@ -229,6 +255,31 @@ mod tests {
         assert_eq!(format("vision.stem.weight"), Format::F16, "32 does not divide 27");
         assert_eq!(format("vision.blocks.0.depthwise.weight"), Format::F16);
         assert_eq!(format("image_head.skip.weight"), Format::F16);
+    }
+
+    #[test]
+    fn a_checkpoint_that_was_stored_first_gives_the_same_file() {
+        let quantization = Quantization::all(Format::Q8_0);
+        let mut stored = checkpoint();
+        let names: Vec<String> = stored.weights.names().map(str::to_owned).collect();
+        for name in names {
+            let tensor = stored.weights.take(&name).unwrap();
+            stored.weights.insert(name.clone(), quantization.store(&name, tensor).unwrap());
+        }
+        let file = into_gguf(stored).unwrap();
+        let mut written = Vec::new();
+        file.write_to(&mut written).unwrap();
+        assert!(written == save_gguf(&checkpoint(), &quantization).unwrap());
+    }
+
+    #[test]
+    fn values_beyond_f16_are_refused_by_name() {
+        let large = Tensor::from_f32(&[1, 64], &[1e30; 64], Format::F32).unwrap();
+        for format in [Format::F16, Format::Q8_0, Format::Q4_0] {
+            let refused = Quantization::all(format).store("text.up.weight", large.clone());
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains("text.up.weight") && error.contains("infinity"), "{error}");
+        }
     }
 
     #[test]

@@ -29,17 +29,17 @@ use super::{Checkpoint, Config, ModelError};
 use crate::graph::Activation;
 use crate::image::{Filter, Fit, Preprocess};
 use crate::tensor::{Format, Tensor};
-use crate::weights::Weights;
 use crate::weights::gguf::GgufFile;
+use crate::weights::{TensorSource, Weights};
 
 /// What [`import`] knows, for messages.
-pub const SUPPORTED: &str = "clip (Hugging Face's CLIPModel, clip.cpp's GGUF), siglip (SiglipModel), ModifiedResNet (open_clip's image tower), bert (BertModel), distilbert (DistilBertModel), \
+pub const SUPPORTED: &str = "clip (Hugging Face's CLIPModel, open_clip's ViT and ModifiedResNet, clip.cpp's GGUF), siglip (SiglipModel), ModifiedResNet (open_clip's image tower), bert (BertModel), distilbert (DistilBertModel), \
                              efficientnet_lite (lukemelas' PyTorch names)";
 
 /// Files of one model, as they lie in its folder.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Source<'a> {
-    /// `config.json`.
+    /// `config.json`, or `open_clip_config.json`.
     pub config: &'a [u8],
     /// `tokenizer.json`.
     pub tokenizer: Option<&'a str>,
@@ -63,6 +63,8 @@ pub enum How {
     Copy,
     /// Rows of all sources, one below the other.
     Stack,
+    /// `[n_in, n_out]` to `[n_out, n_in]`: a matrix that its model multiplies from the right.
+    Transpose,
     /// `[c_out, c_in, k, k]` to `[c_out, k² · c_in]`.
     ChannelsLast,
     /// Query, key and value weights, one below the other: the query's become zeros.
@@ -90,10 +92,25 @@ pub enum How {
 ///
 /// # Errors
 /// An architecture that is not in [`SUPPORTED`], a configuration without a needed field, a missing weight.
-pub fn import(source: Source, weights: &Weights) -> Result<Checkpoint, ModelError> {
+pub fn import(source: Source, weights: &dyn TensorSource) -> Result<Checkpoint, ModelError> {
+    import_with(source, weights, &mut |_, tensor| Ok(tensor))
+}
+
+/// The same; each tensor is handed to `store` with its canonical name as soon as it is made and kept as what comes back,
+/// so that a model never lies in memory as its files hold it.
+///
+/// # Errors
+/// As [`import`], and `store`'s.
+pub fn import_with(
+    source: Source,
+    weights: &dyn TensorSource,
+    store: Store,
+) -> Result<Checkpoint, ModelError> {
     let json: Value = serde_json::from_slice(source.config).map_err(config_error)?;
     let name = ["model_type", "architecture"].iter().find_map(|key| json.get(key)?.as_str()).unwrap_or("");
     let (mut config, recipes) = match name {
+        // open_clip's name themselves by the towers that they describe.
+        _ if json.get("model_cfg").unwrap_or(&json).get("vision_cfg").is_some() => open_clip(&json, weights)?,
         "clip" => clip(&json, weights)?,
         "siglip" => siglip(&json, weights)?,
         "bert" => bert(&json, weights)?,
@@ -106,8 +123,11 @@ pub fn import(source: Source, weights: &Weights) -> Result<Checkpoint, ModelErro
     if let Some(preprocessor) = source.preprocessor {
         config.preprocess = preprocess(preprocessor, config.preprocess)?;
     }
-    recipes.cook(config, weights)
+    recipes.cook(config, weights, store)
 }
+
+/// What becomes of each tensor of an import.
+pub type Store<'a> = &'a mut dyn FnMut(&str, Tensor) -> Result<Tensor, ModelError>;
 
 fn config_error(error: serde_json::Error) -> ModelError {
     ModelError::Config(format!("config.json: {error}"))
@@ -115,9 +135,9 @@ fn config_error(error: serde_json::Error) -> ModelError {
 
 impl Recipe {
     /// Makes the tensor.
-    pub fn cook(&self, weights: &Weights) -> Result<Tensor, ModelError> {
-        let sources =
-            self.from.iter().map(|name| weights.tensor(name)).collect::<Result<Vec<&Tensor>, _>>()?;
+    pub fn cook(&self, weights: &dyn TensorSource) -> Result<Tensor, ModelError> {
+        let sources = self.from.iter().map(|name| weights.get(name)).collect::<Result<Vec<_>, _>>()?;
+        let sources: Vec<&Tensor> = sources.iter().map(|source| &**source).collect();
         let wrong = || {
             let given = sources.iter().map(|source| source.n_values()).collect();
             ModelError::Shape { name: self.from.join(" + "), given, expected: vec![] }
@@ -135,6 +155,11 @@ impl Recipe {
                 let mut shape = first.shape.clone();
                 shape[0] *= sources.len();
                 Tensor::new(&shape, first.format, sources.iter().flat_map(|s| s.bytes.clone()).collect())?
+            }
+            (How::Transpose, []) => {
+                let [n_in, n_out] = first.shape[..] else { return Err(wrong()) };
+                // One plane of `n_in` channels.
+                f32s(&[n_out, n_in], &channels_last(&values(first), n_in, n_out))?
             }
             (How::ChannelsLast, []) => {
                 let [c_out, c_in, height, width] = first.shape[..] else { return Err(wrong()) };
@@ -221,12 +246,17 @@ struct Recipes(Vec<Recipe>);
 
 impl Recipes {
     /// Makes every tensor.
-    fn cook(self, config: Config, weights: &Weights) -> Result<Checkpoint, ModelError> {
+    fn cook(
+        self,
+        config: Config,
+        weights: &dyn TensorSource,
+        store: Store,
+    ) -> Result<Checkpoint, ModelError> {
         let mut canonical = Weights::default();
         for recipe in self.0 {
             let is_here = recipe.from.iter().all(|name| weights.contains(name));
             if is_here || !recipe.is_optional {
-                let tensor = recipe.cook(weights)?;
+                let tensor = store(&recipe.to, recipe.cook(weights)?)?;
                 canonical.insert(recipe.to, tensor);
             }
         }
@@ -245,6 +275,25 @@ impl Recipes {
                 ("norm2", "layer_norm2"),
                 ("up", "mlp.fc1"),
                 ("down", "mlp.fc2"),
+            ] {
+                self.layer(&to(ours), &from(theirs));
+            }
+        }
+    }
+
+    fn open_clip_blocks(&mut self, side: &str, prefix: &str, n_layers: usize) {
+        for i in 0..n_layers {
+            let to = |part: &str| format!("{side}.blocks.{i}.{part}");
+            let from = |part: &str| format!("{prefix}transformer.resblocks.{i}.{part}");
+            for part in ["weight", "bias"] {
+                self.copy(&to(&format!("qkv.{part}")), &from(&format!("attn.in_proj_{part}")));
+            }
+            for (ours, theirs) in [
+                ("out", "attn.out_proj"),
+                ("norm1", "ln_1"),
+                ("norm2", "ln_2"),
+                ("up", "mlp.c_fc"),
+                ("down", "mlp.c_proj"),
             ] {
                 self.layer(&to(ours), &from(theirs));
             }
@@ -391,7 +440,7 @@ pub fn import_clip_cpp(file: GgufFile) -> Result<Checkpoint, ModelError> {
         let context_len = file.usize("clip.text.context_length")?;
         config.text = Some(Text::ClipText { context_len, end_token: None, transformer });
     }
-    recipes.cook(config, &file.into())
+    recipes.cook(config, &Weights::from(file), &mut |_, tensor| Ok(tensor))
 }
 
 /// One side of a Hugging Face CLIP or SigLIP config; files leave out what their classes have as defaults.
@@ -435,7 +484,7 @@ fn parse_activation(name: &str) -> Result<Activation, ModelError> {
 }
 
 /// Hugging Face's CLIPModel.
-fn clip(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
+fn clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
     let vision = ClipSide::parse(json, "vision_config")?;
     let text = ClipSide::parse(json, "text_config")?;
     let image_size = vision.image_size.unwrap_or(224);
@@ -488,7 +537,7 @@ fn clip(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
 
 /// The image tower of open_clip's RN50 family, alone or under `visual.`. The config is
 /// `{"architecture": "ModifiedResNet", "image_size": 224, "layers": [3, 4, 6, 3], "heads": 32}`.
-fn modified_resnet(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
+fn modified_resnet(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
     #[derive(Deserialize)]
     struct Resnet {
         image_size: usize,
@@ -508,13 +557,183 @@ fn modified_resnet(json: &Value, weights: &Weights) -> Result<Imported, ModelErr
     Ok((config, recipes))
 }
 
+/// open_clip's CLIP with its own towers: a ViT or a ModifiedResNet under `visual.`, and its text transformer. The config
+/// is `open_clip_config.json`, or what that holds as `model_cfg`.
+fn open_clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
+    /// Only what [`NEUTRAL`] does not cover; the defaults are open_clip's.
+    #[derive(Deserialize)]
+    struct VisionSide {
+        image_size: Option<usize>,
+        layers: Option<Layers>,
+        width: Option<usize>,
+        patch_size: Option<usize>,
+        head_width: Option<usize>,
+        mlp_ratio: Option<f64>,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Layers {
+        Vit(usize),
+        Resnet(Vec<usize>),
+    }
+    #[derive(Deserialize)]
+    struct TextSide {
+        context_length: Option<usize>,
+        width: Option<usize>,
+        heads: Option<usize>,
+        layers: Option<usize>,
+        mlp_ratio: Option<f64>,
+    }
+    let model = json.get("model_cfg").unwrap_or(json);
+    let side = |key: &str, known: &[&str]| {
+        let side = model.get(key).cloned().unwrap_or_else(|| Value::Object(Default::default()));
+        for foreign in ["timm_model_name", "hf_model_name"] {
+            if let Some(name) = side.get(foreign).and_then(Value::as_str) {
+                return Err(ModelError::Unsupported {
+                    architecture: format!("{name} (open_clip's {foreign})"),
+                });
+            }
+        }
+        // A setting that is not known may change what is computed, and nothing would tell.
+        let is_unknown = |(name, value): &(&String, &Value)| {
+            !known.contains(&name.as_str())
+                && !matches!(value, Value::Null | Value::Bool(false))
+                && !NEUTRAL
+                    .iter()
+                    .any(|(key, neutral)| key == name && (neutral.is_empty() || value == neutral))
+        };
+        match side.as_object().into_iter().flatten().find(is_unknown) {
+            None => Ok(side),
+            Some((name, value)) => Err(ModelError::Config(format!(
+                "open_clip_config.json: {key}.{name} = {value} is not supported"
+            ))),
+        }
+    };
+    let vision = ["image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio"];
+    let vision: VisionSide = serde_json::from_value(side("vision_cfg", &vision)?).map_err(config_error)?;
+    let text = ["context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"];
+    let text: TextSide = serde_json::from_value(side("text_cfg", &text)?).map_err(config_error)?;
+    let is_quick = model.get("quick_gelu").and_then(Value::as_bool).unwrap_or(false);
+    let stack = |width: usize, n_layers: usize, n_heads: usize, ratio: Option<f64>| Transformer {
+        width,
+        n_layers,
+        n_heads,
+        n_hidden: (width as f64 * ratio.unwrap_or(4.0)) as usize,
+        activation: if is_quick { Activation::QuickGelu } else { Activation::Gelu },
+        epsilon: 1e-5, // PyTorch's
+    };
+    let project = |recipes: &mut Recipes, to: &str, from: &str| {
+        recipes.push(&format!("{to}.weight"), &[from.to_owned()], How::Transpose, false);
+    };
+
+    let mut recipes = Recipes::default();
+    let image_size = vision.image_size.unwrap_or(224);
+    let head_width = vision.head_width.unwrap_or(64).max(1);
+    let vision = match vision.layers.unwrap_or(Layers::Vit(12)) {
+        Layers::Resnet(layers) => {
+            let n_heads = vision.width.unwrap_or(64).saturating_mul(32) / head_width;
+            let strides = recipes.modified_resnet("visual.", &layers);
+            Vision::ModifiedResnet { image_size, strides, n_heads }
+        }
+        Layers::Vit(n_layers) => {
+            let width = vision.width.unwrap_or(768);
+            let patch = "visual.conv1.weight".to_owned();
+            recipes.push("vision.patch.weight", &[patch], How::ChannelsLast, false);
+            recipes.copy("vision.class", "visual.class_embedding");
+            recipes.copy("vision.position", "visual.positional_embedding");
+            recipes.layer("vision.pre_norm", "visual.ln_pre");
+            recipes.layer("vision.post_norm", "visual.ln_post");
+            project(&mut recipes, "vision.projection", "visual.proj");
+            recipes.open_clip_blocks("vision", "visual.", n_layers);
+            let transformer = stack(width, n_layers, width / head_width, vision.mlp_ratio);
+            Vision::ClipVit { image_size, patch_size: vision.patch_size.unwrap_or(16), transformer }
+        }
+    };
+    // With `custom_text` the text tower is a module of its own.
+    let prefix = if weights.contains("text.token_embedding.weight") { "text." } else { "" };
+    let from = |part: &str| format!("{prefix}{part}");
+    let transformer =
+        stack(text.width.unwrap_or(512), text.layers.unwrap_or(12), text.heads.unwrap_or(8), text.mlp_ratio);
+    recipes.copy("text.token.weight", &from("token_embedding.weight"));
+    recipes.copy("text.position", &from("positional_embedding"));
+    recipes.layer("text.final_norm", &from("ln_final"));
+    project(&mut recipes, "text.projection", &from("text_projection"));
+    recipes.open_clip_blocks("text", prefix, transformer.n_layers);
+
+    let mut calibration = Calibration::default();
+    if let Some(scale) = scalar(weights, "logit_scale") {
+        calibration.scale = scale.exp();
+    }
+    // The highest id is pooled, whatever its name.
+    let text =
+        Text::ClipText { context_len: text.context_length.unwrap_or(77), end_token: None, transformer };
+    let preprocess = Preprocess { size: image_size, ..Default::default() };
+    let config = Config {
+        vision: Some(vision),
+        text: Some(text),
+        preprocess: open_clip_preprocess(json.get("preprocess_cfg"), preprocess)?,
+        calibration,
+        templates: vec![CLIP_TEMPLATE.to_owned()],
+        ..Default::default()
+    };
+    Ok((config, recipes))
+}
+
+/// Settings of open_clip's towers that change nothing at this value; at any, where none is given.
+const NEUTRAL: [(&str, &str); 9] = [
+    ("pool_type", "tok"),
+    ("pool_type", "argmax"),
+    ("pos_embed_type", "learnable"),
+    ("proj_type", "linear"),
+    ("attn_type", ""), // which kernel computes it
+    ("patch_dropout", ""),
+    ("pad_id", ""),
+    ("hf_tokenizer_name", ""),
+    ("tokenizer_kwargs", ""),
+];
+
+/// The part of `open_clip_config.json` that says how pictures are prepared, over `fallback`.
+fn open_clip_preprocess(json: Option<&Value>, fallback: Preprocess) -> Result<Preprocess, ModelError> {
+    #[derive(Deserialize)]
+    struct Preprocessor {
+        mean: Option<[f32; 3]>,
+        std: Option<[f32; 3]>,
+        interpolation: Option<String>,
+        resize_mode: Option<String>,
+    }
+    let Some(json) = json else { return Ok(fallback) };
+    let json: Preprocessor = serde_json::from_value(json.clone()).map_err(config_error)?;
+    let unknown = |key: &str, value: &str| {
+        ModelError::Config(format!(
+            "open_clip_config.json: preprocess_cfg.{key} = {value:?} is not supported"
+        ))
+    };
+    Ok(Preprocess {
+        mean: json.mean.unwrap_or(fallback.mean),
+        std: json.std.unwrap_or(fallback.std),
+        fit: match json.resize_mode.as_deref() {
+            None => fallback.fit,
+            Some("shortest") => Fit::Crop,
+            Some("squash") => Fit::Squash,
+            Some(other) => return Err(unknown("resize_mode", other)),
+        },
+        filter: match json.interpolation.as_deref() {
+            None | Some("random") => fallback.filter,
+            Some("bicubic") => Filter::Bicubic,
+            Some("bilinear") => Filter::Bilinear,
+            Some(other) => return Err(unknown("interpolation", other)),
+        },
+        ..fallback
+    })
+}
+
 /// The first value of a tensor, where the file has it.
-fn scalar(weights: &Weights, name: &str) -> Option<f32> {
-    weights.tensor(name).ok()?.to_f32().first().copied()
+fn scalar(weights: &dyn TensorSource, name: &str) -> Option<f32> {
+    weights.get(name).ok()?.to_f32().first().copied()
 }
 
 /// Hugging Face's SiglipModel (SigLIP 2 of one fixed size too).
-fn siglip(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
+fn siglip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
     let vision = ClipSide::parse(json, "vision_config")?;
     let text = ClipSide::parse(json, "text_config")?;
     let default = || Transformer {
@@ -581,7 +800,7 @@ fn siglip(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
 }
 
 /// Hugging Face's BertModel, alone or inside another model.
-fn bert(json: &Value, weights: &Weights) -> Result<Imported, ModelError> {
+fn bert(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
     #[derive(Deserialize)]
     struct Bert {
         hidden_size: usize,

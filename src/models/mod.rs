@@ -24,8 +24,8 @@ mod text;
 mod transformer;
 
 pub use config::{Calibration, Config};
-pub use file::{Quantization, load_gguf, save_gguf};
-pub use import::{SUPPORTED, Source, efficientnet_lite_strides, import};
+pub use file::{Quantization, into_gguf, load_gguf, save_gguf};
+pub use import::{SUPPORTED, Source, Store, efficientnet_lite_strides, import, import_with};
 pub use params::ParamSet;
 pub use synthetic::ClipShape;
 pub use text::TextBatch;

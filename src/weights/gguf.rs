@@ -11,6 +11,7 @@ pub use value::{Array, Value};
 
 use crate::tensor::{Format, Tensor, TensorError, stored_bytes};
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 use thiserror::Error;
 use value::{Cursor, write_string};
@@ -211,6 +212,36 @@ impl GgufFile {
 
     /// The whole file as bytes: version 3, keys and tensors in alphabetical order.
     pub fn to_bytes(&self) -> Result<Vec<u8>, GgufError> {
+        let mut bytes = self.header()?;
+        let alignment = alignment(&self.metadata)? as usize;
+        for tensor in self.tensors.values() {
+            bytes.resize(bytes.len().next_multiple_of(alignment), 0);
+            bytes.extend(&tensor.bytes);
+        }
+        Ok(bytes)
+    }
+
+    /// Writes the same bytes piece by piece, so that a large file is not held twice.
+    ///
+    /// # Errors
+    /// `out`'s; an alignment that is no power of two is [`io::ErrorKind::InvalidInput`].
+    pub fn write_to(&self, out: &mut impl io::Write) -> io::Result<()> {
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
+        let alignment = alignment(&self.metadata).map_err(invalid)?;
+        let header = self.header().map_err(invalid)?;
+        let mut at = header.len() as u64;
+        out.write_all(&header)?;
+        for tensor in self.tensors.values() {
+            let padded = at.next_multiple_of(alignment);
+            out.write_all(&vec![0; (padded - at) as usize])?;
+            out.write_all(&tensor.bytes)?;
+            at = padded + tensor.bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Everything before the tensor data, but for the padding.
+    fn header(&self) -> Result<Vec<u8>, GgufError> {
         let alignment = alignment(&self.metadata)?;
         let mut bytes = MAGIC.to_vec();
         bytes.extend(VERSION.to_le_bytes());
@@ -228,10 +259,6 @@ impl GgufFile {
             bytes.extend(type_id(tensor.format).to_le_bytes());
             bytes.extend(offset.to_le_bytes());
             offset = (offset + tensor.bytes.len() as u64).next_multiple_of(alignment);
-        }
-        for tensor in self.tensors.values() {
-            bytes.resize(bytes.len().next_multiple_of(alignment as usize), 0);
-            bytes.extend(&tensor.bytes);
         }
         Ok(bytes)
     }

@@ -9,6 +9,7 @@ pub mod safetensors;
 
 use crate::tensor::{Tensor, TensorError};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use thiserror::Error;
 
@@ -20,15 +21,42 @@ pub enum WeightsError {
     #[error(transparent)]
     Safetensors(#[from] safetensors::SafetensorsError),
     #[error(
-        "not a weight file: it starts with neither GGUF's magic nor a safetensors header ({n_bytes} bytes)"
+        "not a weight file but {found} ({n_bytes} bytes): it starts with neither GGUF's magic nor a safetensors header"
     )]
-    UnknownFormat { n_bytes: usize },
+    UnknownFormat { n_bytes: u64, found: &'static str },
     #[error(
         "the weights hold no tensor `{name}` ({n_tensors} others): the file is another kind of model, or incomplete"
     )]
     MissingTensor { name: String, n_tensors: usize },
     #[error("tensor `{name}`: {source}")]
     BadTensor { name: String, source: TensorError },
+    #[error("tensor `{name}` cannot be read: {source}")]
+    Unreadable { name: String, source: std::io::Error },
+}
+
+impl WeightsError {
+    /// For a file of `n_bytes` that is no weights; what its first bytes look like helps more than what they are not.
+    pub fn unknown(prefix: &[u8], n_bytes: u64) -> WeightsError {
+        let found = match prefix.trim_ascii_start() {
+            [] => "an empty file",
+            [b'<', ..] => "a web page",
+            [b'v', b'e', b'r', b's', b'i', b'o', b'n', b' ', ..] => "a Git LFS pointer",
+            [b'P', b'K', 3, 4, ..] | [0x80, ..] => "a Python pickle",
+            _ => "something else",
+        };
+        WeightsError::UnknownFormat { n_bytes, found }
+    }
+}
+
+/// Where tensors come from, one at a time: memory, or files that are read as they are asked for.
+pub trait TensorSource {
+    fn contains(&self, name: &str) -> bool;
+
+    /// The tensor, its values finite.
+    ///
+    /// # Errors
+    /// A tensor that is not there, cannot be read, or holds a NaN or an infinity.
+    fn get(&self, name: &str) -> Result<Cow<'_, Tensor>, WeightsError>;
 }
 
 /// Named tensors: what both kinds of file yield.
@@ -45,7 +73,7 @@ impl Weights {
         } else if safetensors::looks_like(bytes) {
             safetensors::read(bytes)?.try_into()
         } else {
-            Err(WeightsError::UnknownFormat { n_bytes: bytes.len() })
+            Err(WeightsError::unknown(bytes, bytes.len() as u64))
         }
     }
 
@@ -76,9 +104,25 @@ impl Weights {
     }
 }
 
+impl TensorSource for Weights {
+    fn contains(&self, name: &str) -> bool {
+        self.contains(name)
+    }
+
+    fn get(&self, name: &str) -> Result<Cow<'_, Tensor>, WeightsError> {
+        self.tensor(name).map(Cow::Borrowed)
+    }
+}
+
 impl From<BTreeMap<String, Tensor>> for Weights {
     fn from(tensors: BTreeMap<String, Tensor>) -> Weights {
         Weights { tensors }
+    }
+}
+
+impl From<Weights> for BTreeMap<String, Tensor> {
+    fn from(weights: Weights) -> BTreeMap<String, Tensor> {
+        weights.tensors
     }
 }
 
@@ -96,10 +140,7 @@ impl TryFrom<safetensors::SafetensorsFile> for Weights {
         let mut weights = Weights::default();
         for (name, raw) in file.tensors {
             if raw.kind.is_float() {
-                let tensor = raw.into_tensor(&name)?;
-                if let Err(source) = tensor.check_finite() {
-                    return Err(WeightsError::BadTensor { name, source });
-                }
+                let tensor = raw.into_weight(&name)?;
                 weights.insert(name, tensor);
             }
         }

@@ -1,7 +1,9 @@
 //! Native tests, a module per part.
 mod allocation;
 mod cli;
+mod convert;
 mod engine;
+mod hosting;
 mod image;
 mod kernels;
 mod page;

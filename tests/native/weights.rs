@@ -273,7 +273,42 @@ fn hostile_safetensors_are_told_apart() {
     assert!(matches!(read(&w("F64", "[1]", 8), 8), Err(E::UnsupportedDtype { .. })));
     let not_finite = safetensors_bytes(&w("F32", "[1]", 4), &f32::NAN.to_le_bytes());
     assert!(matches!(Weights::read(&not_finite), Err(WeightsError::BadTensor { .. })));
-    assert!(matches!(Weights::read(b"<!DOCTYPE html>"), Err(WeightsError::UnknownFormat { n_bytes: 15 })));
+    for (bytes, what) in [
+        (&b"<!DOCTYPE html>"[..], "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+        (b"PK\x03\x04 archive/data.pkl", "a Python pickle"),
+        (b"", "an empty file"),
+        (b"hello", "something else"),
+    ] {
+        let error = Weights::read(bytes).unwrap_err();
+        let n_bytes = bytes.len() as u64;
+        assert!(matches!(error, WeightsError::UnknownFormat { n_bytes: n, .. } if n == n_bytes));
+        assert!(error.to_string().contains(what), "{error}");
+    }
+}
+
+#[test]
+fn a_safetensors_header_can_be_read_alone() {
+    use safetensors::Header;
+    let [_, file] = valid_files();
+    let n_bytes = file.len() as u64;
+    let header_len = Header::len_of(&file[..8], n_bytes).unwrap();
+    assert_eq!(header_len, n_bytes - 16);
+    let header = Header::parse(&file[..header_len as usize], n_bytes).unwrap();
+    let places: Vec<_> = header.tensors.iter().map(|t| (t.name.as_str(), t.range.clone())).collect();
+    assert_eq!(places, [("a", header_len..header_len + 8), ("b", header_len + 8..n_bytes)]);
+    // Less than the header, and a file of another length.
+    for prefix_len in 0..header_len as usize {
+        let cut = Header::parse(&file[..prefix_len], n_bytes);
+        assert!(matches!(cut, Err(SafetensorsError::Incomplete { .. })), "{prefix_len} bytes gave {cut:?}");
+    }
+    for file_len in [0, 8, header_len - 1] {
+        assert!(matches!(Header::parse(&file, file_len), Err(SafetensorsError::Incomplete { .. })));
+    }
+    let shorter = Header::parse(&file, n_bytes - 1).unwrap_err().to_string();
+    assert!(shorter.contains(&format!("end at byte {n_bytes}, the file at {}", n_bytes - 1)), "{shorter}");
+    // A hostile length allocates nothing.
+    assert!(matches!(Header::len_of(&[0xFF; 8], n_bytes), Err(SafetensorsError::HeaderTooLarge { .. })));
 }
 
 #[test]

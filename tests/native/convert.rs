@@ -1,0 +1,635 @@
+//! `cliplet convert`, `inspect` and `verify` on models as other programs lay them out, and on damaged ones.
+
+use crate::cli::{Scratch, assert_refused, cliplet, fixture, stdout};
+use cliplet::cpu::CpuModel;
+use cliplet::engine::cosine;
+use cliplet::models::{Checkpoint, DualEncoder, Source, Taps, import, load_gguf};
+use cliplet::weights::safetensors::{RawTensor, SafetensorsFile};
+use cliplet::weights::{Weights, safetensors, sha256_hex};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// The Hugging Face model that most tests are about.
+const CLIP: &str = "models/clip-vit-quickgelu";
+
+/// Words to ids as the fixture's configuration has them: 598 starts a text, 599 ends it.
+pub const TOKENIZER: &str = r###"{
+    "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+    "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+                   "strip_accents": null, "lowercase": true},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+    "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 599], "cls": ["[CLS]", 598]},
+    "decoder": null,
+    "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+              "max_input_chars_per_word": 100,
+              "vocab": {"[UNK]": 3, "[CLS]": 598, "[SEP]": 599, "a": 4, "red": 5, "green": 6, "blue": 7, "disc": 8,
+                        "photo": 9, "of": 10}}
+}"###;
+
+/// A folder with a copy of the model and a tokenizer.
+pub fn clip_folder(name: &str) -> Scratch {
+    let scratch = Scratch::new(name);
+    for file in ["config.json", "model.safetensors"] {
+        fs::copy(fixture(CLIP).join(file), scratch.0.join(file)).unwrap();
+    }
+    fs::write(scratch.0.join("tokenizer.json"), TOKENIZER).unwrap();
+    scratch
+}
+
+/// A safetensors file of these tensors.
+pub fn safetensors_of(tensors: &BTreeMap<String, RawTensor>) -> Vec<u8> {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, RawTensor { shape, kind, bytes }) in tensors {
+        let dtype = format!("{kind:?}").to_uppercase();
+        let offsets = [data.len(), data.len() + bytes.len()];
+        header.insert(name.clone(), json!({"dtype": dtype, "shape": shape, "data_offsets": offsets}));
+        data.extend(bytes);
+    }
+    let header = Value::Object(header).to_string();
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
+}
+
+pub fn tensors_of(file: &Path) -> BTreeMap<String, RawTensor> {
+    safetensors::read(&fs::read(file).unwrap()).unwrap().tensors
+}
+
+/// The embeddings of a model's golden inputs, pictures' and texts', on the CPU.
+fn embeddings(checkpoint: Checkpoint, golden: &SafetensorsFile) -> [Vec<f32>; 2] {
+    let (model, params) = DualEncoder::new(checkpoint).unwrap();
+    let cpu = CpuModel::new(&params);
+    let planes = golden.tensors["pixel_values"].clone().into_tensor("pixel_values").unwrap();
+    let [n_images, channels, height, width] = planes.shape[..] else { panic!("{:?}", planes.shape) };
+    let values = planes.to_f32();
+    let n_pixels = height * width;
+    let pixels: Vec<f32> = (0..values.len())
+        .map(|i| {
+            let (image, rest) = (i / (channels * n_pixels), i % (channels * n_pixels));
+            values[image * channels * n_pixels + rest % channels * n_pixels + rest / channels]
+        })
+        .collect();
+    let images = cpu.run(&model.image_graph(n_images, Taps::None).unwrap(), &[&pixels]).unwrap();
+    let ids = golden.tensors["input_ids"].to_i64("input_ids").unwrap();
+    let ids: Vec<u32> = ids.into_iter().map(|id| id as u32).collect();
+    let sequences: Vec<Vec<u32>> =
+        ids.chunks_exact(golden.tensors["input_ids"].shape[1]).map(<[u32]>::to_vec).collect();
+    let batch = model.text_batch(&sequences).unwrap();
+    let inputs = model.text_inputs(&batch).unwrap();
+    let texts = cpu.run(&model.text_graph(&batch, Taps::None).unwrap(), &[&inputs]).unwrap();
+    [images, texts].map(|outputs| outputs.concat())
+}
+
+fn golden() -> SafetensorsFile {
+    safetensors::read(&fs::read(fixture(CLIP).join("golden.safetensors")).unwrap()).unwrap()
+}
+
+/// The smallest cosine of two equally long lists of rows of 32.
+fn worst_cosine(a: &[f32], b: &[f32]) -> f64 {
+    assert!(!a.is_empty() && a.len() == b.len());
+    a.chunks(32).zip(b.chunks(32)).map(|(a, b)| cosine(a, b)).fold(f64::INFINITY, f64::min)
+}
+
+fn report(args: &[&str]) -> Value {
+    serde_json::from_str(stdout(&cliplet(args, ""))).unwrap()
+}
+
+#[test]
+fn a_hugging_face_folder_becomes_one_file_in_each_format() {
+    let folder = clip_folder("convert-formats");
+    let golden = golden();
+    let weights = Weights::read(&fs::read(folder.0.join("model.safetensors")).unwrap()).unwrap();
+    let config = fs::read(folder.0.join("config.json")).unwrap();
+    let source = Source { config: &config, ..Default::default() };
+    let exact = embeddings(import(source, &weights).unwrap(), &golden);
+    // On random weights of width 48 and 64; trained ones lose less.
+    for (quant, min_weights, min_embeds) in [
+        ("f32", 1.0, 0.999_999_9),
+        ("f16", 0.999_999, 0.999_99),
+        ("q8_0", 0.9999, 0.999),
+        ("q4_0", 0.99, 0.9),
+    ] {
+        let output = folder.path(&format!("{quant}.gguf"));
+        let src = folder.0.to_str().unwrap();
+        let report = report(&["convert", src, "--quant", quant, "-o", &output, "--json"]);
+        let bytes = fs::read(&output).unwrap();
+        assert_eq!(report["n_bytes"].as_u64(), Some(bytes.len() as u64));
+        assert_eq!(report["sha256"], sha256_hex(&bytes));
+        let checkpoint = load_gguf(&bytes).unwrap();
+        assert_eq!(report["n_tensors"].as_u64(), Some(checkpoint.weights.names().count() as u64));
+        let worst = report["formats"][quant]["worst_cosine"].as_f64().unwrap();
+        assert!(worst >= min_weights && worst <= 1.0 + 1e-9, "{quant}: {report}");
+        let tower = checkpoint.weights.tensor("vision.blocks.0.up.weight").unwrap();
+        assert_eq!(tower.format.name(), quant);
+        assert_eq!(checkpoint.config.tokenizer.as_ref().unwrap().json, TOKENIZER);
+        assert!(checkpoint.config.about.name.contains("convert-formats"));
+        let found = embeddings(checkpoint, &golden);
+        for (found, exact) in found.iter().zip(&exact) {
+            let worst = worst_cosine(found, exact);
+            println!("{quant}: worst embedding's cosine {worst:.6}");
+            assert!(worst >= min_embeds, "{quant}: {worst}");
+        }
+        // The self-test that was stored is one that a device passes.
+        let ranked = cliplet(
+            &[
+                "rank",
+                fixture("preprocess/png_224x224.png").to_str().unwrap(),
+                "red,green",
+                "--model",
+                &output,
+            ]
+            .into_iter()
+            .chain(["--backend", "cpu", "--json"])
+            .collect::<Vec<_>>(),
+            "",
+        );
+        let ranked: Value = serde_json::from_str(stdout(&ranked)).unwrap();
+        assert_eq!(ranked["model"]["self_test"]["passed"], true, "{ranked}");
+    }
+    assert!(fs::read_dir(&folder.0).unwrap().all(|entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        !name.ends_with(".part")
+    }));
+}
+
+#[test]
+fn our_file_and_clip_cpps_are_converted_again() {
+    let folder = clip_folder("convert-again");
+    let (first, second) = (folder.path("first.gguf"), folder.path("second.gguf"));
+    let src = folder.0.to_str().unwrap();
+    stdout(&cliplet(&["convert", src, "--quant", "f32", "-o", &first], ""));
+    let report = report(&["convert", &first, "--quant", "q8_0", "-o", &second, "--json"]);
+    assert_eq!((&report["has_tokenizer"], &report["has_self_test"]), (&json!(true), &json!(true)));
+    let (first, second) = (load_gguf(&fs::read(&first).unwrap()), load_gguf(&fs::read(&second).unwrap()));
+    let (first, second) = (first.unwrap().config, second.unwrap().config);
+    assert_eq!((&first.vision, &first.about), (&second.vision, &second.about));
+    let (first, second) = (first.selftest.unwrap(), second.selftest.unwrap());
+    assert_ne!(first.image_embeds, second.image_embeds, "computed anew, on the weights as they are stored");
+    assert!(cosine(&first.image_embeds, &second.image_embeds) > 0.99);
+
+    // clip.cpp's has no tokenizer; q8_0 stays q8_0 to the bit.
+    let (src, output) = (fixture("gguf-clipcpp/q8_0.gguf"), folder.path("cpp.gguf"));
+    let converted = cliplet(&["convert", src.to_str().unwrap(), "--quant", "q8_0", "-o", &output], "");
+    assert!(stdout(&converted).contains("worst cosine 1.000000"));
+    assert!(String::from_utf8_lossy(&converted.stderr).contains("--tokenizer"));
+    let exact = load_gguf(&fs::read(src).unwrap()).unwrap().weights;
+    let found = load_gguf(&fs::read(&output).unwrap()).unwrap().weights;
+    let name = "vision.blocks.0.qkv.weight";
+    assert_eq!(found.tensor(name).unwrap(), exact.tensor(name).unwrap());
+    // With one, and without the check.
+    fs::write(folder.path("words.json"), TOKENIZER).unwrap();
+    let args =
+        ["convert", src_of("q4_0").as_str(), "--quant", "f16", "-o", &output, "--no-self-test", "--json"]
+            .map(str::to_owned);
+    let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let words = folder.path("words.json");
+    args.extend(["--tokenizer", &words]);
+    let report = self::report(&args);
+    assert_eq!((&report["has_tokenizer"], &report["has_self_test"]), (&json!(true), &json!(false)));
+}
+
+fn src_of(format: &str) -> String {
+    fixture(&format!("gguf-clipcpp/{format}.gguf")).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_source_is_not_overwritten_and_a_failure_leaves_nothing() {
+    let folder = clip_folder("convert-overwrite");
+    let model = folder.path("model.gguf");
+    let src = folder.0.to_str().unwrap();
+    stdout(&cliplet(&["convert", src, "--quant", "f16", "-o", &model], ""));
+    let before = fs::read(&model).unwrap();
+    let other_name = folder.0.join("../").join(folder.0.file_name().unwrap()).join("model.gguf");
+    for output in [model.as_str(), other_name.to_str().unwrap()] {
+        assert_refused(&cliplet(&["convert", &model, "--quant", "q8_0", "-o", output], ""), "being read");
+    }
+    assert_eq!(fs::read(&model).unwrap(), before);
+    // What stood there stays when a conversion fails halfway.
+    fs::remove_file(&model).unwrap();
+    let output = folder.path("kept.gguf");
+    fs::write(&output, "kept").unwrap();
+    let mut tensors = tensors_of(&folder.0.join("model.safetensors"));
+    tensors.remove("visual_projection.weight");
+    fs::write(folder.path("model.safetensors"), safetensors_of(&tensors)).unwrap();
+    let refused = cliplet(&["convert", src, "--quant", "q8_0", "-o", &output], "");
+    assert_refused(&refused, "`visual_projection.weight`");
+    assert_eq!(fs::read(&output).unwrap(), b"kept");
+    let left = fs::read_dir(&folder.0).unwrap().count();
+    assert_eq!(left, 4, "config, weights, tokenizer and what was kept");
+    let nowhere = folder.path("no/such/folder/x.gguf");
+    assert_refused(&cliplet(&["convert", src, "--quant", "q8_0", "-o", &nowhere], ""), "no/such/folder");
+}
+
+/// Distributes a folder's weights over two shards by an index; returns what the shards hold.
+fn shard(folder: &Scratch) -> [BTreeMap<String, RawTensor>; 2] {
+    let tensors = tensors_of(&folder.0.join("model.safetensors"));
+    fs::remove_file(folder.0.join("model.safetensors")).unwrap();
+    let (text, vision) = tensors.into_iter().partition(|(name, _)| name.starts_with("text"));
+    let shards: [BTreeMap<String, RawTensor>; 2] = [text, vision];
+    write_shards(folder, &shards, &index_of(&shards));
+    shards
+}
+
+const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+
+fn index_of(shards: &[BTreeMap<String, RawTensor>; 2]) -> Value {
+    let rows = shards.iter().zip(SHARDS).flat_map(|(shard, file)| shard.keys().map(move |name| (name, file)));
+    let map: serde_json::Map<String, Value> = rows.map(|(name, file)| (name.clone(), file.into())).collect();
+    json!({"metadata": {"total_size": 1}, "weight_map": map})
+}
+
+fn write_shards(folder: &Scratch, shards: &[BTreeMap<String, RawTensor>; 2], index: &Value) {
+    for (shard, file) in shards.iter().zip(SHARDS) {
+        fs::write(folder.0.join(file), safetensors_of(shard)).unwrap();
+    }
+    fs::write(folder.0.join("model.safetensors.index.json"), index.to_string()).unwrap();
+}
+
+#[test]
+fn shards_are_one_model() {
+    let folder = clip_folder("shards");
+    let (whole, sharded) = (folder.path("whole.gguf"), folder.path("sharded.gguf"));
+    let src = folder.0.to_str().unwrap();
+    stdout(&cliplet(&["convert", src, "--quant", "q8_0", "-o", &whole], ""));
+    let shards = shard(&folder);
+    stdout(&cliplet(&["convert", src, "--quant", "q8_0", "-o", &sharded], ""));
+    assert!(
+        fs::read(&whole).unwrap() == fs::read(&sharded).unwrap(),
+        "the same file from one part and from two"
+    );
+    let index = folder.path("model.safetensors.index.json");
+    for path in [src, &index] {
+        let report = report(&["inspect", path, "--json"]);
+        let n_tensors: usize = shards.iter().map(BTreeMap::len).sum();
+        assert_eq!(report["tensors"].as_array().unwrap().len(), n_tensors);
+        assert_eq!(report["files"].as_array().unwrap().len(), 2);
+        assert_eq!(report["files"][0]["sha256"], sha256_hex(&safetensors_of(&shards[0])));
+    }
+    let image = fixture("preprocess/png_224x224.png");
+    let ranked = cliplet(&["rank", image.to_str().unwrap(), "a,red", "--model", src, "--backend", "cpu"], "");
+    assert_eq!(stdout(&ranked).lines().count(), 2);
+    fs::copy(fixture(CLIP).join("golden.safetensors"), folder.0.join("golden.safetensors")).unwrap();
+    let verified = cliplet(&["verify", src, "--backend", "cpu"], "");
+    assert!(stdout(&verified).contains("all tensors agree"));
+}
+
+#[test]
+fn shards_that_do_not_belong_together_are_told_apart() {
+    let folder = clip_folder("shards-bad");
+    let shards = shard(&folder);
+    let src = folder.0.to_str().unwrap();
+    let refused = |what: &[&str]| {
+        let output = folder.path("x.gguf");
+        for args in [vec!["convert", src, "--quant", "f16", "-o", &output], vec!["inspect", src]] {
+            let output = cliplet(&args, "");
+            what.iter().for_each(|what| assert_refused(&output, what));
+        }
+    };
+    let good = index_of(&shards);
+    let tensor = "text_model.final_layer_norm.bias";
+
+    // In the index, in no file.
+    let mut index = good.clone();
+    index["weight_map"]["text_model.extra"] = SHARDS[0].into();
+    write_shards(&folder, &shards, &index);
+    refused(&["`text_model.extra`", SHARDS[0], "index.json"]);
+    // In another file than the index says.
+    let mut index = good.clone();
+    index["weight_map"][tensor] = SHARDS[1].into();
+    write_shards(&folder, &shards, &index);
+    refused(&[tensor, SHARDS[1], "holds no tensor"]);
+    // In both.
+    let mut twice = shards.clone();
+    twice[1].insert(tensor.to_owned(), shards[0][tensor].clone());
+    write_shards(&folder, &twice, &good);
+    refused(&[tensor, "two files", SHARDS[0], SHARDS[1]]);
+    // Out of the folder.
+    let mut index = good.clone();
+    index["weight_map"][tensor] = "../model.safetensors".into();
+    write_shards(&folder, &shards, &index);
+    refused(&[tensor, "\"../model.safetensors\""]);
+    // No index, an empty one.
+    for (text, what) in
+        [("<html>", "weight_map"), (r#"{"weight_map": {}}"#, "no tensors"), ("{}", "weight_map")]
+    {
+        fs::write(folder.0.join("model.safetensors.index.json"), text).unwrap();
+        refused(&[what, "index.json"]);
+    }
+    // A shard that is cut, a page in its place, none.
+    write_shards(&folder, &shards, &good);
+    let second = folder.0.join(SHARDS[1]);
+    let whole = fs::read(&second).unwrap();
+    for (bytes, what) in [
+        (&whole[..whole.len() - 1], "incomplete or damaged"),
+        (&whole[..100], "too few"),
+        (b"<!DOCTYPE html><title>404</title>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
+        (b"", "an empty file"),
+    ] {
+        fs::write(&second, bytes).unwrap();
+        refused(&[what, SHARDS[1]]);
+    }
+    fs::remove_file(&second).unwrap();
+    refused(&[SHARDS[1], "index.json", &format!("{} tensors", shards[1].len())]);
+}
+
+/// The Hugging Face fixture under open_clip's names.
+fn open_clip_tensors() -> BTreeMap<String, RawTensor> {
+    let mut theirs = tensors_of(&fixture(CLIP).join("model.safetensors"));
+    let mut renamed = BTreeMap::new();
+    for (side, prefix) in [("vision", "visual."), ("text", "")] {
+        for i in 0..3 {
+            let from = |part: &str| format!("{side}_model.encoder.layers.{i}.{part}");
+            let to = |part: &str| format!("{prefix}transformer.resblocks.{i}.{part}");
+            for suffix in ["weight", "bias"] {
+                let parts = ["q", "k", "v"]
+                    .map(|part| theirs.remove(&from(&format!("self_attn.{part}_proj.{suffix}"))).unwrap());
+                let mut stacked = parts[0].clone();
+                stacked.shape[0] *= 3;
+                stacked.bytes = parts.iter().flat_map(|part| part.bytes.clone()).collect();
+                renamed.insert(to(&format!("attn.in_proj_{suffix}")), stacked);
+                for (ours, open_clips) in [
+                    ("self_attn.out_proj", "attn.out_proj"),
+                    ("layer_norm1", "ln_1"),
+                    ("layer_norm2", "ln_2"),
+                    ("mlp.fc1", "mlp.c_fc"),
+                    ("mlp.fc2", "mlp.c_proj"),
+                ] {
+                    let tensor = theirs.remove(&from(&format!("{ours}.{suffix}"))).unwrap();
+                    renamed.insert(to(&format!("{open_clips}.{suffix}")), tensor);
+                }
+            }
+        }
+    }
+    for (theirs_name, name) in [
+        ("vision_model.embeddings.patch_embedding.weight", "visual.conv1.weight"),
+        ("vision_model.embeddings.class_embedding", "visual.class_embedding"),
+        ("vision_model.embeddings.position_embedding.weight", "visual.positional_embedding"),
+        ("vision_model.pre_layrnorm.weight", "visual.ln_pre.weight"),
+        ("vision_model.pre_layrnorm.bias", "visual.ln_pre.bias"),
+        ("vision_model.post_layernorm.weight", "visual.ln_post.weight"),
+        ("vision_model.post_layernorm.bias", "visual.ln_post.bias"),
+        ("text_model.embeddings.token_embedding.weight", "token_embedding.weight"),
+        ("text_model.embeddings.position_embedding.weight", "positional_embedding"),
+        ("text_model.final_layer_norm.weight", "ln_final.weight"),
+        ("text_model.final_layer_norm.bias", "ln_final.bias"),
+        ("logit_scale", "logit_scale"),
+    ] {
+        renamed.insert(name.to_owned(), theirs.remove(theirs_name).unwrap());
+    }
+    for (theirs_name, name) in
+        [("visual_projection.weight", "visual.proj"), ("text_projection.weight", "text_projection")]
+    {
+        let matrix = theirs.remove(theirs_name).unwrap();
+        let [n_out, n_in] = matrix.shape[..] else { panic!("{:?}", matrix.shape) };
+        let value = |row: usize, col: usize| &matrix.bytes[4 * (row * n_in + col)..][..4];
+        let cells = (0..n_in).flat_map(|col| (0..n_out).map(move |row| (row, col)));
+        let bytes = cells.flat_map(|(row, col)| value(row, col).to_vec()).collect();
+        renamed.insert(name.to_owned(), RawTensor { shape: vec![n_in, n_out], kind: matrix.kind, bytes });
+    }
+    assert!(theirs.is_empty(), "{:?}", theirs.keys());
+    renamed
+}
+
+fn open_clip_config() -> Value {
+    json!({
+        "model_cfg": {
+            "embed_dim": 32,
+            "quick_gelu": true,
+            "vision_cfg": {"image_size": 32, "layers": 3, "width": 64, "patch_size": 8, "head_width": 16},
+            "text_cfg": {"context_length": 20, "vocab_size": 600, "width": 48, "heads": 4, "layers": 3}
+        },
+        "preprocess_cfg": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic",
+                           "resize_mode": "shortest"}
+    })
+}
+
+fn import_open_clip(config: &Value, tensors: &BTreeMap<String, RawTensor>) -> Result<Checkpoint, String> {
+    let config = config.to_string();
+    let weights = Weights::read(&safetensors_of(tensors)).unwrap();
+    import(Source { config: config.as_bytes(), ..Default::default() }, &weights)
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn open_clips_names_give_hugging_faces_embeddings() {
+    let golden = golden();
+    let weights = Weights::read(&fs::read(fixture(CLIP).join("model.safetensors")).unwrap()).unwrap();
+    let config = fs::read(fixture(CLIP).join("config.json")).unwrap();
+    let theirs = import(Source { config: &config, ..Default::default() }, &weights).unwrap();
+    let tensors = open_clip_tensors();
+    let checkpoint = import_open_clip(&open_clip_config(), &tensors).unwrap();
+    assert_eq!(checkpoint.weights, theirs.weights, "the same canonical weights, to the bit");
+    assert_eq!(checkpoint.config.vision, theirs.config.vision);
+    assert_eq!(checkpoint.config.calibration, theirs.config.calibration);
+    assert_eq!(checkpoint.config.preprocess.mean, [0.5, 0.4, 0.3]);
+    let found = embeddings(checkpoint, &golden);
+    for (found, theirs) in found.iter().zip(embeddings(theirs, &golden)) {
+        let worst = found.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst <= 1e-6, "{worst}");
+    }
+    // The configuration without its wrapper, and a text tower that is a module of its own.
+    let bare = &open_clip_config()["model_cfg"];
+    let is_vision = |name: &String| name.starts_with("visual.") || name == "logit_scale";
+    let custom = tensors
+        .iter()
+        .map(|(name, tensor)| {
+            let name = if is_vision(name) { name.clone() } else { format!("text.{name}") };
+            (name, tensor.clone())
+        })
+        .collect();
+    let custom = import_open_clip(bare, &custom).unwrap();
+    assert_eq!(custom.weights, import_open_clip(bare, &tensors).unwrap().weights);
+}
+
+#[test]
+fn an_open_clip_folder_is_verified_and_converted() {
+    let folder = Scratch::new("open-clip");
+    fs::write(folder.path("open_clip_config.json"), open_clip_config().to_string()).unwrap();
+    let weights = folder.path("open_clip_model.safetensors");
+    fs::write(&weights, safetensors_of(&open_clip_tensors())).unwrap();
+    fs::copy(fixture(CLIP).join("golden.safetensors"), folder.path("golden.safetensors")).unwrap();
+    let (src, output) = (folder.0.to_str().unwrap(), folder.path("out/model.gguf"));
+    let verified = report(&["verify", src, "--backend", "cpu", "--json"]);
+    assert_eq!(
+        (verified["passed"].as_bool(), verified["tensors"].as_array().unwrap().len()),
+        (Some(true), 13)
+    );
+    fs::create_dir(folder.path("out")).unwrap();
+    stdout(&cliplet(&["convert", src, "--quant", "f32", "-o", &output], ""));
+    // A folder with the converted file and the goldens, and nothing else.
+    fs::copy(folder.path("golden.safetensors"), folder.path("out/golden.safetensors")).unwrap();
+    assert!(
+        stdout(&cliplet(&["verify", &folder.path("out"), "--backend", "cpu"], ""))
+            .contains("all tensors agree")
+    );
+    // Where both configurations lie side by side, the weights decide.
+    fs::copy(fixture(CLIP).join("config.json"), folder.path("config.json")).unwrap();
+    stdout(&cliplet(&["convert", &weights, "--quant", "f16", "-o", &output], ""));
+    fs::copy(fixture(CLIP).join("model.safetensors"), folder.path("model.safetensors")).unwrap();
+    stdout(&cliplet(&["convert", src, "--quant", "f16", "-o", &output], ""));
+}
+
+#[test]
+fn open_clips_resnet_brings_its_text_tower() {
+    let mut tensors: BTreeMap<String, RawTensor> = open_clip_tensors();
+    tensors.retain(|name, _| !name.starts_with("visual."));
+    let vision = tensors_of(&fixture("models/clip-resnet/model.safetensors"));
+    tensors.extend(vision.into_iter().map(|(name, tensor)| (format!("visual.{name}"), tensor)));
+    // The image tower's embeddings have 48 values; 48 × 48 leaves the text's as they are.
+    let identity = |i: usize| if i / 48 == i % 48 { 1.0f32 } else { 0.0 };
+    let projection = tensors.get_mut("text_projection").unwrap();
+    projection.shape = vec![48, 48];
+    projection.bytes = (0..48 * 48).flat_map(|i| identity(i).to_le_bytes()).collect();
+    let mut config = open_clip_config();
+    config["model_cfg"]["embed_dim"] = 48.into();
+    config["model_cfg"]["vision_cfg"] =
+        json!({"image_size": 64, "layers": [1, 2, 1, 1], "width": 16, "patch_size": null, "head_width": 64});
+    let folder = Scratch::new("open-clip-resnet");
+    fs::write(folder.path("open_clip_config.json"), config.to_string()).unwrap();
+    fs::write(folder.path("open_clip_model.safetensors"), safetensors_of(&tensors)).unwrap();
+    fs::copy(fixture("models/clip-resnet/golden.safetensors"), folder.path("golden.safetensors")).unwrap();
+    let verified = report(&["verify", folder.0.to_str().unwrap(), "--backend", "cpu", "--json"]);
+    assert_eq!(
+        (verified["passed"].as_bool(), verified["tensors"].as_array().unwrap().len()),
+        (Some(true), 2)
+    );
+    let checkpoint = import_open_clip(&config, &tensors).unwrap();
+    let (model, _) = DualEncoder::new(checkpoint).unwrap();
+    assert_eq!((model.image_width().unwrap(), model.text_width().unwrap()), (48, 48));
+}
+
+#[test]
+fn what_would_be_computed_otherwise_is_refused_by_name() {
+    let tensors = open_clip_tensors();
+    let refused = |pointer: &str, value: Value, what: &[&str]| {
+        let mut config = open_clip_config();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        config.pointer_mut(parent).unwrap()[key] = value;
+        let error = import_open_clip(&config, &tensors).unwrap_err();
+        what.iter().for_each(|what| assert!(error.contains(what), "{error}"));
+    };
+    let supported = ["siglip (SiglipModel)", "open_clip's ViT", "clip.cpp's GGUF", "bert (BertModel)"];
+    let timm = [&["vit_base_patch16_siglip_224"][..], &supported].concat();
+    refused("/model_cfg/vision_cfg/timm_model_name", "vit_base_patch16_siglip_224".into(), &timm);
+    refused("/model_cfg/text_cfg/hf_model_name", "roberta-base".into(), &["roberta-base", "these are: clip"]);
+    refused("/model_cfg/vision_cfg/attentional_pool", true.into(), &["vision_cfg.attentional_pool"]);
+    refused("/model_cfg/vision_cfg/pool_type", "avg".into(), &["pool_type", "avg"]);
+    refused("/model_cfg/text_cfg/no_causal_mask", true.into(), &["text_cfg.no_causal_mask = true"]);
+    refused("/preprocess_cfg/resize_mode", "longest".into(), &["resize_mode", "longest"]);
+    refused("/model_cfg/vision_cfg/layers", "many".into(), &["config.json"]);
+    refused("/model_cfg/vision_cfg/layers", 4.into(), &["`visual.transformer.resblocks.3."]);
+    let mut config = open_clip_config();
+    config["model_cfg"]["vision_cfg"]["pool_type"] = "tok".into();
+    config["model_cfg"]["vision_cfg"]["attentional_pool"] = false.into();
+    config["model_cfg"]["text_cfg"]["hf_model_name"] = Value::Null;
+    assert!(import_open_clip(&config, &tensors).is_ok(), "what changes nothing");
+
+    // From the command line: the file, the architecture, and what there is.
+    let folder = clip_folder("unknown");
+    let src = folder.0.to_str().unwrap();
+    let output = folder.path("x.gguf");
+    for (config, what) in [
+        (r#"{"model_type": "blip"}"#, "\"blip\""),
+        (r#"{"model_type": "clip""#, "config.json"),
+        ("<html>", "config.json"),
+        ("{}", "\"\""),
+    ] {
+        fs::write(folder.path("config.json"), config).unwrap();
+        let refused = cliplet(&["convert", src, "--quant", "f16", "-o", &output], "");
+        assert_refused(&refused, what);
+        assert_refused(&refused, src);
+    }
+    fs::remove_file(folder.path("config.json")).unwrap();
+    assert_refused(
+        &cliplet(&["convert", src, "--quant", "f16", "-o", &output], ""),
+        "config.json is not there",
+    );
+    fs::remove_file(folder.path("model.safetensors")).unwrap();
+    fs::write(folder.path("pytorch_model.bin"), "").unwrap();
+    assert_refused(&cliplet(&["convert", src, "--quant", "f16", "-o", &output], ""), "pickle");
+    fs::remove_file(folder.path("pytorch_model.bin")).unwrap();
+    assert_refused(
+        &cliplet(&["convert", src, "--quant", "f16", "-o", &output], ""),
+        "open_clip_model.safetensors",
+    );
+}
+
+#[test]
+fn a_folder_of_a_gguf_and_goldens_alone_is_verified() {
+    let folder = Scratch::new("verify");
+    let dir = folder.0.to_str().unwrap();
+    let golden = folder.path("golden.safetensors");
+    for format in ["q8_0", "q4_1"] {
+        fs::copy(src_of(format), folder.path("model.gguf")).unwrap();
+        fs::copy(fixture(&format!("gguf-clipcpp/{format}.golden.safetensors")), &golden).unwrap();
+        let report = report(&["verify", dir, "--backend", "cpu", "--json"]);
+        assert_eq!((&report["passed"], report["tensors"].as_array().unwrap().len()), (&json!(true), 3));
+    }
+    let verify = || cliplet(&["verify", dir, "--backend", "cpu"], "");
+    // Another model's goldens do not agree: the answer is printed, the status is 1.
+    fs::copy(fixture("gguf-clipcpp/q4_0.golden.safetensors"), &golden).unwrap();
+    let output = verify();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("some tensors do not agree"));
+
+    let tensors = tensors_of(Path::new(&golden));
+    let changed = |change: &dyn Fn(&mut BTreeMap<String, RawTensor>)| {
+        let mut tensors = tensors.clone();
+        change(&mut tensors);
+        fs::write(&golden, safetensors_of(&tensors)).unwrap();
+        verify()
+    };
+    // Nothing to compare, a tensor that no model computes, and a golden that is no number: all fail.
+    for output in [
+        changed(&|tensors| tensors.retain(|name, _| name == "pixel_values")),
+        changed(&|tensors| {
+            let embeds = tensors["image_embeds"].clone();
+            tensors.insert("no_such_tensor".to_owned(), embeds);
+        }),
+        changed(&|tensors| {
+            tensors.get_mut("image_embeds").unwrap().bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
+        }),
+    ] {
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("do not agree"));
+    }
+    // Inputs that are none of this model's.
+    assert_refused(
+        &changed(&|tensors| tensors.get_mut("pixel_values").unwrap().shape = vec![3, 3 * 96 * 96]),
+        "pixel_values",
+    );
+    assert_refused(
+        &changed(&|tensors| tensors.get_mut("pixel_values").unwrap().shape = vec![9, 1, 96, 96]),
+        "[9, 1, 96, 96], the model sees [images, 3, 96, 96]",
+    );
+    assert_refused(
+        &changed(&|tensors| tensors.get_mut("input_ids").unwrap().shape = vec![1, 385]),
+        "385 tokens",
+    );
+    assert_refused(
+        &changed(&|tensors| {
+            tensors.get_mut("input_ids").unwrap().bytes[..4].copy_from_slice(&9_000_000u32.to_le_bytes())
+        }),
+        "9000000",
+    );
+    // Files that are damaged or not there are named.
+    let whole = safetensors_of(&tensors);
+    for bytes in [&whole[..whole.len() / 2], b"<html>", b""] {
+        fs::write(&golden, bytes).unwrap();
+        assert_refused(&verify(), &golden);
+    }
+    fs::remove_file(&golden).unwrap();
+    assert_refused(&verify(), &golden);
+    fs::write(&golden, &whole).unwrap();
+    let model = folder.path("model.gguf");
+    let whole = fs::read(&model).unwrap();
+    for bytes in [&whole[..whole.len() / 2], &whole[..100], b"GGUF"] {
+        fs::write(&model, bytes).unwrap();
+        assert_refused(&verify(), dir);
+    }
+    fs::write(&model, "<html>").unwrap();
+    assert_refused(&verify(), "a web page");
+    fs::remove_file(&model).unwrap();
+    assert_refused(&verify(), "holds no model");
+}
