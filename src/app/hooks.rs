@@ -54,15 +54,10 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
     }
     let send = {
         let (tell, pictures) = (page.dispatcher(), pictures.clone());
-        Callback::from(move |request: Request| {
-            let picture = match &request {
-                Request::Ask(question) => {
-                    pictures.get(question.picture).map(|payload| (question.picture, payload))
-                }
-                _ => None,
-            };
-            let picture = picture.as_ref().map(|(id, payload)| (*id, payload));
-            let sent = client.borrow().as_ref().map_or(Ok(()), |client| client.send(&request, picture));
+        Callback::from(move |(request, id): (Request, Option<u64>)| {
+            let payload = id.and_then(|id| Some((id, pictures.get(id)?)));
+            let payload = payload.as_ref().map(|(id, payload)| (*id, payload));
+            let sent = client.borrow().as_ref().map_or(Ok(()), |client| client.send(&request, payload));
             if let Err(error) = sent {
                 tell.dispatch(Action::Fail(Problem::new(Code::EngineFailed, format!("{error:?}"))));
             }
@@ -70,22 +65,24 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
     };
     {
         let send = send.clone();
+        let file = page.model_file.clone();
         use_effect_with(page.load_generation, move |generation| {
             if *generation > 0 {
-                send.emit(Request::Load);
+                let (id, file) = file.unzip();
+                send.emit((Request::Load { file }, id));
             }
         });
     }
     {
-        let (send, pictures, in_use) = (send.clone(), pictures.clone(), page.pictures_in_use());
+        let (send, pictures, in_use) = (send.clone(), pictures.clone(), page.payloads_in_use());
         use_effect_with(page.question(), move |question| {
             if let Some(question) = question {
-                send.emit(Request::Ask(question.clone()));
+                send.emit((Request::Ask(question.clone()), Some(question.picture)));
             }
             pictures.keep(&in_use);
         });
     }
-    send
+    send.reform(|request| (request, None))
 }
 
 /// Settings are kept as soon as they change.
@@ -94,7 +91,7 @@ pub fn use_stored(page: &Page) {
     use_effect_with(page.settings.clone(), store_settings);
 }
 
-/// The way to put a picture on the stage.
+/// The way to put a picture on the stage; a model's file is taken as the model.
 #[hook]
 pub fn use_show(page: &Page, pictures: &Rc<Pictures>) -> Callback<(Blob, String)> {
     let url = page.picture.as_ref().map(|picture| picture.url.clone());
@@ -103,13 +100,19 @@ pub fn use_show(page: &Page, pictures: &Rc<Pictures>) -> Callback<(Blob, String)
         move || drop(url.map(|url| Url::revoke_object_url(&url)))
     });
     let (tell, pictures) = (page.dispatcher(), pictures.clone());
-    Callback::from(move |(blob, name): (Blob, String)| match Url::create_object_url_with_blob(&blob) {
-        Ok(url) => {
+    Callback::from(move |(blob, name): (Blob, String)| {
+        if name.to_lowercase().ends_with(".gguf") {
             let id = pictures.put(blob.into());
-            tell.dispatch(Action::Show(Picture { id, name, url }));
+            return tell.dispatch(Action::UseModel(Some((id, name))));
         }
-        Err(error) => {
-            tell.dispatch(Action::Fail(Problem::new(Code::PictureUnreadable, format!("{error:?}"))))
+        match Url::create_object_url_with_blob(&blob) {
+            Ok(url) => {
+                let id = pictures.put(blob.into());
+                tell.dispatch(Action::Show(Picture { id, name, url }));
+            }
+            Err(error) => {
+                tell.dispatch(Action::Fail(Problem::new(Code::PictureUnreadable, format!("{error:?}"))))
+            }
         }
     })
 }

@@ -35,6 +35,7 @@
 //! | `cut-notice` | labels that the model reads only in part |
 //! | `share`, `details`, `shortcuts`, `privacy` | header and footer buttons; each opens `dialog-NAME` (share copies) |
 //! | `copy-json`, `save-json`, `save-csv`, `forget` | inside `dialog-details` |
+//! | `model-open`, `model-input`, `model-starter` | there too: another model from a file, and back |
 
 pub mod settings;
 pub mod share;

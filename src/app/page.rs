@@ -187,7 +187,7 @@ pub fn Page() -> Html {
                     <LabelField labels={page.settings.labels.clone()} input={label_input} send={send.clone()} />
                     <Compare settings={page.settings.clone()} {from_model} send={send.clone()} />
                 </div>
-                <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" tabindex="-1" aria-label={words::OPEN} onchange={take_file} />
+                <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" tabindex="-1" aria-label={words::OPEN} onchange={take_file.clone()} />
             </main>
             <footer class="foot">
                 <button type="button" class="quiet-link" data-testid="privacy" onclick={opener(Open::Privacy).reform(|_: MouseEvent| ())}>
@@ -197,7 +197,8 @@ pub fn Page() -> Html {
             if !is_of_engine { { notice } }
             <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.announcement }</p>
             { dialog(Open::Details, "details", words::DETAILS, html! {
-                <Details card={page.engine.card().cloned()} answer={settled.cloned()} on_export={export} on_forget={forget} />
+                <Details card={page.engine.card().cloned()} answer={settled.cloned()} on_export={export} on_forget={forget} on_model={take_file}
+                    on_starter={page.model_file.is_some().then(|| send.reform(|()| Action::UseModel(None)))} />
             }) }
             { dialog(Open::Privacy, "privacy", words::PRIVACY_TITLE, privacy()) }
             { dialog(Open::Shortcuts, "shortcuts", words::SHORTCUTS, shortcuts(page.settings.has_shortcuts, &send)) }

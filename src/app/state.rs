@@ -35,6 +35,8 @@ pub struct State {
     pub worker_generation: u32,
     /// Grows when the model has to be loaded.
     pub load_generation: u32,
+    /// The reader's own model, instead of the page's: the id of its file, and its name.
+    pub model_file: Option<(u64, String)>,
     question_id: u64,
     /// The camera frame that the question is about.
     frame: Option<u64>,
@@ -126,6 +128,8 @@ pub enum Action {
     /// Load again, rank again, or start a new worker: whatever failed.
     Retry,
     CancelLoad,
+    /// Takes this file (its id and name) as the model, or the page's own again.
+    UseModel(Option<(u64, String)>),
     /// A still picture takes the stage. Ids of pictures and frames are the page's, each new.
     Show(Picture),
     ClearPicture,
@@ -196,6 +200,7 @@ impl State {
             live_rate: 0.0,
             worker_generation: 0,
             load_generation: 0,
+            model_file: None,
             question_id: 0,
             frame: None,
             done_id: 0,
@@ -297,9 +302,10 @@ impl State {
         (self.is_live() && is_idle && can_rank).then_some(self.question_id)
     }
 
-    /// The pictures that are still needed.
-    pub fn pictures_in_use(&self) -> [Option<u64>; 2] {
-        [self.picture.as_ref().map(|picture| picture.id), self.frame]
+    /// The files and frames that are still needed.
+    pub fn payloads_in_use(&self) -> [Option<u64>; 3] {
+        let (picture, model) = (self.picture.as_ref(), self.model_file.as_ref());
+        [picture.map(|picture| picture.id), self.frame, model.map(|(id, _)| *id)]
     }
 
     pub fn can_undo(&self) -> bool {
@@ -318,6 +324,12 @@ impl State {
                 if matches!(self.engine, Engine::Loading(_) | Engine::Starting) {
                     self.engine = Engine::Failed(Problem::new(Code::LoadCancelled, ""));
                 }
+            }
+            Action::UseModel(file) => {
+                self.model_file = file;
+                self.problem = None;
+                self.forget_answer();
+                self.load();
             }
             Action::Show(picture) => {
                 self.picture = Some(picture);
@@ -519,7 +531,12 @@ impl State {
                 self.worker_generation += 1;
                 self.engine = Engine::Starting;
             }
-            Engine::Failed(_) => self.load(),
+            Engine::Failed(problem) => {
+                if problem.code == Code::ModelFileUnusable {
+                    self.model_file = None;
+                }
+                self.load();
+            }
             _ => self.ask_anew(),
         }
         self.problem = None;

@@ -98,6 +98,10 @@ pub const DETAILS_SCORES: &str = "Scores";
 pub const DETAILS_NO_MODEL: &str = "No model is loaded.";
 pub const DETAILS_NO_ANSWER: &str = "Rank a picture to see its times and scores.";
 pub const FORGET: &str = "Delete the stored model";
+pub const OPEN_MODEL: &str = "Open a model file";
+pub const USE_STARTER: &str = "Use the built-in model";
+pub const OPEN_MODEL_HINT: &str =
+    "A GGUF that `cliplet convert` made of any CLIP. It stays on this device, until the page is reloaded.";
 pub const FORGOTTEN: &str = "The stored model is deleted. It is fetched again on the next visit.";
 
 pub const SHORTCUTS: &str = "Keyboard shortcuts";
@@ -181,6 +185,11 @@ pub fn advice(code: Code) -> Advice {
         Code::WeightsUnreadable => (
             "The model can't be read",
             "The file is complete, but this version of the page can't use it. Reload the page to update it.",
+            true,
+        ),
+        Code::ModelFileUnusable => (
+            "That model can't be used",
+            "It must be a GGUF with its tokenizer inside, as `cliplet convert` writes it.",
             true,
         ),
         Code::LoadCancelled => ("Loading was cancelled", "Load the model whenever you like.", true),
@@ -374,5 +383,6 @@ pub const FACT_ABOUT: &str = "What it is";
 pub const FACT_ACCURACY: &str = "How good it is";
 pub const FACT_LICENCE: &str = "Licence";
 pub const FACT_SOURCES: &str = "Made from";
+pub const FACT_FILE: &str = "File";
 pub const FACT_SIZE: &str = "Size";
 pub const FACT_CHECKSUM: &str = "SHA-256";

@@ -39,17 +39,21 @@ impl Client {
         Ok(Self { worker, sent_picture: Cell::new(0), _listeners: [message, error] })
     }
 
-    /// Sends `request`; of `picture` (its id and the blob or bitmap) only what the worker has not got yet.
-    pub fn send(&self, request: &Request, picture: Option<(u64, &JsValue)>) -> Result<(), JsValue> {
+    /// Sends `request` with its `payload`: a model's file, or a picture (a blob or a bitmap, and its id) that the worker
+    /// has not got yet.
+    pub fn send(&self, request: &Request, payload: Option<(u64, &JsValue)>) -> Result<(), JsValue> {
         let text = serde_json::to_string(request).map_err(|error| JsValue::from_str(&error.to_string()))?;
         let message = Array::of1(&text.into());
         let transfer = Array::new();
-        if let Some((id, payload)) = picture.filter(|(id, _)| *id != self.sent_picture.get()) {
+        let is_picture = matches!(request, Request::Ask(_));
+        if let Some((id, payload)) = payload.filter(|(id, _)| !is_picture || *id != self.sent_picture.get()) {
             message.push(payload);
             if payload.is_instance_of::<web_sys::ImageBitmap>() {
                 transfer.push(payload);
             }
-            self.sent_picture.set(id);
+            if is_picture {
+                self.sent_picture.set(id);
+            }
         }
         self.worker.post_message_with_transfer(&message, &transfer)
     }

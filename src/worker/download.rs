@@ -15,8 +15,8 @@ use serde::Deserialize;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    AbortController, AbortSignal, Cache, DedicatedWorkerGlobalScope, Headers, ReadableStreamDefaultReader,
-    RequestInit, Response,
+    AbortController, AbortSignal, Blob, Cache, DedicatedWorkerGlobalScope, Headers,
+    ReadableStreamDefaultReader, RequestInit, Response,
 };
 
 const MANIFEST: &str = "models/manifest.json";
@@ -27,6 +27,9 @@ const PAUSE_MILLIS: u32 = 800;
 const STALL_MILLIS: u32 = 20_000;
 /// Progress is told this often at most.
 const STEP_BYTES: u64 = 256 * 1024;
+
+/// A model and its weights on the device have to fit a tab's 4 GiB twice.
+const MAX_FILE_BYTES: f64 = 1.5e9;
 
 /// What the manifest says of the file beside it.
 #[derive(Debug, Clone, Deserialize)]
@@ -66,6 +69,26 @@ pub async fn model(
 /// Deletes what is stored.
 pub async fn forget() -> Result<(), JsValue> {
     JsFuture::from(scope().caches()?.delete(STORE)).await.map(drop)
+}
+
+/// A file of the reader's own: nothing is known of it, so its hash is told, not checked.
+pub async fn from_file(
+    name: String,
+    file: &Blob,
+    mut tell: impl FnMut(Progress),
+) -> Result<(Manifest, Vec<u8>), Problem> {
+    let unusable = |detail: String| Problem::new(Code::ModelFileUnusable, detail);
+    let n_bytes = file.size();
+    if n_bytes > MAX_FILE_BYTES {
+        return Err(unusable(format!("{name}: {n_bytes} bytes; the limit is {MAX_FILE_BYTES}")));
+    }
+    let total = n_bytes as u64;
+    tell(Progress { stage: LoadStage::Read, done: 0, total });
+    let buffer = JsFuture::from(file.array_buffer()).await;
+    let bytes = Uint8Array::new(&buffer.map_err(|error| unusable(format!("{name}: {error:?}")))?).to_vec();
+    tell(Progress { stage: LoadStage::Verify, done: total, total });
+    let sha256 = sha256_hex(&bytes);
+    Ok((Manifest { file: name, bytes: total, sha256 }, bytes))
 }
 
 async fn manifest(abort: &AbortController) -> Result<Manifest, Problem> {

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{AbortController, DedicatedWorkerGlobalScope, MessageEvent};
+use web_sys::{AbortController, Blob, DedicatedWorkerGlobalScope, MessageEvent};
 
 /// Chrome blocks a page's WebGPU after two losses within this time.
 const LOSS_MILLIS: f64 = 120_000.0;
@@ -62,7 +62,8 @@ struct Host {
 }
 
 enum Job {
-    Load,
+    /// The page's own model, or a file of the reader's and its name.
+    Load(Option<(String, Blob)>),
     Ask(Question),
     Forget,
 }
@@ -87,7 +88,7 @@ impl Host {
                 self.abort.take().iter().for_each(AbortController::abort);
                 return;
             }
-            Request::Load => Job::Load,
+            Request::Load { file } => Job::Load(file.zip(payload.dyn_into().ok())),
             Request::Forget => Job::Forget,
             Request::Ask(question) => {
                 if !payload.is_undefined() {
@@ -110,7 +111,7 @@ impl Host {
 
     async fn run(&self, job: Job) {
         match job {
-            Job::Load => match self.load().await {
+            Job::Load(file) => match self.load(file).await {
                 Ok(card) => tell(&Event::Ready(Box::new(card))),
                 Err(problem) => tell(&Event::LoadFailed(problem)),
             },
@@ -132,12 +133,17 @@ impl Host {
         }
     }
 
-    async fn load(&self) -> Result<Card, Problem> {
+    async fn load(&self, file: Option<(String, Blob)>) -> Result<Card, Problem> {
         self.model.take();
+        let is_own = file.is_some();
         let abort =
             AbortController::new().map_err(|error| Problem::new(Code::EngineFailed, format!("{error:?}")))?;
         self.abort.replace(Some(abort.clone()));
-        let (manifest, bytes) = download::model(&abort, |progress| tell(&Event::Progress(progress))).await?;
+        let on_progress = |progress| tell(&Event::Progress(progress));
+        let (manifest, bytes) = match file {
+            Some((name, file)) => download::from_file(name, &file, on_progress).await?,
+            None => download::model(&abort, on_progress).await?,
+        };
         let on_stage = |stage| {
             let stage = match stage {
                 EngineStage::Testing => LoadStage::SelfTest,
@@ -145,7 +151,14 @@ impl Host {
             };
             tell(&Event::Progress(Progress { stage, done: 0, total: 0 }));
         };
-        let engine = Engine::load(&bytes, BackendChoice::Auto, on_stage).await.map_err(load_problem)?;
+        let engine = Engine::load(&bytes, BackendChoice::Auto, on_stage).await.and_then(|engine| {
+            // Without a tokenizer no label could be asked about.
+            engine.tokenize("").map(|_| engine)
+        });
+        let engine = engine.map_err(load_problem).map_err(|problem| match (is_own, problem.code) {
+            (true, Code::WeightsUnreadable) => Problem { code: Code::ModelFileUnusable, ..problem },
+            _ => problem,
+        })?;
         drop(bytes);
         if abort.signal().aborted() {
             return Err(Problem::new(Code::LoadCancelled, ""));
@@ -330,7 +343,9 @@ impl From<Problem> for Failure {
 fn load_problem(error: EngineError) -> Problem {
     let code = match error {
         EngineError::SelfTest { .. } => Code::SelfTestFailed,
-        EngineError::Model(_) | EngineError::Weights(_) | EngineError::Text(_) => Code::WeightsUnreadable,
+        EngineError::Model(_) | EngineError::Weights(_) | EngineError::Text(_) | EngineError::NoTokenizer => {
+            Code::WeightsUnreadable
+        }
         _ => Code::EngineFailed,
     };
     Problem::new(code, error)

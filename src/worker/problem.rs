@@ -46,6 +46,8 @@ pub enum Code {
     WeightsDamaged,
     /// Verified, and yet the engine can't read it.
     WeightsUnreadable,
+    /// The reader's own model file can't be used.
+    ModelFileUnusable,
     /// Loading was stopped by the reader.
     LoadCancelled,
     /// The engine's thread could not start.

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 /// What the page asks for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Request {
-    /// Fetch, verify and load the model; also the way to retry.
-    Load,
+    /// Load a model, which takes the place of the one there: the page's own, fetched and verified, or the file of this
+    /// name that travels beside the request. Also the way to retry.
+    Load { file: Option<String> },
     /// Stop fetching.
     CancelLoad,
     /// Rank; the picture travels beside it the first time that its id is named.

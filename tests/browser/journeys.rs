@@ -342,3 +342,42 @@ fn the_details_tell_the_time_of_each_stage() {
         page.close(&[]);
     }
 }
+
+/// A model of the reader's own, and back.
+#[test]
+fn a_model_file_takes_the_place_of_the_built_in_model() {
+    let folder = std::env::temp_dir().join(format!("cliplet-models-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let model = std::fs::read(file("static/models/starter.gguf")).expect("the starter model");
+    let (mine, cut) = (folder.join("my own.gguf"), folder.join("cut.gguf"));
+    std::fs::write(&mine, &model).expect("a copy");
+    std::fs::write(&cut, &model[..1_000_000]).expect("half of a copy");
+    let page = Page::ready();
+    page.click("sample-cat");
+    page.wait_winner("cat");
+
+    page.click("details");
+    page.the("dialog-details");
+    assert!(!page.is_there("model-starter"), "the built-in model is in use");
+    page.browser.type_into(&page.the("model-input"), &mine.to_string_lossy());
+    let names_file = || page.text("dialog-details").is_some_and(|text| text.contains("my own.gguf"));
+    page.browser.wait_for("the card of the file", || names_file().then_some(()));
+    page.check_accessibility("another model is in use");
+    page.browser.keep_screenshot("model-file");
+    page.browser.press(key::ESCAPE);
+    // What was on show is asked again, and so is what comes next.
+    page.wait_winner("cat");
+    page.click("sample-flower");
+    page.wait_winner("flower");
+
+    // A file opened like a picture is known by its name; one that can't be used leads back to the built-in model.
+    page.browser.type_into(&page.the("file-input"), &cut.to_string_lossy());
+    assert_eq!(page.alert(), "model-file-unusable");
+    page.check_accessibility("a model file can't be used");
+    page.click("retry");
+    page.wait_ready();
+    page.wait_winner("flower");
+    page.browser.wait_for("no alert left", || (!page.is_there("alert")).then_some(()));
+    page.close(&[]);
+    std::fs::remove_dir_all(folder).expect("the folder goes");
+}

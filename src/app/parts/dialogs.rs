@@ -8,7 +8,7 @@ use crate::app::words;
 use crate::worker::protocol::{Answer, Card, Stage};
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
-use web_sys::{Element, HtmlDialogElement};
+use web_sys::{Element, HtmlDialogElement, HtmlElement};
 use yew::prelude::*;
 
 #[derive(PartialEq, Properties)]
@@ -74,6 +74,10 @@ pub struct DetailsProps {
     pub answer: Option<Rc<Answer>>,
     pub on_export: Callback<Export>,
     pub on_forget: Callback<()>,
+    /// A file to take as the model.
+    pub on_model: Callback<Event>,
+    /// Back to the page's own model; `None` where that is in use.
+    pub on_starter: Option<Callback<()>>,
 }
 
 #[component]
@@ -85,7 +89,7 @@ pub fn Details(props: &DetailsProps) -> Html {
                 None => html! { <p class="hint">{ words::DETAILS_NO_ANSWER }</p> },
             } }
             { match &props.card {
-                Some(card) => html! { <ModelCard card={card.clone()} on_forget={props.on_forget.clone()} /> },
+                Some(card) => html! { <ModelCard card={card.clone()} on_forget={props.on_forget.clone()} on_model={props.on_model.clone()} on_starter={props.on_starter.clone()} /> },
                 None => html! { <p class="hint">{ words::DETAILS_NO_MODEL }</p> },
             } }
         </>
@@ -129,6 +133,8 @@ fn times(stages: &[Stage]) -> Html {
 struct ModelCardProps {
     card: Card,
     on_forget: Callback<()>,
+    on_model: Callback<Event>,
+    on_starter: Option<Callback<()>>,
 }
 
 #[component]
@@ -139,6 +145,11 @@ fn ModelCard(props: &ModelCardProps) -> Html {
     let text = |text: &str| html! { { text } };
     let optional =
         |name, value: &str| if value.is_empty() { Html::default() } else { fact(name, text(value)) };
+    let input = use_node_ref();
+    let choose = {
+        let input = input.clone();
+        Callback::from(move |_: MouseEvent| input.cast::<HtmlElement>().iter().for_each(HtmlElement::click))
+    };
     let size = format!(
         "{}; sees {1} × {1} pixels, reads {2} tokens",
         words::megabytes(card.info.file_bytes as u64),
@@ -163,10 +174,20 @@ fn ModelCard(props: &ModelCardProps) -> Html {
                 if !about.sources.is_empty() {
                     { fact(words::FACT_SOURCES, html! { <ul>{ for about.sources.iter().map(|source| html! { <li>{ source }</li> }) }</ul> }) }
                 }
+                { fact(words::FACT_FILE, text(&card.file)) }
                 { fact(words::FACT_SIZE, text(&size)) }
                 { fact(words::FACT_CHECKSUM, html! { <code>{ &card.sha256 }</code> }) }
             </dl>
-            <Button icon="trash" label={words::FORGET} testid="forget" onclick={props.on_forget.reform(|_| ())} />
+            <p class="hint">{ words::OPEN_MODEL_HINT }</p>
+            <input type="file" class="sr" ref={input} data-testid="model-input" accept=".gguf" tabindex="-1" aria-label={words::OPEN_MODEL}
+                onchange={props.on_model.clone()} />
+            <div class="row">
+                <Button icon="open" label={words::OPEN_MODEL} testid="model-open" onclick={choose} />
+                if let Some(on_starter) = &props.on_starter {
+                    <Button icon="undo" label={words::USE_STARTER} testid="model-starter" onclick={on_starter.reform(|_| ())} />
+                }
+                <Button icon="trash" label={words::FORGET} testid="forget" onclick={props.on_forget.reform(|_| ())} />
+            </div>
         </>
     }
 }

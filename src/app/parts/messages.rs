@@ -25,7 +25,12 @@ pub fn Alert(props: &AlertProps) -> Html {
     let on = |action: Action| props.send.reform(move |_: MouseEvent| action.clone());
     // Cancelling is the reader's own doing, no error.
     let is_calm = *code == Code::LoadCancelled;
-    let (role, retry) = if is_calm { ("status", words::LOAD_MODEL) } else { ("alert", words::RETRY) };
+    let role = if is_calm { "status" } else { "alert" };
+    let retry = match code {
+        Code::LoadCancelled => words::LOAD_MODEL,
+        Code::ModelFileUnusable => words::USE_STARTER,
+        _ => words::RETRY,
+    };
     html! {
         <section class={classes!("message", if is_calm { "calm" } else { "error" })} {role} data-testid="alert" data-code={code.name()}>
             { icon(if is_calm { "info" } else { "alert" }) }

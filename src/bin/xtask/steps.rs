@@ -98,7 +98,7 @@ fn trunk_build(web: &WebTools, args: &[String]) -> Result<()> {
 
 /// The engine as an ES module, for other pages; with a `package.json`, so that bundlers take the folder as it is.
 pub fn js(args: &[String]) -> Result<()> {
-    let folder = args.first().map_or_else(|| repository().join("target/js"), |folder| PathBuf::from(folder));
+    let folder = args.first().map_or_else(|| repository().join("target/js"), PathBuf::from);
     js_module(&setup::web()?, "js", "cliplet", &folder)?;
     let package = format!(
         "{{\n  \"name\": \"cliplet\",\n  \"version\": \"{}\",\n  \"license\": \"MIT OR Apache-2.0\",\n  \
