@@ -27,7 +27,7 @@ pub use config::{Calibration, Config};
 pub use file::{Quantization, into_gguf, load_gguf, save_gguf};
 pub use import::{SUPPORTED, Source, Store, efficientnet_lite_strides, import, import_with};
 pub use params::ParamSet;
-pub use synthetic::ClipShape;
+pub use synthetic::{ClipShape, VisionShape};
 pub use text::TextBatch;
 
 use clip_vit::ClipVit;

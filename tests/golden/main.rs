@@ -2,4 +2,5 @@
 //!
 //! Invariant: no adapter is a failure, not a skip.
 
+mod full_size;
 mod models;
