@@ -6,7 +6,7 @@ use cliplet::engine::cosine;
 use cliplet::models::{Checkpoint, DualEncoder, Source, Taps, import, load_gguf};
 use cliplet::weights::gguf::Header;
 use cliplet::weights::safetensors::{RawTensor, SafetensorsFile};
-use cliplet::weights::{Weights, safetensors, sha256_hex};
+use cliplet::weights::{Weights, gguf, safetensors, sha256_hex};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -722,4 +722,36 @@ fn damaged_weights_are_refused_by_name_and_leave_nothing() {
         assert_refused(&refused, what);
         assert_refused(&refused, &file);
     }
+}
+
+#[test]
+fn two_files_of_clip_cpp_become_one_model() {
+    let folder = Scratch::new("two-files");
+    let whole = gguf::read(&fs::read(src_of("q8_0")).unwrap()).unwrap();
+    let half = |side: &str, other: &str, prefixes: [&str; 2]| {
+        let mut half = whole.clone();
+        half.set(&format!("clip.has_{other}_encoder"), false);
+        half.tensors.retain(|name, _| prefixes.iter().any(|prefix| name.starts_with(prefix)));
+        let path = folder.path(&format!("{side}.gguf"));
+        fs::write(&path, half.to_bytes().unwrap()).unwrap();
+        path
+    };
+    let vision = half("vision", "text", ["v.", "visual_"]);
+    let text = half("text", "vision", ["t.", "text_"]);
+    let (joined, direct) = (folder.path("joined.gguf"), folder.path("direct.gguf"));
+    let quant = ["--quant", "q8_0"];
+    let convert = |args: &[&str]| cliplet(&[&["convert"], args, &quant].concat(), "");
+    stdout(&convert(&[&vision, "--text", &text, "-o", &joined]));
+    stdout(&convert(&[&src_of("q8_0"), "-o", &direct]));
+    assert!(fs::read(&joined).unwrap() == fs::read(&direct).unwrap());
+    // One tower is a model of its own; neither of two sources is overwritten.
+    let report = report(&[&["convert", &vision, "-o", &joined, "--json"][..], &quant].concat());
+    assert_eq!(report["has_tokenizer"], false);
+    assert_refused(&convert(&[&vision, "--text", &text, "-o", &text]), "being read");
+    // A text tower of another width.
+    let other = clip_folder("two-widths");
+    let output = folder.path("widths.gguf");
+    let refused = convert(&[other.0.to_str().unwrap(), "--text", &text, "-o", &output]);
+    assert_refused(&refused, "pictures have 32, texts 128");
+    assert!(!Path::new(&output).exists());
 }
