@@ -275,8 +275,13 @@ impl TensorSource for Shards {
         };
         let (path, mut file) = (&self.files[*file_idx].0, &self.files[*file_idx].1);
         // Its length was checked against the file's: a hostile header allocates no more than there is.
-        let mut bytes = vec![0; (range.end - range.start) as usize];
-        let read = file.seek(SeekFrom::Start(range.start)).and_then(|_| file.read_exact(&mut bytes));
+        let n_bytes = (range.end - range.start) as usize;
+        let mut bytes = Vec::new();
+        let read = bytes.try_reserve_exact(n_bytes).map_err(io::Error::from).and_then(|()| {
+            bytes.resize(n_bytes, 0);
+            file.seek(SeekFrom::Start(range.start))?;
+            file.read_exact(&mut bytes)
+        });
         read.map_err(|source| {
             let source = io::Error::new(source.kind(), format!("{}: {source}", path.display()));
             WeightsError::Unreadable { name: name.to_owned(), source }

@@ -108,7 +108,7 @@ impl ClipVit {
             pooling,
             projection: loader
                 .has("vision.projection.weight")
-                .then(|| loader.linear_of_any_size("vision.projection"))
+                .then(|| loader.linear_from("vision.projection", width))
                 .transpose()?,
         })
     }

@@ -27,6 +27,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ModelError;
 use crate::graph::Activation;
 use crate::image::Preprocess;
 
@@ -195,6 +196,29 @@ pub struct Transformer {
     pub activation: Activation,
     /// Of every layer norm.
     pub epsilon: f32,
+}
+
+/// The most blocks of a tower that are read: four times what any published CLIP has. A configuration that says more would
+/// have its blocks listed before the first is looked for.
+pub const MAX_LAYERS: usize = 256;
+
+/// `n_layers`, if a tower may have as many.
+pub fn check_layers(n_layers: usize) -> Result<usize, ModelError> {
+    if n_layers <= MAX_LAYERS {
+        return Ok(n_layers);
+    }
+    Err(ModelError::Config(format!("it has {n_layers} blocks, the most that are read are {MAX_LAYERS}")))
+}
+
+impl Transformer {
+    /// The same, if its blocks are few enough and its layer norms give numbers.
+    pub fn checked(self) -> Result<Self, ModelError> {
+        check_layers(self.n_layers)?;
+        if self.epsilon.is_finite() && self.epsilon > 0.0 {
+            return Ok(self);
+        }
+        Err(ModelError::Config(format!("its layer norms add {} to the variance", self.epsilon)))
+    }
 }
 
 /// The small net behind a tower; which of its parts exist is read off the weights.

@@ -24,7 +24,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::config::{Calibration, Text, TokenizerFile, Transformer, Vision, activation_name};
+use super::config::{Calibration, Text, TokenizerFile, Transformer, Vision, activation_name, check_layers};
 use super::{Checkpoint, Config, ModelError};
 use crate::graph::Activation;
 use crate::image::{Filter, Fit, Preprocess};
@@ -123,7 +123,27 @@ pub fn import_with(
     if let Some(preprocessor) = source.preprocessor {
         config.preprocess = preprocess(preprocessor, config.preprocess)?;
     }
+    check_pictures(&config, source.preprocessor.map_or("the configuration", |_| "preprocessor_config.json"))?;
     recipes.cook(config, weights, store)
+}
+
+/// Refuses pictures of another size than the model sees, and values that no picture would survive; `file` says so.
+fn check_pictures(config: &Config, file: &str) -> Result<(), ModelError> {
+    let Preprocess { size, mean, std, .. } = config.preprocess;
+    if let Some(vision) = &config.vision
+        && vision.image_size() != size
+    {
+        let expected = vision.image_size();
+        return Err(ModelError::Config(format!(
+            "{file} makes pictures of {size} pixels, the model sees {expected}"
+        )));
+    }
+    let is_usable =
+        mean.iter().all(|mean| mean.is_finite()) && std.iter().all(|std| std.is_normal() && *std > 0.0);
+    if is_usable {
+        return Ok(());
+    }
+    Err(ModelError::Config(format!("{file} has the mean {mean:?} and the deviation {std:?} of colours")))
 }
 
 /// What becomes of each tensor of an import.
@@ -182,7 +202,7 @@ impl Recipe {
                 }
                 f32s(&first.shape, &biases)?
             }
-            (How::AddFirstRow, [other]) if first.n_cols() == other.n_cols() => {
+            (How::AddFirstRow, [other]) if first.n_cols() == other.n_cols() && other.rows() > 0 => {
                 let row = other.row_f32(0);
                 let mut sum = values(first);
                 sum.iter_mut().zip(row.iter().cycle()).for_each(|(sum, value)| *sum += value);
@@ -190,7 +210,7 @@ impl Recipe {
             }
             (How::FoldedConv { epsilon } | How::FoldedDepthwise { epsilon }, [scale, variance]) => {
                 let [c_out, c_in, height, width] = first.shape[..] else { return Err(wrong()) };
-                if scale.n_values() != c_out || variance.n_values() != c_out {
+                if first.n_values() == 0 || scale.n_values() != c_out || variance.n_values() != c_out {
                     return Err(wrong());
                 }
                 let scales = norm_scales(&values(scale), &values(variance), epsilon);
@@ -302,7 +322,8 @@ impl Recipes {
 
     /// Stages of `layers` blocks each under open_clip's names; returns the blocks' strides: 2 where a stage but the first
     /// begins.
-    fn modified_resnet(&mut self, prefix: &str, layers: &[usize]) -> Vec<usize> {
+    fn modified_resnet(&mut self, prefix: &str, layers: &[usize]) -> Result<Vec<usize>, ModelError> {
+        check_layers(layers.iter().fold(layers.len(), |sum, n_blocks| sum.saturating_add(*n_blocks)))?;
         const EPSILON: f32 = 1e-5; // PyTorch's
         let how = How::FoldedConv { epsilon: EPSILON };
         let mut conv = |to: String, from: String, norm: String| self.folded(&to, &from, &norm, how, EPSILON);
@@ -329,7 +350,7 @@ impl Recipes {
         self.copy("vision.pool.position", &from("positional_embedding"));
         self.stack("vision.pool.qkv", &["q_proj", "k_proj", "v_proj"].map(from));
         self.layer("vision.projection", &from("c_proj"));
-        strides
+        Ok(strides)
     }
 
     fn clip_cpp_blocks(&mut self, side: &str, prefix: &str, n_layers: usize) {
@@ -398,14 +419,15 @@ pub fn import_clip_cpp(file: GgufFile) -> Result<Checkpoint, ModelError> {
     let activation = if file.bool("clip.use_gelu")? { Activation::Gelu } else { Activation::QuickGelu };
     let stack = |side: &str| -> Result<Transformer, ModelError> {
         let key = |part: &str| format!("clip.{side}.{part}");
-        Ok(Transformer {
+        Transformer {
             width: file.usize(&key("embedding_length"))?,
             n_layers: file.usize(&key("block_count"))?,
             n_heads: file.usize(&key("attention.head_count"))?,
             n_hidden: file.usize(&key("feed_forward_length"))?,
             activation,
             epsilon: file.f32(&key("attention.layer_norm_epsilon"))?,
-        })
+        }
+        .checked()
     };
     let mut recipes = Recipes::default();
     if has("vision")? {
@@ -467,14 +489,15 @@ impl ClipSide {
 
     fn transformer(&self, default: Transformer) -> Result<Transformer, ModelError> {
         let activation = self.hidden_act.as_deref().map(parse_activation).transpose()?;
-        Ok(Transformer {
+        Transformer {
             width: self.hidden_size.unwrap_or(default.width),
             n_layers: self.num_hidden_layers.unwrap_or(default.n_layers),
             n_heads: self.num_attention_heads.unwrap_or(default.n_heads),
             n_hidden: self.intermediate_size.unwrap_or(default.n_hidden),
             activation: activation.unwrap_or(default.activation),
             epsilon: self.layer_norm_eps.unwrap_or(default.epsilon),
-        })
+        }
+        .checked()
     }
 }
 
@@ -547,7 +570,7 @@ fn modified_resnet(json: &Value, weights: &dyn TensorSource) -> Result<Imported,
     let Resnet { image_size, layers, heads } = serde_json::from_value(json.clone()).map_err(config_error)?;
     let prefix = if weights.contains("visual.attnpool.c_proj.weight") { "visual." } else { "" };
     let mut recipes = Recipes::default();
-    let strides = recipes.modified_resnet(prefix, &layers);
+    let strides = recipes.modified_resnet(prefix, &layers)?;
     let config = Config {
         vision: Some(Vision::ModifiedResnet { image_size, strides, n_heads: heads }),
         preprocess: Preprocess { size: image_size, ..Default::default() },
@@ -614,13 +637,16 @@ fn open_clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, Model
     let text = ["context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"];
     let text: TextSide = serde_json::from_value(side("text_cfg", &text)?).map_err(config_error)?;
     let is_quick = model.get("quick_gelu").and_then(Value::as_bool).unwrap_or(false);
-    let stack = |width: usize, n_layers: usize, n_heads: usize, ratio: Option<f64>| Transformer {
-        width,
-        n_layers,
-        n_heads,
-        n_hidden: (width as f64 * ratio.unwrap_or(4.0)) as usize,
-        activation: if is_quick { Activation::QuickGelu } else { Activation::Gelu },
-        epsilon: 1e-5, // PyTorch's
+    let stack = |width: usize, n_layers: usize, n_heads: usize, ratio: Option<f64>| {
+        Transformer {
+            width,
+            n_layers,
+            n_heads,
+            n_hidden: (width as f64 * ratio.unwrap_or(4.0)) as usize,
+            activation: if is_quick { Activation::QuickGelu } else { Activation::Gelu },
+            epsilon: 1e-5, // PyTorch's
+        }
+        .checked()
     };
     let project = |recipes: &mut Recipes, to: &str, from: &str| {
         recipes.push(&format!("{to}.weight"), &[from.to_owned()], How::Transpose, false);
@@ -632,7 +658,7 @@ fn open_clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, Model
     let vision = match vision.layers.unwrap_or(Layers::Vit(12)) {
         Layers::Resnet(layers) => {
             let n_heads = vision.width.unwrap_or(64).saturating_mul(32) / head_width;
-            let strides = recipes.modified_resnet("visual.", &layers);
+            let strides = recipes.modified_resnet("visual.", &layers)?;
             Vision::ModifiedResnet { image_size, strides, n_heads }
         }
         Layers::Vit(n_layers) => {
@@ -645,7 +671,7 @@ fn open_clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, Model
             recipes.layer("vision.post_norm", "visual.ln_post");
             project(&mut recipes, "vision.projection", "visual.proj");
             recipes.open_clip_blocks("vision", "visual.", n_layers);
-            let transformer = stack(width, n_layers, width / head_width, vision.mlp_ratio);
+            let transformer = stack(width, n_layers, width / head_width, vision.mlp_ratio)?;
             Vision::ClipVit { image_size, patch_size: vision.patch_size.unwrap_or(16), transformer }
         }
     };
@@ -653,7 +679,7 @@ fn open_clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, Model
     let prefix = if weights.contains("text.token_embedding.weight") { "text." } else { "" };
     let from = |part: &str| format!("{prefix}{part}");
     let transformer =
-        stack(text.width.unwrap_or(512), text.layers.unwrap_or(12), text.heads.unwrap_or(8), text.mlp_ratio);
+        stack(text.width.unwrap_or(512), text.layers.unwrap_or(12), text.heads.unwrap_or(8), text.mlp_ratio)?;
     recipes.copy("text.token.weight", &from("token_embedding.weight"));
     recipes.copy("text.position", &from("positional_embedding"));
     recipes.layer("text.final_norm", &from("ln_final"));
@@ -819,7 +845,7 @@ fn bert(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError
     let position = ["position_embeddings.weight", "token_type_embeddings.weight"].map(embedding);
     recipes.push("text.position", &position, How::AddFirstRow, false);
     recipes.layer("text.embed_norm", &embedding("LayerNorm"));
-    for i in 0..bert.num_hidden_layers {
+    for i in 0..check_layers(bert.num_hidden_layers)? {
         let to = |part: &str| format!("text.blocks.{i}.{part}");
         let from = |part: &str| format!("{prefix}encoder.layer.{i}.{part}");
         let qkv = ["attention.self.query", "attention.self.key", "attention.self.value"].map(from);
@@ -860,7 +886,7 @@ fn distilbert(json: &Value) -> Result<Imported, ModelError> {
     recipes.copy("text.token.weight", "embeddings.word_embeddings.weight");
     recipes.copy("text.position", "embeddings.position_embeddings.weight");
     recipes.layer("text.embed_norm", "embeddings.LayerNorm");
-    for i in 0..bert.n_layers {
+    for i in 0..check_layers(bert.n_layers)? {
         let to = |part: &str| format!("text.blocks.{i}.{part}");
         let from = |part: &str| format!("transformer.layer.{i}.{part}");
         let qkv = ["attention.q_lin", "attention.k_lin", "attention.v_lin"].map(from);
@@ -900,7 +926,7 @@ fn efficientnet_lite(json: &Value) -> Result<Imported, ModelError> {
     let depthwise = How::FoldedDepthwise { epsilon: EPSILON };
     let mut recipes = Recipes::default();
     recipes.folded("vision.stem", "_conv_stem", "_bn0", conv, EPSILON);
-    for i in 0..strides.len() {
+    for i in 0..check_layers(strides.len())? {
         let to = |part: &str| format!("vision.blocks.{i}.{part}");
         let from = |part: &str| format!("_blocks.{i}.{part}");
         let first = recipes.0.len();

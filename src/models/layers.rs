@@ -52,18 +52,6 @@ impl Loader<'_> {
         self.linear(name, n_out, n_in)
     }
 
-    /// A linear layer of whatever size the file gives.
-    pub fn linear_of_any_size(&mut self, name: &str) -> Result<Linear, ModelError> {
-        match *self.shape(&format!("{name}.weight"))? {
-            [n_out, n_in] => self.linear(name, n_out, n_in),
-            ref shape => Err(ModelError::Shape {
-                name: format!("{name}.weight"),
-                given: shape.to_vec(),
-                expected: vec![0, 0],
-            }),
-        }
-    }
-
     /// A linear layer of `n_in` columns and as many rows as the file gives.
     pub fn linear_from(&mut self, name: &str, n_in: usize) -> Result<Linear, ModelError> {
         let n_out = self.n_out(name)?;
@@ -78,7 +66,11 @@ impl Loader<'_> {
     }
 
     fn n_out(&self, name: &str) -> Result<usize, ModelError> {
-        Ok(self.shape(&format!("{name}.weight"))?.first().copied().unwrap_or(0))
+        let name = format!("{name}.weight");
+        match self.shape(&name)?.first() {
+            Some(&n_out) if n_out > 0 => Ok(n_out),
+            _ => Err(ModelError::Config(format!("the weight {name:?} has no rows"))),
+        }
     }
 
     pub fn bias(&mut self, name: &str, n_out: usize) -> Result<Option<Param>, ModelError> {

@@ -99,7 +99,7 @@ impl TextTower {
             norm: loader.norm(norm, width, epsilon)?,
             projection: loader
                 .has("text.projection.weight")
-                .then(|| loader.linear_of_any_size("text.projection"))
+                .then(|| loader.linear_from("text.projection", width))
                 .transpose()?,
         })
     }

@@ -51,10 +51,11 @@ impl Stack {
         config: &Transformer,
         order: Order,
     ) -> Result<Self, ModelError> {
-        let &Transformer { width, n_hidden, n_heads, epsilon, .. } = config;
-        if n_heads == 0 || width % n_heads != 0 {
+        let config = config.clone().checked()?;
+        let Transformer { width, n_hidden, n_heads, epsilon, .. } = config;
+        if width == 0 || n_heads == 0 || width % n_heads != 0 {
             return Err(ModelError::Config(format!(
-                "{name}: width {width} is not divisible by {n_heads} heads"
+                "{name}: width {width} cannot be shared by {n_heads} heads"
             )));
         }
         let block = |i| -> Result<Block, ModelError> {
@@ -69,7 +70,7 @@ impl Stack {
             })
         };
         let blocks = (0..config.n_layers).map(block).collect::<Result<_, _>>()?;
-        Ok(Self { blocks, config: config.clone(), order })
+        Ok(Self { blocks, config, order })
     }
 
     /// Runs `x` `[n_rows, width]` through every block. `tap` sees the input and each block's output; the result has the

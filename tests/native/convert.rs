@@ -4,8 +4,9 @@ use crate::cli::{Scratch, assert_refused, cliplet, fixture, stdout};
 use cliplet::cpu::CpuModel;
 use cliplet::engine::cosine;
 use cliplet::models::{Checkpoint, DualEncoder, Source, Taps, import, load_gguf};
+use cliplet::weights::gguf::Header;
 use cliplet::weights::safetensors::{RawTensor, SafetensorsFile};
-use cliplet::weights::{Weights, safetensors, sha256_hex};
+use cliplet::weights::{Weights, gguf, safetensors, sha256_hex};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -632,4 +633,125 @@ fn a_folder_of_a_gguf_and_goldens_alone_is_verified() {
     assert_refused(&verify(), "a web page");
     fs::remove_file(&model).unwrap();
     assert_refused(&verify(), "holds no model");
+}
+
+#[test]
+fn damaged_weights_are_refused_by_name_and_leave_nothing() {
+    let folder = clip_folder("damaged");
+    let src = folder.0.to_str().unwrap();
+    let (weights, output) = (folder.path("model.safetensors"), folder.path("x.gguf"));
+    let whole = fs::read(&weights).unwrap();
+    let tensors = tensors_of(Path::new(&weights));
+    let refused = |what: &[&str]| {
+        let start = std::time::Instant::now();
+        let refused = cliplet(&["convert", src, "--quant", "q8_0", "-o", &output], "");
+        assert!(start.elapsed() < std::time::Duration::from_secs(1), "{:?}", start.elapsed());
+        what.iter().for_each(|what| assert_refused(&refused, what));
+        let left = fs::read_dir(&folder.0).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(left.into_iter().all(|name| !name.to_string_lossy().contains("x.gguf")));
+    };
+    let header = |json: &str| [&(json.len() as u64).to_le_bytes(), json.as_bytes()].concat();
+    for (bytes, what) in [
+        (whole[..whole.len() / 2].to_vec(), "incomplete or damaged"),
+        ([&whole[..], b"tail"].concat(), "incomplete or damaged"),
+        (whole[..20].to_vec(), "too few"),
+        ([&u64::MAX.to_le_bytes()[..], b"{"].concat(), "too large"),
+        ([&(1u64 << 40).to_le_bytes()[..], b"{"].concat(), "too large"),
+        (
+            header(r#"{"a":{"dtype":"F32","shape":[1099511627776],"data_offsets":[0,4398046511104]}}"#),
+            "end at byte 43980465111",
+        ),
+        (header(r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}"#), "model.safetensors"),
+        (header(r#"{"a":"#), "model.safetensors"),
+        (b"<!DOCTYPE html><html>Not Found</html>".to_vec(), "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n".to_vec(), "a Git LFS pointer"),
+        (Vec::new(), "an empty file"),
+    ] {
+        fs::write(&weights, bytes).unwrap();
+        refused(&[what, &weights]);
+    }
+    let with = |name: &str, change: &dyn Fn(&mut RawTensor)| {
+        let mut tensors = tensors.clone();
+        change(tensors.get_mut(name).unwrap());
+        fs::write(&weights, safetensors_of(&tensors)).unwrap();
+    };
+    let name = "vision_model.encoder.layers.1.mlp.fc1.weight";
+    for value in [f32::NAN, f32::INFINITY] {
+        with(name, &|tensor| tensor.bytes[64..68].copy_from_slice(&value.to_le_bytes()));
+        refused(&[name, "a NaN or an infinity", src]);
+    }
+    // Too large for the block's f16 scale; f32 would hold it.
+    with(name, &|tensor| tensor.bytes[64..68].copy_from_slice(&1e30f32.to_le_bytes()));
+    refused(&["vision.blocks.1.up.weight", "q8_0"]);
+    with(name, &|tensor| tensor.shape.reverse());
+    refused(&["vision.blocks.1.up.weight", "[64, 256]", "[256, 64]"]);
+    with("visual_projection.weight", &|tensor| tensor.shape.reverse());
+    refused(&["vision.projection.weight", "[64, 32]", "[64, 64]"]);
+    with("text_projection.weight", &|tensor| {
+        tensor.shape[0] -= 1;
+        tensor.bytes.truncate(31 * 48 * 4);
+    });
+    refused(&["pictures have 32, texts 31"]);
+    fs::write(&weights, &whole).unwrap();
+    for (file, bytes, what) in [
+        ("preprocessor_config.json", "<html>", "preprocessor_config.json"),
+        ("preprocessor_config.json", r#"{"size": 224}"#, "224 pixels, the model sees 32"),
+        ("tokenizer.json", "<html>", "tokenizer.json"),
+    ] {
+        fs::write(folder.path(file), bytes).unwrap();
+        refused(&[what]);
+        fs::remove_file(folder.path(file)).unwrap();
+    }
+
+    // The same of a GGUF: clip.cpp's, cut, lengthened and with a scale that is no number.
+    let gguf = fs::read(src_of("q8_0")).unwrap();
+    let file = folder.path("cpp.gguf");
+    let tensor = "v.blk.0.attn_q.weight";
+    let info = Header::parse(&gguf, gguf.len() as u64).unwrap().tensors;
+    let at = info.iter().find(|info| info.name == tensor).unwrap().range.start as usize;
+    let mut no_number = gguf.clone();
+    no_number[at..at + 2].copy_from_slice(&[0xFF, 0x7F]);
+    for (bytes, what) in [
+        (&gguf[..gguf.len() - 1], "incomplete or damaged"),
+        (&gguf[..64], "incomplete or damaged"),
+        (&no_number, tensor),
+        (b"GGUF\0\0\0\x03", "little-endian"),
+    ] {
+        fs::write(&file, bytes).unwrap();
+        let refused = cliplet(&["convert", &file, "--quant", "q4_0", "-o", &output], "");
+        assert_refused(&refused, what);
+        assert_refused(&refused, &file);
+    }
+}
+
+#[test]
+fn two_files_of_clip_cpp_become_one_model() {
+    let folder = Scratch::new("two-files");
+    let whole = gguf::read(&fs::read(src_of("q8_0")).unwrap()).unwrap();
+    let half = |side: &str, other: &str, prefixes: [&str; 2]| {
+        let mut half = whole.clone();
+        half.set(&format!("clip.has_{other}_encoder"), false);
+        half.tensors.retain(|name, _| prefixes.iter().any(|prefix| name.starts_with(prefix)));
+        let path = folder.path(&format!("{side}.gguf"));
+        fs::write(&path, half.to_bytes().unwrap()).unwrap();
+        path
+    };
+    let vision = half("vision", "text", ["v.", "visual_"]);
+    let text = half("text", "vision", ["t.", "text_"]);
+    let (joined, direct) = (folder.path("joined.gguf"), folder.path("direct.gguf"));
+    let quant = ["--quant", "q8_0"];
+    let convert = |args: &[&str]| cliplet(&[&["convert"], args, &quant].concat(), "");
+    stdout(&convert(&[&vision, "--text", &text, "-o", &joined]));
+    stdout(&convert(&[&src_of("q8_0"), "-o", &direct]));
+    assert!(fs::read(&joined).unwrap() == fs::read(&direct).unwrap());
+    // One tower is a model of its own; neither of two sources is overwritten.
+    let report = report(&[&["convert", &vision, "-o", &joined, "--json"][..], &quant].concat());
+    assert_eq!(report["has_tokenizer"], false);
+    assert_refused(&convert(&[&vision, "--text", &text, "-o", &text]), "being read");
+    // A text tower of another width.
+    let other = clip_folder("two-widths");
+    let output = folder.path("widths.gguf");
+    let refused = convert(&[other.0.to_str().unwrap(), "--text", &text, "-o", &output]);
+    assert_refused(&refused, "pictures have 32, texts 128");
+    assert!(!Path::new(&output).exists());
 }

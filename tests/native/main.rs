@@ -5,6 +5,7 @@ mod convert;
 mod engine;
 mod hosting;
 mod image;
+mod imports;
 mod kernels;
 mod page;
 mod tasks;
