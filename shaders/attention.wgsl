@@ -2,7 +2,8 @@
 //
 // Why its own kernel: scores never leave the workgroup; one pass over the keys with a running maximum.
 //         A thread owns one (query, quad of the head's columns) of the result, so that the sums stay in
-//         registers for any head size: min(64 / dim4, 16) queries a workgroup.
+//         registers for any head size: min(64 / dim4, 16) queries a workgroup. Each exponential is taken once
+//         and shared, by the thread of its key.
 // Shapes  q, k, v: columns of row-major matrices (stride and offset in quads)  y [rows, n_heads * 4 * dim4].
 //         tiles: (first query row, n_queries, first key row, end of the first query's keys).
 // Launch  (n_tiles, n_heads, 1) workgroups of 64; keys in chunks of 64.
@@ -33,7 +34,9 @@ struct Params {
 const WG_SIZE: u32 = 64u;
 
 var<workgroup> queries: array<vec4<f32>, 64>; // [query][dim4]
-var<workgroup> scores: array<vec4<f32>, 256>; // [query / 4][key of the chunk]
+var<workgroup> scores: array<vec4<f32>, 256>; // [query / 4][key of the chunk]; then their exponentials
+var<workgroup> maxima: array<f32, 16>; // [query], of the keys so far
+var<workgroup> shrinks: array<f32, 16>; // [query], what a new maximum makes of earlier sums
 
 @compute @workgroup_size(64)
 fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
@@ -76,24 +79,38 @@ fn attention(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
             scores[first / 4u * WG_SIZE + thread] = score;
         }
         workgroupBarrier();
+        if thread < n_queries {
+            let end = tile.w + params.key_step * thread;
+            let s_row = thread / 4u * WG_SIZE;
+            let lane = thread % 4u;
+            let n_keys = select(0u, min(end - base, WG_SIZE), base < end);
+            // The first key of all takes part in the first chunk: there is no maximum before it.
+            var new_maximum = select(maximum, scores[s_row][lane], base == tile.z);
+            for (var i = 0u; i < n_keys; i++) {
+                new_maximum = max(new_maximum, scores[s_row + i][lane]);
+            }
+            shrinks[thread] = select(exp(maximum - new_maximum), 1.0, base == tile.z);
+            maxima[thread] = new_maximum;
+            maximum = new_maximum;
+        }
+        workgroupBarrier();
+        for (var first = 0u; first < n_queries; first += 4u) {
+            let ends = vec4<u32>(tile.w) + params.key_step * (vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u));
+            let largest = vec4<f32>(maxima[first], maxima[first + 1u], maxima[first + 2u], maxima[first + 3u]);
+            let at = first / 4u * WG_SIZE + thread;
+            scores[at] = select(vec4<f32>(0.0), exp(scores[at] - largest), vec4<u32>(base + thread) < ends);
+        }
+        workgroupBarrier();
         if is_owner && base < own_end {
+            let shrink = shrinks[query];
+            total *= shrink;
+            sum *= shrink;
             let n_keys = min(own_end - base, WG_SIZE);
             let s_row = query / 4u * WG_SIZE;
             let lane = query % 4u;
-            var new_maximum = scores[s_row][lane];
-            for (var i = 1u; i < n_keys; i++) {
-                new_maximum = max(new_maximum, scores[s_row + i][lane]);
-            }
-            if base > tile.z {
-                new_maximum = max(new_maximum, maximum);
-                let shrink = exp(maximum - new_maximum);
-                total *= shrink;
-                sum *= shrink;
-            }
-            maximum = new_maximum;
             var v_index = base * params.v_stride4 + params.v_offset4 + head_quad + quad;
             for (var i = 0u; i < n_keys; i++) {
-                let p = exp(scores[s_row + i][lane] - maximum);
+                let p = scores[s_row + i][lane];
                 total += p;
                 sum += p * v[v_index];
                 v_index += params.v_stride4;
