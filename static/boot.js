@@ -12,19 +12,29 @@ if (window.trustedTypes) {
   });
 }
 
+/** What `use` gives of the session's storage; undefined where the reader has blocked it. */
+function stored(use) {
+  try {
+    return use(sessionStorage);
+  } catch {
+    return undefined;
+  }
+}
+
 try {
   const { default: init } = await import(new URL(own.dataset.js, document.baseURI).href);
   await init({ module_or_path: new URL(own.dataset.wasm, document.baseURI).href });
-  sessionStorage.removeItem("cliplet.reloaded");
+  stored((session) => session.removeItem("cliplet.reloaded"));
 } catch (error) {
   console.error(error);
-  if (sessionStorage.getItem("cliplet.reloaded")) {
+  // Without storage nothing would tell the second try from the first.
+  if (stored((session) => session.getItem("cliplet.reloaded")) !== null) {
     const note = document.getElementById("boot");
     note.textContent = `The page could not start (${error.message}). Reload it, or try a current browser.`;
     note.setAttribute("role", "alert");
     note.hidden = false;
   } else {
-    sessionStorage.setItem("cliplet.reloaded", "1");
+    stored((session) => session.setItem("cliplet.reloaded", "1"));
     location.reload();
   }
 }

@@ -18,7 +18,8 @@ addEventListener("fetch", (event) => {
 
 async function networkFirst(request) {
   try {
-    return await fetch(request);
+    // Asked anew, for files without a hash in their name; a visit to a page can't be told how to fetch.
+    return await (request.mode === "navigate" ? fetch(request) : fetch(request, { cache: "no-cache" }));
   } catch (error) {
     const isPage = request.mode === "navigate";
     const stored = await caches.match(isPage ? "./" : request, { ignoreSearch: isPage }).catch(() => undefined);
@@ -27,9 +28,12 @@ async function networkFirst(request) {
   }
 }
 
+// All of one version, or what was kept before.
 async function keepOnly(addresses) {
+  const page = await (await fetch("./", { cache: "no-cache" })).text();
+  if (!page.includes(new URL(addresses[0]).pathname)) return; // an update came since: the next visit keeps that
   const store = await caches.open(STORE);
-  await Promise.allSettled(addresses.map((address) => store.add(address)));
+  await store.addAll(addresses);
   const wanted = new Set(addresses.map((address) => new URL(address, location).href));
   const kept = await store.keys();
   await Promise.all(kept.filter((request) => !wanted.has(request.url)).map((request) => store.delete(request)));

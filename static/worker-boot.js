@@ -11,6 +11,17 @@ if (self.trustedTypes) {
   });
 }
 
+// A worker is under its page's policy only where the host sends that policy with every file. What could talk to other
+// hosts is taken away in any case.
+for (const name of ["XMLHttpRequest", "WebSocket", "WebSocketStream", "EventSource", "WebTransport", "RTCPeerConnection"]) {
+  delete self[name];
+}
+const anywhere = self.fetch;
+self.fetch = (input, init) => {
+  const isOurs = new URL(input.url ?? input, location).origin === location.origin;
+  return isOurs ? anywhere(input, init) : Promise.reject(new TypeError("only this origin is talked to"));
+};
+
 try {
   importScripts("worker.js");
   wasm_bindgen({ module_or_path: "worker_bg.wasm" }).catch(crashed);

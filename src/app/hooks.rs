@@ -68,8 +68,8 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
         let file = page.model_file.clone();
         use_effect_with(page.load_generation, move |generation| {
             if *generation > 0 {
-                let (id, file) = file.unzip();
-                send.emit((Request::Load { file }, id));
+                let (payload, file) = file.unzip();
+                send.emit((Request::Load { id: *generation, file }, payload));
             }
         });
     }

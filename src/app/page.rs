@@ -146,7 +146,7 @@ pub fn Page() -> Html {
             }),
             "c" if page.camera == Camera::Off => send.emit(Action::OpenCamera),
             "c" => send.emit(Action::CloseCamera(Stop::Asked)),
-            " " if page.camera != Camera::Off => shoot.emit(()),
+            " " if matches!(page.camera, Camera::On { .. }) => shoot.emit(()),
             "m" => send.emit(Action::Edit(Edit::Mode(match page.settings.mode {
                 Mode::Softmax => Mode::Independent,
                 Mode::Independent => Mode::Softmax,
@@ -179,7 +179,7 @@ pub fn Page() -> Html {
                     if let Some(problem) = &page.problem { <Alert problem={problem.clone()} send={send.clone()} /> }
                     { match &page.engine {
                         Engine::Loading(progress) => html! { <Loading progress={progress.clone()} on_cancel={cancel} /> },
-                        Engine::Failed(problem) => html! { <Alert problem={problem.clone()} send={send.clone()} can_dismiss={false} /> },
+                        Engine::Failed(problem) => html! { <Alert problem={problem.clone()} send={send.clone()} can_dismiss={false} is_own_model={page.model_file.is_some()} /> },
                         Engine::Starting | Engine::Ready(_) => Html::default(),
                     } }
                     <Ranking {phase} lines={page.lines()} answer={page.answer.clone()} camera={page.camera}

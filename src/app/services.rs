@@ -5,7 +5,6 @@
 use super::settings::Settings;
 use super::share;
 use crate::worker::problem::{Code, Problem};
-use gloo::storage::{LocalStorage, Storage};
 use js_sys::{Array, Reflect};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,13 +21,21 @@ const SETTINGS_KEY: &str = "cliplet.settings";
 /// Enough for any model's input, and quick to copy.
 const CAMERA_WIDTH: f64 = 960.0;
 
+/// `None` where the reader has blocked it.
+fn storage() -> Option<web_sys::Storage> {
+    gloo::utils::window().local_storage().ok()?
+}
+
 pub fn stored_settings() -> Settings {
-    LocalStorage::get(SETTINGS_KEY).unwrap_or_default()
+    let text = storage().and_then(|storage| storage.get_item(SETTINGS_KEY).ok()?);
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
 pub fn store_settings(settings: &Settings) {
-    // Private mode or a full disk: the page works on without.
-    drop(LocalStorage::set(SETTINGS_KEY, settings));
+    if let (Some(storage), Ok(text)) = (storage(), serde_json::to_string(settings)) {
+        // Private mode or a full disk: the page works on without.
+        drop(storage.set_item(SETTINGS_KEY, &text));
+    }
 }
 
 /// Settings that this page's address carries.

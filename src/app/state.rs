@@ -329,6 +329,7 @@ impl State {
                 self.model_file = file;
                 self.problem = None;
                 self.forget_answer();
+                self.ask_anew();
                 self.load();
             }
             Action::Show(picture) => {
@@ -347,7 +348,10 @@ impl State {
                 self.camera = Camera::Opening;
                 self.problem = None;
                 self.forget_answer();
+                self.ask_anew();
             }
+            // Stopped while it was opening.
+            Action::CameraOpened if self.camera == Camera::Off => {}
             Action::CameraOpened => {
                 self.camera = Camera::On { is_live: true };
                 self.live_rate = 0.0;
@@ -357,7 +361,7 @@ impl State {
             }
             Action::CloseCamera(stop) => self.close_camera(stop),
             Action::SetLive(is_live) => {
-                if self.camera != Camera::Off {
+                if let Camera::On { .. } = self.camera {
                     self.camera = Camera::On { is_live };
                     self.last_frame_millis = None;
                     self.live_rate = 0.0;
@@ -402,13 +406,16 @@ impl State {
     fn hear(&mut self, event: Event, millis: f64) {
         match event {
             Event::Hello => self.load(),
-            Event::Progress(progress) => {
+            // Of a load that another has taken the place of.
+            Event::Progress(load, _) | Event::Ready(load, _) | Event::LoadFailed(load, _)
+                if load != self.load_generation => {}
+            Event::Progress(_, progress) => {
                 // After a cancel the worker may still report what it was doing.
                 if matches!(self.engine, Engine::Loading(_)) {
                     self.engine = Engine::Loading(progress);
                 }
             }
-            Event::Ready(card) => {
+            Event::Ready(_, card) => {
                 self.announcement = words::ready(&card);
                 card.fallback.clone().into_iter().for_each(|problem| self.notify(Notice::Engine(problem)));
                 self.engine = Engine::Ready(card);
@@ -419,12 +426,14 @@ impl State {
             }
             Event::Moved(card) => self.engine = Engine::Ready(card),
             Event::Notice(problem) => self.notify(Notice::Engine(problem)),
-            Event::LoadFailed(problem) => self.engine = Engine::Failed(problem),
+            Event::LoadFailed(_, problem) => self.engine = Engine::Failed(problem),
             Event::Answered(answer) if answer.id == self.question_id => self.settle(answer, millis),
             Event::Rejected { id, problem } if id == self.question_id => {
                 self.done_id = id;
                 self.is_rejected = true;
-                if matches!(problem.code, Code::PictureUnreadable | Code::PictureTooLarge) {
+                let is_about_picture = self.camera == Camera::Off;
+                if is_about_picture && matches!(problem.code, Code::PictureUnreadable | Code::PictureTooLarge)
+                {
                     // The browser may not be able to draw it either.
                     self.picture = None;
                 }
@@ -529,10 +538,12 @@ impl State {
             Engine::Failed(problem) if matches!(problem.code, Code::WorkerMissing | Code::WorkerCrashed) => {
                 self.n_restarts = 0;
                 self.worker_generation += 1;
+                self.model_file = None;
                 self.engine = Engine::Starting;
             }
             Engine::Failed(problem) => {
-                if problem.code == Code::ModelFileUnusable {
+                // The reader's own model is not tried again: the page's own works.
+                if problem.code != Code::LoadCancelled {
                     self.model_file = None;
                 }
                 self.load();

@@ -86,7 +86,7 @@ pub const PRIVACY_LINES: [&str; 4] = [
     "Switch off the network once the model is ready. Everything goes on working.",
     "Open your browser's developer tools (F12), Network, and rank a picture: nothing is sent.",
     "The page's security policy (Content-Security-Policy in its source) lets it connect to nothing but the server \
-     that it came from, and it asks that server for the model only.",
+     that it came from, and it asks that server for its own files and the model only.",
     "Share links carry labels and settings behind the # sign, which browsers never send to a server.",
 ];
 

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    AbortController, AbortSignal, Blob, Cache, DedicatedWorkerGlobalScope, Headers,
+    AbortController, AbortSignal, Blob, Cache, CacheStorage, DedicatedWorkerGlobalScope, Headers,
     ReadableStreamDefaultReader, RequestInit, Response,
 };
 
@@ -29,7 +29,7 @@ const STALL_MILLIS: u32 = 20_000;
 const STEP_BYTES: u64 = 256 * 1024;
 
 /// A model and its weights on the device have to fit a tab's 4 GiB twice.
-const MAX_FILE_BYTES: f64 = 1.5e9;
+const MAX_FILE_BYTES: f64 = 1.0e9;
 
 /// What the manifest says of the file beside it.
 #[derive(Debug, Clone, Deserialize)]
@@ -68,7 +68,13 @@ pub async fn model(
 
 /// Deletes what is stored.
 pub async fn forget() -> Result<(), JsValue> {
-    JsFuture::from(scope().caches()?.delete(STORE)).await.map(drop)
+    JsFuture::from(caches()?.delete(STORE)).await.map(drop)
+}
+
+/// Undefined on pages that are not secure.
+fn caches() -> Result<CacheStorage, JsValue> {
+    let caches = Reflect::get(&scope(), &"caches".into())?;
+    caches.dyn_into().map_err(|_| "no storage".into())
 }
 
 /// A file of the reader's own: nothing is known of it, so its hash is told, not checked.
@@ -107,10 +113,15 @@ async fn with_tries(
     mut attempt: impl AsyncFnMut() -> Result<(), Problem>,
 ) -> Result<(), Problem> {
     let mut n_tries = 1;
+    let cancelled = || Err(Problem::new(Code::LoadCancelled, ""));
     loop {
+        // Also during the last pause, or while storage was read.
+        if is_cancelled(&abort.signal()) {
+            return cancelled();
+        }
         let problem = match attempt().await {
             Ok(()) => return Ok(()),
-            _ if is_cancelled(&abort.signal()) => return Err(Problem::new(Code::LoadCancelled, "")),
+            _ if is_cancelled(&abort.signal()) => return cancelled(),
             Err(problem) => problem,
         };
         // What the server says plainly does not change by asking again.
@@ -231,7 +242,7 @@ async fn keep(key: &str, bytes: &[u8]) -> Result<(), JsValue> {
 }
 
 async fn open() -> Result<Cache, JsValue> {
-    JsFuture::from(scope().caches()?.open(STORE)).await.map(JsCast::unchecked_into)
+    JsFuture::from(caches()?.open(STORE)).await.map(JsCast::unchecked_into)
 }
 
 fn is_cancelled(signal: &AbortSignal) -> bool {

@@ -1,7 +1,7 @@
 //! The worker's end of the channel: one engine, one job at a time, the newest question first.
 //!
 //! Invariant: while a job runs, of the questions that arrive only the last is kept; the page counts on an answer to
-//! the last question only.
+//! the last question only. A load goes before a question, and ends the one that is under way.
 //! Invariant: label embeddings are kept per (prompts, label): a new label costs one label, a new picture none.
 //! Invariant: a lost device is replaced once; lost again within two minutes, the CPU takes over for good.
 
@@ -9,6 +9,8 @@ use super::problem::{Code, Problem};
 use super::protocol::{Answer, Card, Event, LoadStage, Progress, Question, Request, Stage};
 use super::{download, pictures};
 use crate::engine::{BackendChoice, BackendKind, Engine, EngineError, Stage as EngineStage, now_millis};
+use crate::image::PixelTensor;
+use crate::models::load_gguf;
 use crate::tasks::{ImageEmbedding, LabelEmbedding, classify};
 use crate::text::Template;
 use gloo::events::EventListener;
@@ -50,11 +52,13 @@ pub fn start() {
 
 #[derive(Default)]
 struct Host {
-    /// The job to do next; a newer one takes its place.
-    next: RefCell<Option<Job>>,
+    /// What to do next, a load first and a question last; a newer one takes the place of one of its kind.
+    next_load: RefCell<Option<Load>>,
+    next_forget: Cell<bool>,
+    next_question: RefCell<Option<Question>>,
     is_busy: Cell<bool>,
     abort: RefCell<Option<AbortController>>,
-    /// The picture that arrived last, and its embedding once it has one.
+    /// The picture that arrived last.
     picture: RefCell<Option<Picture>>,
     /// Only the running job takes it out.
     model: RefCell<Option<Model>>,
@@ -62,10 +66,15 @@ struct Host {
 }
 
 enum Job {
-    /// The page's own model, or a file of the reader's and its name.
-    Load(Option<(String, Blob)>),
+    Load(Load),
     Ask(Question),
     Forget,
+}
+
+struct Load {
+    id: u32,
+    /// A file of the reader's and its name, or the page's own model.
+    file: Option<(String, Blob)>,
 }
 
 struct Picture {
@@ -78,30 +87,43 @@ struct Model {
     manifest: download::Manifest,
     /// By prompts and label: the embedding, and whether the label was cut.
     labels: HashMap<(String, String), (LabelEmbedding, bool)>,
+    /// A picture's numbers until it has an embedding: a camera frame can be read once, and the device may be lost.
+    tensor: Option<(u64, PixelTensor)>,
     image: Option<(u64, ImageEmbedding)>,
 }
 
 impl Host {
     fn take(self: &Rc<Self>, request: Request, payload: JsValue) {
-        let job = match request {
+        match request {
             Request::CancelLoad => {
-                self.abort.take().iter().for_each(AbortController::abort);
+                self.next_load.take();
+                self.give_up_loading();
                 return;
             }
-            Request::Load { file } => Job::Load(file.zip(payload.dyn_into().ok())),
-            Request::Forget => Job::Forget,
+            Request::Load { id, file } => {
+                self.give_up_loading();
+                let file = match (file, payload.dyn_into()) {
+                    (None, _) => None,
+                    (Some(name), Ok(file)) => Some((name, file)),
+                    (Some(name), Err(_)) => {
+                        let problem = Problem::new(Code::ModelFileUnusable, format!("{name} did not arrive"));
+                        return tell(&Event::LoadFailed(id, problem));
+                    }
+                };
+                self.next_load.replace(Some(Load { id, file }));
+            }
+            Request::Forget => self.next_forget.set(true),
             Request::Ask(question) => {
                 if !payload.is_undefined() {
                     self.picture.replace(Some(Picture { id: question.picture, payload }));
                 }
-                Job::Ask(question)
+                self.next_question.replace(Some(question));
             }
-        };
-        self.next.replace(Some(job));
+        }
         if !self.is_busy.replace(true) {
             let host = self.clone();
             spawn_local(async move {
-                while let Some(job) = host.next.take() {
+                while let Some(job) = host.next() {
                     host.run(job).await;
                 }
                 host.is_busy.set(false);
@@ -109,12 +131,29 @@ impl Host {
         }
     }
 
+    fn give_up_loading(&self) {
+        self.abort.take().iter().for_each(AbortController::abort);
+    }
+
+    fn next(&self) -> Option<Job> {
+        if let Some(load) = self.next_load.take() {
+            return Some(Job::Load(load));
+        }
+        match self.next_forget.take() {
+            true => Some(Job::Forget),
+            false => self.next_question.take().map(Job::Ask),
+        }
+    }
+
     async fn run(&self, job: Job) {
         match job {
-            Job::Load(file) => match self.load(file).await {
-                Ok(card) => tell(&Event::Ready(Box::new(card))),
-                Err(problem) => tell(&Event::LoadFailed(problem)),
-            },
+            Job::Load(load) => {
+                let id = load.id;
+                match self.load(load).await {
+                    Ok(card) => tell(&Event::Ready(id, Box::new(card))),
+                    Err(problem) => tell(&Event::LoadFailed(id, problem)),
+                }
+            }
             Job::Forget => {
                 drop(download::forget().await);
                 tell(&Event::Forgotten);
@@ -125,7 +164,7 @@ impl Host {
                 self.model.replace(Some(model));
                 match answered {
                     Ok(Some(answer)) => tell(&Event::Answered(answer)),
-                    // Replaced by a newer question, which is next.
+                    // A newer question or model is next.
                     Ok(None) => {}
                     Err(problem) => tell(&Event::Rejected { id: question.id, problem }),
                 }
@@ -133,13 +172,13 @@ impl Host {
         }
     }
 
-    async fn load(&self, file: Option<(String, Blob)>) -> Result<Card, Problem> {
+    async fn load(&self, Load { id, file }: Load) -> Result<Card, Problem> {
         self.model.take();
         let is_own = file.is_some();
         let abort =
             AbortController::new().map_err(|error| Problem::new(Code::EngineFailed, format!("{error:?}")))?;
         self.abort.replace(Some(abort.clone()));
-        let on_progress = |progress| tell(&Event::Progress(progress));
+        let on_progress = |progress| tell(&Event::Progress(id, progress));
         let (manifest, bytes) = match file {
             Some((name, file)) => download::from_file(name, &file, on_progress).await?,
             None => download::model(&abort, on_progress).await?,
@@ -149,21 +188,25 @@ impl Host {
                 EngineStage::Testing => LoadStage::SelfTest,
                 _ => LoadStage::Build,
             };
-            tell(&Event::Progress(Progress { stage, done: 0, total: 0 }));
+            on_progress(Progress { stage, done: 0, total: 0 });
         };
-        let engine = Engine::load(&bytes, BackendChoice::Auto, on_stage).await.and_then(|engine| {
+        let engine = async {
+            let checkpoint = load_gguf(&bytes)?;
+            let n_bytes = bytes.len();
+            // The tensors are copies: the file would only take their room.
+            drop(bytes);
+            let engine = Engine::from_checkpoint(checkpoint, n_bytes, BackendChoice::Auto, on_stage).await?;
             // Without a tokenizer no label could be asked about.
             engine.tokenize("").map(|_| engine)
-        });
-        let engine = engine.map_err(load_problem).map_err(|problem| match (is_own, problem.code) {
+        };
+        let engine = engine.await.map_err(load_problem).map_err(|problem| match (is_own, problem.code) {
             (true, Code::WeightsUnreadable) => Problem { code: Code::ModelFileUnusable, ..problem },
             _ => problem,
         })?;
-        drop(bytes);
         if abort.signal().aborted() {
             return Err(Problem::new(Code::LoadCancelled, ""));
         }
-        let model = Model { engine, manifest, labels: HashMap::new(), image: None };
+        let model = Model { engine, manifest, labels: HashMap::new(), tensor: None, image: None };
         let card = model.card();
         self.model.replace(Some(model));
         Ok(card)
@@ -213,25 +256,30 @@ impl Host {
         if let Some((_, embedding)) = model.image.as_ref().filter(|(known, _)| *known == id) {
             return Ok(embedding.clone());
         }
+        if model.tensor.as_ref().is_none_or(|(known, _)| *known != id) {
+            let started = now_millis();
+            let picture = self
+                .picture
+                .borrow()
+                .as_ref()
+                .filter(|picture| picture.id == id)
+                .map(|picture| picture.payload.clone());
+            let payload =
+                picture.ok_or_else(|| Problem::new(Code::PictureUnreadable, "the picture did not arrive"))?;
+            let pixels = pictures::pixels(payload).await?;
+            let decoded = now_millis();
+            model.tensor = Some((id, model.engine.preprocess(&pixels)));
+            stages.push(stage("Read picture", decoded - started));
+            stages.push(stage("Fit to model", now_millis() - decoded));
+        }
         let started = now_millis();
-        let picture = self
-            .picture
-            .borrow()
-            .as_ref()
-            .filter(|picture| picture.id == id)
-            .map(|picture| picture.payload.clone());
-        let payload =
-            picture.ok_or_else(|| Problem::new(Code::PictureUnreadable, "the picture did not arrive"))?;
-        let pixels = pictures::pixels(payload).await?;
-        let decoded = now_millis();
-        let tensor = model.engine.preprocess(&pixels);
-        let prepared = now_millis();
-        let embedding = model.engine.encode_images(&[tensor]).await?.pop();
+        let tensor =
+            model.tensor.as_ref().map(|(_, tensor)| std::slice::from_ref(tensor)).unwrap_or_default();
+        let embedding = model.engine.encode_images(tensor).await?.pop();
         let embedding =
             embedding.ok_or_else(|| Problem::new(Code::EngineFailed, "no embedding came for the picture"))?;
-        stages.push(stage("Read picture", decoded - started));
-        stages.push(stage("Fit to model", prepared - decoded));
-        stages.push(stage("Encode picture", now_millis() - prepared));
+        stages.push(stage("Encode picture", now_millis() - started));
+        model.tensor = None;
         model.image = Some((id, embedding.clone()));
         Ok(embedding)
     }
@@ -273,7 +321,7 @@ impl Host {
             if unknown.len() > LABELS_AT_ONCE {
                 TimeoutFuture::new(0).await;
             }
-            if self.next.borrow().is_some() {
+            if self.next_question.borrow().is_some() || self.next_load.borrow().is_some() {
                 return Ok(None);
             }
         }

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub enum Request {
     /// Load a model, which takes the place of the one there: the page's own, fetched and verified, or the file of this
     /// name that travels beside the request. Also the way to retry.
-    Load { file: Option<String> },
+    /// Its events carry `id` back; a load that is under way is given up for it.
+    Load { id: u32, file: Option<String> },
     /// Stop fetching.
     CancelLoad,
     /// Rank; the picture travels beside it the first time that its id is named.
@@ -38,15 +39,16 @@ pub struct Question {
 pub enum Event {
     /// The worker runs and listens.
     Hello,
-    Progress(Progress),
-    /// The model answers questions from now on.
-    Ready(Box<Card>),
+    /// Of the load with this id.
+    Progress(u32, Progress),
+    /// The model of this load answers questions from now on.
+    Ready(u32, Box<Card>),
     /// The same model now runs elsewhere; what was asked is still being answered.
     Moved(Box<Card>),
     /// Something failed, and the worker goes on in another way.
     Notice(Problem),
-    /// Loading failed; `Load` tries again.
-    LoadFailed(Problem),
+    /// This load failed; `Load` tries again.
+    LoadFailed(u32, Problem),
     Answered(Answer),
     /// This question can't be answered; others can.
     Rejected {

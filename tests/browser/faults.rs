@@ -224,3 +224,41 @@ fn a_refused_or_missing_camera_has_its_own_message() {
     }
     page.close(&[]);
 }
+
+/// A browser holds a worker to the policy of its own file: on a host that sends none, the worker must hold itself.
+#[test]
+fn the_worker_reaches_no_other_host_even_without_a_policy() {
+    // Runs in the worker once its own script is through, and goes on telling what it found.
+    let prelude = "setTimeout(async () => {
+        const address = `http://elsewhere.example/${'x'.repeat(8)}`;
+        const outcome = async (attempt) => { try { await attempt(); return 'reached'; } catch (error) { return error.name; } };
+        const found = {
+            fetch: await outcome(() => fetch(address)),
+            request: await outcome(() => fetch(new Request(address))),
+            xhr: await outcome(() => new XMLHttpRequest()),
+            socket: await outcome(() => new WebSocket('ws://elsewhere.example/')),
+            events: await outcome(() => new EventSource(address)),
+            ours: await outcome(() => fetch('models/manifest.json')),
+        };
+        const channel = new BroadcastChannel('found');
+        setInterval(() => channel.postMessage(found), 100);
+    }, 0);\n";
+    let page = Page::unopened(&[]);
+    page.server.prelude("/worker-boot.js", prelude);
+    page.server.without_policy("/worker-boot.js");
+    page.go("/");
+    page.browser
+        .run("new BroadcastChannel('found').onmessage = ({ data }) => { window.found = data; }", json!([]));
+    page.wait_ready();
+    let found = page.browser.wait_for("what the worker found", || {
+        let found = page.browser.run("return window.found ?? null", json!([]));
+        (!found.is_null()).then_some(found)
+    });
+    assert_eq!(
+        found,
+        json!({"fetch": "TypeError", "request": "TypeError", "xhr": "ReferenceError", "socket": "ReferenceError",
+            "events": "ReferenceError", "ours": "reached"})
+    );
+    assert_works(&page);
+    page.close(&[]);
+}

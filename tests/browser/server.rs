@@ -5,7 +5,7 @@
 //!
 //! Invariant: nothing leaves the machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Component, Path, PathBuf};
@@ -79,6 +79,7 @@ struct State {
     faults: Vec<(String, Fault)>,
     pages: BTreeMap<String, String>,
     preludes: BTreeMap<String, String>,
+    without_policy: BTreeSet<String>,
     /// Folders besides the root, by the start of the path.
     mounts: BTreeMap<String, PathBuf>,
     requests: Vec<Request>,
@@ -127,6 +128,11 @@ impl Server {
     /// Runs `script` before the one at `path`, in the same file.
     pub fn prelude(&self, path: &str, script: &str) {
         self.shared.lock().preludes.insert(path.to_owned(), script.to_owned());
+    }
+
+    /// Serves the file at `path` as a host does that knows nothing of the page's policy.
+    pub fn without_policy(&self, path: &str) {
+        self.shared.lock().without_policy.insert(path.to_owned());
     }
 
     /// Serves another folder below `prefix`.
@@ -251,7 +257,11 @@ impl Shared {
                 &bytes[start..],
             );
         }
-        respond(&stream, "200 OK", media_type(&file), &[&tag, "Accept-Ranges: bytes"], &bytes)
+        let mut headers = vec![tag.as_str(), "Accept-Ranges: bytes"];
+        if self.lock().without_policy.contains(path) {
+            headers.push(NO_POLICY);
+        }
+        respond(&stream, "200 OK", media_type(&file), &headers, &bytes)
     }
 
     fn respond_in_halves(
@@ -299,16 +309,20 @@ impl Shared {
     }
 }
 
+/// Among the headers: leaves the policy out.
+const NO_POLICY: &str = "X-Policy: none";
+
 fn head(status: &str, media_type: &str, headers: &[&str], n_bytes: usize) -> String {
     let mut head =
         format!("HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {n_bytes}\r\n");
     for header in headers {
         head += &format!("{header}\r\n");
     }
-    head + &format!(
-        "Content-Security-Policy: {CONTENT_SECURITY_POLICY}\r\nX-Content-Type-Options: nosniff\r\n\
-         Referrer-Policy: no-referrer\r\nCache-Control: no-cache\r\nConnection: close\r\n\r\n"
-    )
+    if !headers.contains(&NO_POLICY) {
+        head += &format!("Content-Security-Policy: {CONTENT_SECURITY_POLICY}\r\n");
+    }
+    head + "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-cache\r\n\
+            Connection: close\r\n\r\n"
 }
 
 fn respond(

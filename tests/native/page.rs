@@ -42,7 +42,13 @@ fn with_labels(labels: &[&str]) -> Settings {
 }
 
 fn ready(labels: &[&str]) -> State {
-    told(told(State::new(with_labels(labels)), Event::Hello), Event::Ready(card()))
+    loaded(told(State::new(with_labels(labels)), Event::Hello))
+}
+
+/// The load that the page waits for is done.
+fn loaded(state: State) -> State {
+    let load = state.load_generation;
+    told(state, Event::Ready(load, card()))
 }
 
 fn show(state: State, id: u64) -> State {
@@ -82,7 +88,7 @@ fn asks_once_picture_labels_and_model_are_there() {
     assert_eq!(state.phase(), Phase::NeedsPicture);
     let state = show(state, 1);
     assert_eq!((state.phase(), state.question()), (Phase::NeedsModel, None));
-    let state = told(told(state, Event::Hello), Event::Ready(card()));
+    let state = loaded(told(state, Event::Hello));
     assert_eq!(state.phase(), Phase::Ranking);
     let question = asked(&state);
     assert_eq!((question.picture, &question.labels[..]), (1, &["cat".to_owned(), "dog".to_owned()][..]));
@@ -103,7 +109,7 @@ fn stale_answers_are_dropped_whatever_changed() {
         ("template", |state| edit(state, Edit::Templates(vec!["a drawing of a {label}".into()]))),
         ("mode", |state| edit(state, Edit::Mode(Mode::Independent))),
         ("none", |state| edit(state, Edit::HasNone(false))),
-        ("model", |state| told(state, Event::Ready(card()))),
+        ("model", |state| loaded(state)),
     ];
     for (what, change) in changes {
         let before = show(ready(&["cat", "dog"]), 1);
@@ -181,7 +187,7 @@ fn worker_that_breaks_down_is_replaced_then_given_up() {
     let state = show(ready(&["cat"]), 1);
     let state = told(state, Event::Crashed("unreachable".into()));
     assert_eq!((state.worker_generation, &state.engine), (1, &Engine::Starting));
-    let state = told(told(state, Event::Hello), Event::Ready(card()));
+    let state = loaded(told(state, Event::Hello));
     assert_eq!((state.phase(), state.question()), (Phase::Stuck, None), "not asked again by itself");
     let state = state.after(Action::Retry);
     assert_eq!(state.phase(), Phase::Ranking);
@@ -196,15 +202,39 @@ fn worker_that_breaks_down_is_replaced_then_given_up() {
 fn failed_loading_can_be_retried_and_cancelled() {
     let state = told(State::new(Settings::default()), Event::Hello);
     let progress = Progress { stage: LoadStage::Download, done: 1, total: 2 };
-    let state = told(state, Event::Progress(progress.clone()));
+    let load = state.load_generation;
+    let state = told(state, Event::Progress(load, progress.clone()));
     assert_eq!(state.engine, Engine::Loading(progress.clone()));
     let cancelled = state.clone().after(Action::CancelLoad);
     assert!(matches!(&cancelled.engine, Engine::Failed(problem) if problem.code == Code::LoadCancelled));
-    let late = told(cancelled.clone(), Event::Progress(progress));
+    let late = told(cancelled.clone(), Event::Progress(load, progress.clone()));
     assert_eq!(late.engine, cancelled.engine, "progress of a cancelled load");
     let again = cancelled.clone().after(Action::Retry);
     assert_eq!(again.load_generation, cancelled.load_generation + 1);
     assert!(matches!(again.engine, Engine::Loading(_)));
+    // What the cancelled load still says is not about this one.
+    let failed = Event::LoadFailed(load, Problem::new(Code::LoadCancelled, ""));
+    for event in [failed, Event::Progress(load, progress), Event::Ready(load, card())] {
+        assert_eq!(told(again.clone(), event).engine, again.engine);
+    }
+}
+
+#[test]
+fn a_model_file_is_left_when_it_fails_and_asks_anew_when_it_loads() {
+    let before = show(ready(&["cat"]), 1);
+    let stale = answer(&asked(&before));
+    let loading = before.after(Action::UseModel(Some((2, "mine.gguf".into()))));
+    assert!(matches!(loading.engine, Engine::Loading(_)));
+    assert_eq!(loading.payloads_in_use(), [Some(1), None, Some(2)]);
+    let loading = told(loading, stale);
+    assert!(loading.answer.is_none(), "an answer of the model before");
+    assert_eq!(loaded(loading.clone()).phase(), Phase::Ranking);
+    for code in [Code::ModelFileUnusable, Code::SelfTestFailed, Code::EngineFailed] {
+        let load = loading.load_generation;
+        let failed = told(loading.clone(), Event::LoadFailed(load, Problem::new(code, "no")));
+        assert!(failed.model_file.is_some(), "{code:?}: kept until the reader decides");
+        assert_eq!(failed.after(Action::Retry).model_file, None, "{code:?}");
+    }
 }
 
 #[test]

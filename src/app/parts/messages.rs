@@ -13,6 +13,9 @@ use yew::prelude::*;
 pub struct AlertProps {
     pub problem: Problem,
     pub send: Callback<Action>,
+    /// Trying again goes back to the page's own model.
+    #[prop_or_default]
+    pub is_own_model: bool,
     /// A model that did not load stays a fact: it can't be dismissed.
     #[prop_or(true)]
     pub can_dismiss: bool,
@@ -28,7 +31,7 @@ pub fn Alert(props: &AlertProps) -> Html {
     let role = if is_calm { "status" } else { "alert" };
     let retry = match code {
         Code::LoadCancelled => words::LOAD_MODEL,
-        Code::ModelFileUnusable => words::USE_STARTER,
+        _ if props.is_own_model => words::USE_STARTER,
         _ => words::RETRY,
     };
     html! {
