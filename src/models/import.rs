@@ -127,7 +127,7 @@ pub fn import_with(
     recipes.cook(config, weights, store)
 }
 
-/// Pictures that a tower sees are this wide at most, some ten times those of any published CLIP: sizes that follow from a
+/// Pictures that a tower sees are this wide at most, some eight times those of any published CLIP: sizes that follow from a
 /// picture's fit 32 bits.
 const MAX_IMAGE_SIZE: usize = 4096;
 
