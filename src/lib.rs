@@ -13,11 +13,11 @@
 //! | module | holds | must not |
 //! |---|---|---|
 //! | [`tensor`] | shapes, quantized blocks: the one definition of each format | IO, GPU |
-//! | [`image`] | bytes to pixels, pixels to model input | know the DOM |
+//! | [`image`] | bytes to pixels (in the page `worker::pictures` does that), pixels to model input | know the DOM |
 //! | [`weights`] | GGUF and safetensors bytes to named tensors, checksums | fetch |
 //! | [`text`] | tokenizers, prompt templates, label clean-up | know the model |
 //! | [`graph`] | a forward pass as data: slots and operations | compute |
-//! | [`reference`] | CPU twins of the shaders, plain and slow | be called by anything that ships |
+//! | [`mod@reference`] | CPU twins of the shaders, plain and slow | be called by anything that ships |
 //! | [`gpu`] | device, buffers, pipelines: the only maker of wgpu objects | know a model |
 //! | [`kernels`] | one file a shader: params, bindings, launch | know a model |
 //! | [`cpu`] | the SIMD backend: the same graphs, library GEMM | know the DOM |
@@ -25,7 +25,7 @@
 //! | [`engine`] | the façade: load, embed, self-test | know the DOM |
 //! | [`tasks`] | classify …: pure functions over embeddings | touch a device |
 //! | `cli` | the native command, one file a subcommand: opens, converts, measures | be used by anything |
-//! | `worker` | protocol between page and worker, host, client | |
+//! | `worker` | protocol between page and worker, host, client; download of models, decoding of pictures | |
 //! | `app` | pages, components, hooks, services, state of the yew app | touch wgpu |
 //!
 //! The allowed arrows between them are the table in `tests/native/tidy.rs`, which holds the code to it.

@@ -1,6 +1,7 @@
 //! `cliplet eval`: zero-shot accuracy on labelled pictures, a folder a label.
 //!
-//! Invariant: every file of a label's folder is counted, as a picture or as one that could not be read.
+//! Invariant: every file of a label's folder is counted, as a picture or as one that could not be read; of those the
+//! result tells, and the exit status is 1.
 //! Invariant: labels are compared by similarity, of equals the first by name wins: no rounding decides.
 
 use std::cmp::Reverse;
@@ -82,7 +83,7 @@ struct Unreadable {
 
 impl Report for Evaluation {
     fn is_ok(&self) -> bool {
-        self.n_pictures > 0
+        self.n_pictures > 0 && self.unreadable.is_empty()
     }
 }
 

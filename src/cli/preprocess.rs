@@ -1,10 +1,13 @@
 //! `cliplet preprocess`: the crop that the model sees, as a PNG.
 //!
 //! Invariant: the pixels are those that the engine normalises, not a drawing of them.
+//! Invariant: the picture that is read is never written over, and no half crop is left.
 
+use super::output::OutputFile;
 use super::{CliError, Report, read_image};
 use crate::image::{ImageError, Preprocess};
-use ::image::{ExtendedColorType, ImageFormat};
+use ::image::codecs::png::PngEncoder;
+use ::image::{ExtendedColorType, ImageEncoder};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -44,13 +47,16 @@ pub fn run(args: &Args) -> Result<Written, CliError> {
     let pixels = read_image(&args.image)?;
     let crop = Preprocess { size: args.size as usize, ..Preprocess::CLIP }.crop(&pixels);
     let output = args.output.clone();
-    let (side, format) = (args.size, ImageFormat::Png);
-    ::image::save_buffer_with_format(&output, &crop.rgb, side, side, ExtendedColorType::Rgb8, format)
-        .map_err(|error| match error {
+    let side = args.size;
+    let mut file = OutputFile::create(&output, std::slice::from_ref(&args.image))?;
+    PngEncoder::new(&mut file).write_image(&crop.rgb, side, side, ExtendedColorType::Rgb8).map_err(
+        |error| match error {
             ::image::ImageError::IoError(source) => CliError::File { path: output.clone(), source },
             other => {
                 CliError::Image { path: output.clone(), source: ImageError::Malformed(other.to_string()) }
             }
-        })?;
+        },
+    )?;
+    file.finish()?;
     Ok(Written { width: pixels.width, height: pixels.height, size: side, output })
 }

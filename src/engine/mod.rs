@@ -52,7 +52,7 @@ use crate::models::{
     Calibration, Checkpoint, DualEncoder, ModelError, ParamSet, Quantization, Taps, load_gguf, save_gguf,
 };
 use crate::tasks::{ImageEmbedding, TextEmbedding};
-use crate::text::{TextError, Tokenizer, Tokens};
+use crate::text::{Template, TextError, Tokenizer, Tokens};
 
 /// Texts of one submit have at most this many tokens together: larger sets are split, so that no submit runs into a
 /// browser's two-second watchdog.
@@ -198,6 +198,11 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let start = now_millis();
         on_progress(Stage::Reading);
+        let templates = &mut checkpoint.config.templates;
+        if templates.is_empty() {
+            templates.push(Template::default().to_string());
+        }
+        templates.iter().try_for_each(|text| Template::parse(text).map(drop))?;
         // Taken, not copied: a tokenizer's file is half a megabyte.
         let file = checkpoint.config.tokenizer.take();
         let context_len = checkpoint.config.text.as_ref().map_or(0, |text| text.context_len());
@@ -275,7 +280,7 @@ impl Engine {
         self.model.config.calibration
     }
 
-    /// Prompts that suit the model, each with `{label}` in it; at least one.
+    /// Prompts that suit the model, each with `{label}` in it; at least one, and each parses.
     pub fn templates(&self) -> &[String] {
         &self.model.config.templates
     }

@@ -14,7 +14,7 @@ use crate::weights::{Weights, WeightsError, gguf};
 
 /// Smallest cosine between a recomputed tensor and its golden: f32 rounding leaves about 1 − 1e-10.
 pub const MIN_COSINE: f64 = 0.99999;
-/// Largest error, in parts of the golden's range: f32 sums in another order leave about 1e-6.
+/// Largest error, in parts of the golden's range, zero included: f32 sums in another order leave about 1e-6.
 pub const MAX_ERROR: f64 = 1e-3;
 
 /// The tensors of a golden file that are inputs.
@@ -36,7 +36,8 @@ pub struct GoldenFiles<'a> {
 pub struct Comparison {
     pub name: String,
     pub cosine: f64,
-    /// Largest absolute difference over the golden's range.
+    /// Largest absolute difference over the golden's range, zero included (so that a constant has one); 0 where nothing
+    /// differs.
     pub max_error: f64,
     pub passed: bool,
 }
@@ -56,6 +57,9 @@ impl Comparison {
             true => (cosine(values, golden), max_error(values, golden)),
             false => (f64::NAN, f64::NAN),
         };
+        // Zeros have no direction; zeros for zeros agree.
+        let all_zero = !golden.is_empty() && golden.iter().all(|value| *value == 0.0);
+        let cosine = if all_zero && max_error == 0.0 { 1.0 } else { cosine };
         let passed = cosine >= MIN_COSINE && max_error <= MAX_ERROR;
         Self { name: name.to_owned(), cosine, max_error, passed }
     }
@@ -69,7 +73,7 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
 }
 
 fn max_error(values: &[f32], golden: &[f32]) -> f64 {
-    let (mut low, mut high, mut error) = (f64::INFINITY, f64::NEG_INFINITY, 0.0f64);
+    let (mut low, mut high, mut error) = (0.0f64, 0.0f64, 0.0f64);
     for (value, golden) in values.iter().zip(golden) {
         let (value, golden) = (f64::from(*value), f64::from(*golden));
         (low, high) = (low.min(golden), high.max(golden));
@@ -82,7 +86,7 @@ fn max_error(values: &[f32], golden: &[f32]) -> f64 {
             return error;
         }
     }
-    error / (high - low)
+    if error == 0.0 { 0.0 } else { error / (high - low) }
 }
 
 /// Recomputes every golden tensor on the chosen backend.
@@ -216,6 +220,19 @@ mod tests {
         assert!(!Comparison::new("NaN", &[f32::NAN, 1.0, -1.0, 0.5], &golden).passed);
         assert!(!Comparison::new("short", &[0.0, 1.0], &golden).passed);
         assert!(!Comparison::new("not computed", &[], &golden).passed);
+    }
+
+    #[test]
+    fn a_constant_and_a_single_value_are_compared_with_their_size() {
+        for golden in [&[25.0f32][..], &[-0.5; 4], &[0.0; 3]] {
+            let with = |change: f32| -> Vec<f32> { golden.iter().map(|value| value + change).collect() };
+            assert!(Comparison::new("same", golden, golden).passed, "{golden:?}");
+            assert!(!Comparison::new("off", &with(0.1), golden).passed, "{golden:?}");
+            assert!(!Comparison::new("NaN", &with(f32::NAN), golden).passed, "{golden:?}");
+            assert!(!Comparison::new("infinite", &with(f32::INFINITY), golden).passed, "{golden:?}");
+        }
+        assert!(Comparison::new("near", &[25.001], &[25.0]).passed);
+        assert!(!Comparison::new("nothing", &[], &[]).passed);
     }
 
     #[test]

@@ -169,13 +169,6 @@ impl Gpu {
         matches!(*lock(&self.0.fault), Some(GpuError::Lost(_)))
     }
 
-    /// Compiles what `launches` need ahead of their first run, as while weights still download.
-    pub fn warm_up<'a>(&self, launches: impl IntoIterator<Item = (&'static Kernel, &'a Overrides)>) {
-        for (kernel, overrides) in launches {
-            self.pipeline(kernel, overrides);
-        }
-    }
-
     /// Gives the device up: its memory is free at once, and later calls fail with [`GpuError::Lost`].
     pub fn destroy(&self) {
         record(&self.0.fault, GpuError::Lost("destroyed by this program".into()));

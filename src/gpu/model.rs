@@ -1,7 +1,7 @@
 //! A model's weights on the device.
 //!
 //! Invariant: a parameter is packed and uploaded by the first graph that uses it, in the form in which that graph
-//! reads it; its bytes on the host are freed then, so that weights are held once.
+//! reads it; this model's copy on the host is freed then. The engine keeps one of its own, to start over on another device.
 
 use super::prepared::Prepared;
 use super::{Gpu, GpuError, lock};

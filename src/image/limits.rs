@@ -1,6 +1,7 @@
 //! What is refused on a file's first bytes, natively and in the browser.
 //!
-//! Invariant: nothing of a picture's size is allocated before its size was judged.
+//! Invariant: nothing of a picture's size is allocated here before its size was judged. A browser may decode formats whose
+//! header is not known to us; their size is judged after it did.
 
 use super::ImageError;
 
@@ -24,11 +25,13 @@ pub fn check_size(width: u64, height: u64) -> Result<(), ImageError> {
     Ok(())
 }
 
-/// The refusal that helps most: phones make HEIC, and a user can export it.
+/// The refusal that helps most: phones make HEIC, and a user can export it. Videos open with `ftyp` too.
 pub fn unreadable(bytes: &[u8]) -> ImageError {
-    match (bytes.get(4..8), bytes.get(8..11)) {
-        (Some(b"ftyp"), Some(b"avi")) => ImageError::UnsupportedFormat("AVIF"),
-        (Some(b"ftyp"), _) => ImageError::UnsupportedFormat("HEIC"),
+    match bytes.get(4..12) {
+        Some(b"ftypavif" | b"ftypavis") => ImageError::UnsupportedFormat("AVIF"),
+        Some(b"ftypheic" | b"ftypheix" | b"ftyphevc" | b"ftypmif1" | b"ftypmsf1") => {
+            ImageError::UnsupportedFormat("HEIC")
+        }
         _ if bytes.starts_with(b"II*\0") || bytes.starts_with(b"MM\0*") => {
             ImageError::UnsupportedFormat("TIFF")
         }

@@ -1,9 +1,10 @@
-//! Pictures: a file to upright RGB pixels (natively [`decode`], in a page `worker::pictures::decode`), pixels to what a model
+//! Pictures: a file to upright RGB pixels (natively [`decode()`], in a page `worker::pictures::decode`), pixels to what a model
 //! sees ([`Preprocess`]).
 //!
 //! Invariant: natively and in the browser a model sees the same crop: only the decoders differ, and both are held to
 //! the same expected crops.
-//! Invariant: a picture's size is judged on its header, before anything of that size is allocated.
+//! Invariant: a picture's size is judged on its header, before anything of that size is allocated; where only the browser
+//! knows the format, on what it decoded.
 
 #[cfg(feature = "decode")]
 mod decode;

@@ -82,6 +82,7 @@ impl ClipVit {
         config: &Transformer,
         has_probe: bool,
     ) -> Result<Self, ModelError> {
+        // No patch is wider than the picture, whose width is bounded: no product below overflows.
         if patch_size == 0 || image_size < patch_size {
             return Err(ModelError::Config(format!(
                 "patches of {patch_size} pixels do not fit a picture of {image_size}"

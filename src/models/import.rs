@@ -127,16 +127,26 @@ pub fn import_with(
     recipes.cook(config, weights, store)
 }
 
-/// Refuses pictures of another size than the model sees, and values that no picture would survive; `file` says so.
-fn check_pictures(config: &Config, file: &str) -> Result<(), ModelError> {
+/// Pictures that a tower sees are this wide at most, some eight times those of any published CLIP: sizes that follow from a
+/// picture's fit 32 bits.
+const MAX_IMAGE_SIZE: usize = 4096;
+
+/// Refuses towers for huge pictures, pictures of another size than the model sees, and values that no picture would
+/// survive; `file` says so.
+pub(super) fn check_pictures(config: &Config, file: &str) -> Result<(), ModelError> {
     let Preprocess { size, mean, std, .. } = config.preprocess;
-    if let Some(vision) = &config.vision
-        && vision.image_size() != size
-    {
+    if let Some(vision) = &config.vision {
         let expected = vision.image_size();
-        return Err(ModelError::Config(format!(
-            "{file} makes pictures of {size} pixels, the model sees {expected}"
-        )));
+        if expected > MAX_IMAGE_SIZE {
+            return Err(ModelError::Config(format!(
+                "it sees pictures of {expected} pixels, the most are {MAX_IMAGE_SIZE}"
+            )));
+        }
+        if expected != size {
+            return Err(ModelError::Config(format!(
+                "{file} makes pictures of {size} pixels, the model sees {expected}"
+            )));
+        }
     }
     let is_usable =
         mean.iter().all(|mean| mean.is_finite()) && std.iter().all(|std| std.is_normal() && *std > 0.0);

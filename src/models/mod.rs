@@ -151,10 +151,11 @@ impl DualEncoder {
     /// backend keeps those (and the caller may keep a copy to start another backend).
     ///
     /// # Errors
-    /// A weight that is missing or whose shape differs from what the configuration says.
+    /// A weight that is missing or whose shape differs from what the configuration says; pictures that no tower sees.
     pub fn new(checkpoint: Checkpoint) -> Result<(Self, ParamSet), ModelError> {
         use config::Vision;
         let Checkpoint { config, mut weights } = checkpoint;
+        import::check_pictures(&config, "the configuration")?;
         let mut params = ParamSet::default();
         let mut loader = Loader { weights: &mut weights, params: &mut params };
         let vision = match &config.vision {

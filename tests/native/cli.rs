@@ -90,6 +90,16 @@ fn preprocess_writes_the_models_crop() {
     let output = cliplet(&["preprocess", fixture("README.md").to_str().unwrap(), "-o", &crop], "");
     assert_refused(&output, "no picture");
     assert_refused(&cliplet(&["preprocess", "/nowhere.png", "-o", &crop], ""), "/nowhere.png");
+    // Its own input, under any name, is left as it is; so is the folder where nothing can be written.
+    let before = std::fs::read(&crop).unwrap();
+    let other_name = scratch.0.join("../").join(scratch.0.file_name().unwrap()).join("crop.png");
+    for output in [crop.as_str(), other_name.to_str().unwrap()] {
+        assert_refused(&cliplet(&["preprocess", &crop, "-o", output], ""), "being read");
+    }
+    assert_eq!(std::fs::read(&crop).unwrap(), before);
+    let nowhere = scratch.path("no/such/crop.png");
+    assert_refused(&cliplet(&["preprocess", &crop, "-o", &nowhere], ""), "no/such/crop.png");
+    assert_eq!(std::fs::read_dir(&scratch.0).unwrap().count(), 1, "nothing half-made stays");
 }
 
 #[test]
@@ -131,4 +141,27 @@ fn a_reader_that_leaves_early_is_no_panic() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// `cliplet verify BAD | true` fails as `cliplet verify BAD` does.
+#[test]
+fn a_reader_that_leaves_early_hides_no_failure() {
+    let folder = Scratch::new("pipe-verify");
+    let model = fixture("models/clip-vit-quickgelu");
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(model.join(file), folder.0.join(file)).unwrap();
+    }
+    // No tensors: nothing agrees.
+    let golden = [&2u64.to_le_bytes()[..], b"{}"].concat();
+    std::fs::write(folder.path("golden.safetensors"), golden).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_cliplet"))
+        .args(["verify", folder.0.to_str().unwrap(), "--backend", "cpu"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -2,7 +2,7 @@
 
 use cliplet::engine::{BackendChoice, Engine, EngineError, pack, self_test_picture};
 use cliplet::image::PixelTensor;
-use cliplet::models::config::{HeadConfig, TokenizerFile};
+use cliplet::models::config::{Config, HeadConfig, Text, TokenizerFile, Vision};
 use cliplet::models::{Checkpoint, Quantization, Source, import, load_gguf, save_gguf};
 use cliplet::tensor::{Format, Tensor};
 use cliplet::weights::Weights;
@@ -143,6 +143,48 @@ fn a_missing_or_misshapen_weight_is_named() {
     let bytes = save_gguf(&bad, &Quantization::all(Format::F32)).unwrap();
     let engine = block_on(Engine::load(&bytes, BackendChoice::Cpu, |_| ())).unwrap();
     assert!(matches!(block_on(engine.encode_texts(&["red"])), Err(EngineError::NoTokenizer)));
+}
+
+#[test]
+fn a_files_templates_are_at_least_one_and_parse() {
+    let load = |templates: &[&str]| {
+        let mut checkpoint = starter_like();
+        checkpoint.config.templates = templates.iter().map(|&text| text.to_owned()).collect();
+        block_on(Engine::from_checkpoint(checkpoint, 0, BackendChoice::Cpu, |_| ()))
+    };
+    assert_eq!(load(&[]).unwrap().templates(), ["{label}"]);
+    assert_eq!(load(&["a {label}", "{label}"]).unwrap().templates(), ["a {label}", "{label}"]);
+    for bad in ["no place", "{label} {label}", "{label} {"] {
+        let error = load(&["{label}", bad]).map(|_| ()).unwrap_err();
+        assert!(matches!(error, EngineError::Text(_)) && error.to_string().contains("template"), "{error}");
+    }
+}
+
+/// Our own file is judged as an imported folder is.
+#[test]
+fn a_files_pictures_are_those_that_its_tower_sees() {
+    let refused = |edit: fn(&mut Config)| {
+        let mut bad = starter_like();
+        edit(&mut bad.config);
+        let bytes = save_gguf(&bad, &Quantization::all(Format::F32)).unwrap();
+        block_on(Engine::load(&bytes, BackendChoice::Cpu, |_| ())).map(|_| ()).unwrap_err().to_string()
+    };
+    let error = refused(|config| config.preprocess.size = 44);
+    assert!(error.contains("makes pictures of 44 pixels, the model sees 45"), "{error}");
+    let error = refused(|config| config.preprocess.std[1] = 0.0);
+    assert!(error.contains("deviation [") && error.contains("0.0"), "{error}");
+    let error = refused(|config| {
+        config.preprocess.size = 1_000_000;
+        let strides = vec![1];
+        config.vision = Some(Vision::EfficientnetLite { image_size: 1_000_000, strides });
+    });
+    assert!(error.contains("pictures of 1000000 pixels, the most are 4096"), "{error}");
+    let error = refused(|config| {
+        let Some(Text::Bert { transformer, .. }) = config.text.clone() else { panic!("not BERT") };
+        let image_size = config.preprocess.size;
+        config.vision = Some(Vision::ClipVit { image_size, patch_size: u32::MAX as usize, transformer });
+    });
+    assert!(error.contains("patches of 4294967295 pixels do not fit"), "{error}");
 }
 
 #[test]

@@ -93,6 +93,10 @@ fn other_files_are_named() {
     assert!(matches!(decode(b""), Err(ImageError::UnknownFormat { n_bytes: 0 })));
     assert!(matches!(decode(b"<svg/>"), Err(ImageError::UnknownFormat { .. })));
     assert!(matches!(decode(b"\0\0\0\x18ftypheic\0\0"), Err(ImageError::UnsupportedFormat("HEIC"))));
+    assert!(matches!(decode(b"\0\0\0\x18ftypmif1\0\0"), Err(ImageError::UnsupportedFormat("HEIC"))));
+    for video in [&b"\0\0\0\x18ftypisom\0\0"[..], b"\0\0\0\x18ftypqt  \0\0", b"\0\0\0\x18ftyp"] {
+        assert!(matches!(decode(video), Err(ImageError::UnknownFormat { .. })));
+    }
     assert!(matches!(decode(b"\0\0\0\x18ftypavif\0\0"), Err(ImageError::UnsupportedFormat("AVIF"))));
     assert!(matches!(decode(b"II*\0\0\0\0\0"), Err(ImageError::UnsupportedFormat("TIFF"))));
 }

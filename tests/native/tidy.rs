@@ -22,7 +22,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["tensor", "image", "text", "graph", "weights", "models", "gpu", "cpu", "tasks"]),
     ("worker", &["image", "text", "weights", "models", "tasks", "engine"]),
     ("app", &["image", "text", "tasks", "engine", "worker"]),
-    ("widget", &["text", "tasks", "engine", "worker", "app"]),
     (
         "cli",
         &[
@@ -37,8 +36,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("wgpu", &["gpu"]),
     ("tokenizers", &["text"]),
     ("matrixmultiply", &["cpu"]),
-    ("web_sys", &["worker", "app", "widget"]),
-    ("yew", &["app", "widget"]),
+    ("web_sys", &["worker", "app"]),
+    ("yew", &["app"]),
     ("clap", &["cli"]),
 ];
 

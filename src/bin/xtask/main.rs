@@ -2,7 +2,8 @@
 //!
 //! Invariant: needs nothing but the standard library, so that it compiles in seconds on a bare machine.
 //! Invariant: whatever it installs for itself goes to one cache folder outside the repository
-//! (`CLIPLET_CACHE`, else `~/.cache/cliplet`); system packages come through the system's package manager.
+//! (`CLIPLET_CACHE`, else `~/.cache/cliplet`); system packages come through the system's package manager, a missing
+//! target or component of the compiler through rustup.
 //! Invariant: every failure names the command that the user can run to get on.
 
 mod process;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let outcome = match command.as_str() {
         "serve" => steps::serve(&rest),
-        "test" | "ci" => steps::test(),
+        "test" => steps::test(),
         "setup" => setup::everything().map(drop),
         "build" => steps::build(&rest),
         "js" => steps::js(&rest),

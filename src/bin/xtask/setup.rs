@@ -4,8 +4,8 @@
 //! Debian's packages can, Debian's compiler builds the page and its source package yields the standard library.
 //!
 //! Invariant: running it again does nothing and takes no more than a second or two.
-//! Invariant: outside the cache folder it only ever calls the system's package manager, and that only as root;
-//! anyone else is told the command.
+//! Invariant: outside the cache folder it only ever calls rustup, to add the wasm target, rustfmt and clippy to the
+//! toolchain in use, and the system's package manager, the latter only as root; anyone else is told the command.
 //! Invariant: nothing half-made stays: what is built for the cache gets its name when it is whole.
 
 use crate::process::{Result, command, on_path, output, repository, run, run_within};
