@@ -27,7 +27,8 @@ impl Client {
             match text.as_deref().map(serde_json::from_str::<Event>) {
                 Some(Ok(event)) => on_event(event),
                 // A worker of another version is in a cache: as good as broken.
-                other => on_event(Event::Crashed(format!("unknown message: {other:?}"))),
+                Some(Err(error)) => on_event(Event::Crashed(format!("unknown message: {error}"))),
+                None => on_event(Event::Crashed("a message without text".to_owned())),
             }
         });
         let error = EventListener::new(&worker, "error", move |event| {

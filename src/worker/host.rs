@@ -43,7 +43,8 @@ pub fn start() {
         let request = parts.get(0).as_string().map(|text| serde_json::from_str::<Request>(&text));
         match request {
             Some(Ok(request)) => host.take(request, parts.get(1)),
-            other => tell(&Event::Crashed(format!("unknown request: {other:?}"))),
+            Some(Err(error)) => tell(&Event::Crashed(format!("unknown request: {error}"))),
+            None => tell(&Event::Crashed("a request without text".to_owned())),
         }
     });
     listener.forget();

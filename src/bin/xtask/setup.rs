@@ -103,12 +103,16 @@ impl WebTools {
         let path = std::env::join_paths(folders).map_err(|error| format!("PATH: {error}"))?;
         // Everything is installed by now: trunk has nothing to look up.
         let mut variables = vec![("PATH", path), ("TRUNK_SKIP_VERSION_CHECK", "true".into())];
+        // Where the libraries' sources lie is nobody's business, and their paths are long.
+        let mut flags = OsString::from("--remap-path-prefix=");
+        flags.push(cargo_home()?.join("registry/src"));
+        flags.push("=");
         if let Some(sysroot) = &self.debian_sysroot {
-            let mut flags = OsString::from("--sysroot=");
+            flags.push(" --sysroot=");
             flags.push(sysroot);
             variables.push(("RUSTC", DEBIAN_RUSTC.into()));
-            variables.push(("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags));
         }
+        variables.push(("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags));
         Ok(variables)
     }
 
@@ -404,6 +408,13 @@ fn packages(wanted: &[(&str, &str)]) -> Result<()> {
 }
 
 /// The one folder for everything that set-up makes.
+/// Where cargo keeps what it downloads.
+fn cargo_home() -> Result<PathBuf> {
+    let folder = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let folder = folder.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    folder.ok_or_else(|| "cargo's folder is not known: set CARGO_HOME".to_owned())
+}
+
 fn cache() -> Result<PathBuf> {
     let folder = std::env::var_os("CLIPLET_CACHE").map(PathBuf::from);
     let folder = folder.or_else(|| Some(PathBuf::from(std::env::var_os("XDG_CACHE_HOME")?).join("cliplet")));
