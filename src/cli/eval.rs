@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::model::{Backend, load};
+use super::model::ModelArgs;
 use super::rank::{Prompts, embed};
 use super::{CliError, Report, progress, read_image};
 use crate::engine::{ModelInfo, now_millis};
@@ -34,14 +34,8 @@ pub struct Args {
     /// A folder of folders: each is named as its label (`_` stands for a space) and holds its pictures.
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// A model as for `rank`; without it the starter model.
-    #[arg(long, value_name = "FILE")]
-    pub model: Option<PathBuf>,
-    /// A prompt with {label} in it; several are averaged. Without one, the model's own.
-    #[arg(long, value_name = "TEMPLATE")]
-    pub template: Vec<String>,
-    #[arg(long, value_enum, default_value = "auto")]
-    pub backend: Backend,
+    #[command(flatten)]
+    pub model: ModelArgs,
 }
 
 #[derive(Serialize)]
@@ -130,8 +124,8 @@ struct Class {
 
 pub fn run(args: &Args) -> Result<Evaluation, CliError> {
     let classes = classes(&args.dir)?;
-    let engine = load(args.model.as_deref(), args.backend)?;
-    let prompts = Prompts::new(&engine, &args.template)?;
+    let engine = args.model.load()?;
+    let prompts = Prompts::new(&engine, &args.model.template)?;
     let labels: Vec<String> = classes.iter().map(|class| class.label.clone()).collect();
     let labels = embed(&engine, labels, &prompts)?.labels;
 

@@ -31,15 +31,27 @@ impl From<Backend> for BackendChoice {
     }
 }
 
-/// Loads a model and says on standard error what it does.
-pub fn load(path: Option<&Path>, backend: Backend) -> Result<Engine, CliError> {
-    let path = match path {
-        Some(path) => path.to_owned(),
-        None => starter()?,
-    };
-    let (checkpoint, n_bytes) = checkpoint(&path)?;
-    super::message(&format!("{}: {:.1} MB", path.display(), n_bytes as f64 / 1e6));
-    start(checkpoint, n_bytes, backend)
+/// Which model answers, and how it is asked.
+#[derive(clap::Args)]
+pub struct ModelArgs {
+    /// A GGUF file, or a folder with config.json, model.safetensors and tokenizer.json; without it the starter model.
+    #[arg(long, value_name = "FILE")]
+    pub model: Option<PathBuf>,
+    /// A prompt with {label} in it; several are averaged. Without one, the model's own.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub template: Vec<String>,
+    #[arg(long, value_enum, default_value = "auto")]
+    pub backend: Backend,
+}
+
+impl ModelArgs {
+    /// Loads the model and says on standard error what it does.
+    pub fn load(&self) -> Result<Engine, CliError> {
+        let path = self.model.clone().map_or_else(starter, Ok)?;
+        let (checkpoint, n_bytes) = checkpoint(&path)?;
+        super::message(&format!("{}: {:.1} MB", path.display(), n_bytes as f64 / 1e6));
+        start(checkpoint, n_bytes, self.backend)
+    }
 }
 
 /// Starts an engine on a model of `n_bytes` bytes and says on standard error what it does.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: the answer is the page's: the same engine, the same calibration.
 
-use super::model::{Backend, load};
+use super::model::ModelArgs;
 use super::{CliError, Report, message, read_image};
 use crate::engine::{Engine, ModelInfo, StageTimes, now_millis};
 use crate::tasks::LabelEmbedding;
@@ -20,14 +20,8 @@ pub struct Args {
     /// What may be in the picture; one text may hold several, divided by commas.
     #[arg(value_name = "LABEL", required = true)]
     pub labels: Vec<String>,
-    /// A GGUF file, or a folder with config.json, model.safetensors and tokenizer.json; without it the starter model.
-    #[arg(long, value_name = "FILE")]
-    pub model: Option<PathBuf>,
-    /// A prompt with {label} in it; several are averaged. Without one, the model's own.
-    #[arg(long, value_name = "TEMPLATE")]
-    pub template: Vec<String>,
-    #[arg(long, value_enum, default_value = "auto")]
-    pub backend: Backend,
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// Judge each label by itself instead of letting them compete.
     #[arg(long)]
     pub independent: bool,
@@ -111,8 +105,8 @@ pub fn embed(engine: &Engine, labels: Vec<String>, prompts: &Prompts) -> Result<
 pub fn run(args: &Args) -> Result<Ranking, CliError> {
     let pixels = read_image(&args.image)?;
     let labels = labels::parse(&args.labels.join("\n"))?;
-    let engine = load(args.model.as_deref(), args.backend)?;
-    let prompts = Prompts::new(&engine, &args.template)?;
+    let engine = args.model.load()?;
+    let prompts = Prompts::new(&engine, &args.model.template)?;
 
     let start = now_millis();
     let pixels = engine.preprocess(&pixels);

@@ -324,8 +324,11 @@ impl Gpu {
         });
         self.wait();
         let mapped = ready.get().await;
+        if let Err(error) = mapped {
+            // A buffer of ours that nothing is wrong with: the device is going, and says so a moment later.
+            super::lock(&self.0.fault).get_or_insert(GpuError::Lost(error.to_string()));
+        }
         self.check()?;
-        mapped.map_err(|error| GpuError::Refused(error.to_string()))?;
         buffer.get_mapped_range(..).map_err(|error| GpuError::Refused(error.to_string()))
     }
 }

@@ -1,7 +1,7 @@
 //! After any fault: a message with a stable code that says what to do, and then a good picture gets the right answer
 //! without a reload.
 
-use crate::page::{Page, file, with};
+use crate::page::{Page, file, film, with};
 use crate::server::Fault;
 use serde_json::json;
 
@@ -175,27 +175,31 @@ fn a_gpu_that_computes_wrong_is_not_used() {
     page.close(&[]);
 }
 
-#[test]
-fn a_lost_gpu_comes_back_and_lost_again_the_cpu_takes_over() {
-    let page = page_whose_worker_runs(
-        "const request = GPUAdapter.prototype.requestDevice;
+/// A worker whose GPU goes away when [`lose_gpu`] says so.
+const LOSES_ITS_GPU: &str = "const request = GPUAdapter.prototype.requestDevice;
          const channel = new BroadcastChannel('lose');
          GPUAdapter.prototype.requestDevice = async function (...wishes) {
              const device = await request.apply(this, wishes);
              channel.onmessage = () => device.destroy();
              return device;
          };
-",
-    );
+";
+
+fn lose_gpu(page: &Page) {
+    page.browser.run("new BroadcastChannel('lose').postMessage('now')", json!([]));
+}
+
+#[test]
+fn a_lost_gpu_comes_back_and_lost_again_the_cpu_takes_over() {
+    let page = page_whose_worker_runs(LOSES_ITS_GPU);
     wait_backend(&page, "GPU");
     assert_works(&page);
-    let lose = || page.browser.run("new BroadcastChannel('lose').postMessage('now')", json!([]));
-    lose();
+    lose_gpu(&page);
     page.click("sample-flower");
     page.wait_winner("flower");
     wait_notice(&page, "device-lost");
     wait_backend(&page, "GPU");
-    lose();
+    lose_gpu(&page);
     page.click("sample-rocket");
     page.wait_winner("rocket");
     wait_notice(&page, "device-lost-again");
@@ -261,4 +265,24 @@ fn the_worker_reaches_no_other_host_even_without_a_policy() {
     );
     assert_works(&page);
     page.close(&[]);
+}
+
+/// A camera frame can be read once only: what was made of it outlives the GPU that it was on.
+#[test]
+fn a_gpu_lost_while_the_camera_runs_costs_no_frame() {
+    let folder = std::env::temp_dir().join(format!("cliplet-lost-{}", std::process::id()));
+    let page = Page::unopened(&[film(&file("static/samples/cat.jpg"), &folder)]);
+    page.server.prelude("/worker-boot.js", LOSES_ITS_GPU);
+    page.go("/");
+    page.wait_ready();
+    page.click("camera-open");
+    page.wait_winner("cat");
+    lose_gpu(&page);
+    wait_notice(&page, "device-lost");
+    page.wait_winner("cat");
+    assert!(!page.is_there("alert"), "a frame was lost with the GPU");
+    assert!(page.is_there("live-rate"), "the camera goes on");
+    page.click("camera-stop");
+    page.close(&[]);
+    std::fs::remove_dir_all(folder).expect("the film goes");
 }
