@@ -110,3 +110,136 @@ pub struct Answer {
     pub cut: Vec<String>,
     pub stages: Vec<Stage>,
 }
+
+/// Which model the engine is to load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ModelRef {
+    /// The page's own, fetched from its origin and verified.
+    Starter,
+    /// One of the store's, by [`StoredModel::key`].
+    Stored(String),
+    /// The reader's GGUF of this name, which travels beside the request.
+    File(String),
+}
+
+/// What the page asks of the downloader, a second worker: the only thread that talks to other hosts, and one that never
+/// sees a picture or a label. One download at a time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FetchRequest {
+    /// Tell what is stored.
+    List,
+    /// Download, convert and store. Goes on where an earlier try at the same order stopped.
+    Start { id: u32, order: Order },
+    /// Convert and store files of the reader's (an array of `File`s beside the request): a safetensors model with its
+    /// JSON files, or a GGUF.
+    Import { id: u32, format: StoredFormat },
+    /// Stop, and keep what is there for the next [`FetchRequest::Start`].
+    Pause,
+    /// Stop, and delete what is there of it.
+    Cancel,
+    /// Delete a stored model, or what is there of an unfinished one.
+    Delete(String),
+}
+
+/// What to download.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// A hub id (`openai/clip-vit-base-patch32`), optionally `@REVISION`; or the address of a folder or of a file.
+    pub source: String,
+    /// Where hub ids are looked up: `https://huggingface.co` or a mirror of it.
+    pub hub: String,
+    pub format: StoredFormat,
+    /// Of each weight file, by its name; what is not here is remembered from the first download.
+    pub sha256: Vec<(String, String)>,
+}
+
+/// How matrices of a stored model are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoredFormat {
+    #[default]
+    #[serde(rename = "q8_0")]
+    Q8_0,
+    #[serde(rename = "q4_0")]
+    Q4_0,
+    F16,
+}
+
+/// What the downloader tells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FetchEvent {
+    /// The worker runs and listens.
+    Hello,
+    /// The store, after every change and on request.
+    Stored(Store),
+    Progress(u32, FetchProgress),
+    /// The model is stored; where the browser allows no storage (`is_kept` is false) its GGUF travels beside this as a
+    /// `Blob`, to be used as a [`ModelRef::File`] until the page is closed.
+    Finished(u32, StoredModel),
+    Paused(u32),
+    Failed(u32, Problem),
+    Crashed(String),
+}
+
+/// Everything that is stored, and the room for more.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Store {
+    pub models: Vec<StoredModel>,
+    /// Begun, and to be gone on with.
+    pub unfinished: Vec<Unfinished>,
+    /// Bytes that this origin has stored and may store; 0 where the browser does not say.
+    pub used_bytes: u64,
+    pub quota_bytes: u64,
+    /// The browser will not clear it by itself.
+    pub is_persistent: bool,
+}
+
+/// A model in this browser's storage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredModel {
+    pub key: String,
+    pub name: String,
+    /// [`Order::source`], or the name of the reader's file.
+    pub source: String,
+    pub format: StoredFormat,
+    pub bytes: u64,
+    /// Of the stored GGUF.
+    pub sha256: String,
+    /// Of each weight file as it was downloaded, by name.
+    pub source_sha256: Vec<(String, String)>,
+    pub is_kept: bool,
+}
+
+/// A download that was paused or broke off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unfinished {
+    pub key: String,
+    pub order: Order,
+    pub done: u64,
+    pub total: u64,
+}
+
+/// Where a download stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FetchProgress {
+    pub stage: FetchStage,
+    /// Of the bytes that come over the network, all files together; never more than `total`.
+    pub done: u64,
+    /// 0 while it is not known.
+    pub total: u64,
+    pub bytes_per_second: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FetchStage {
+    /// Another tab has this download in hand.
+    Waiting,
+    /// Configuration, tokenizer, the weight file's header.
+    Looking,
+    /// Weights arrive and are converted as they do.
+    Download,
+    /// Computing what a device is checked with.
+    Check,
+    /// Putting the file together and reading it back.
+    Store,
+}
