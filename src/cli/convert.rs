@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::files::{FilesError, ModelFiles};
+use super::hub::{self, Located};
 use super::output::{OutputFile, Written};
 use super::{CliError, Report, message, progress, read_file};
 use crate::cpu::CpuModel;
@@ -27,8 +28,8 @@ const SELF_TEST_LABEL: &str = "a photo of a red disc";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A folder as Hugging Face or open_clip write it, a safetensors file or index inside one, or a GGUF of this project
-    /// or of clip.cpp.
+    /// A folder as Hugging Face or open_clip write it, a safetensors file or index inside one, a GGUF of this project or
+    /// of clip.cpp, the address of either, or a hub id as in openai/clip-vit-base-patch32[@REVISION].
     #[arg(value_name = "SRC")]
     pub src: PathBuf,
     /// How matrices are stored; vectors stay f32, what blocks of 32 do not fit becomes f16.
@@ -110,9 +111,13 @@ impl fmt::Display for Converted {
 }
 
 pub fn run(args: &Args) -> Result<Converted, CliError> {
-    let open = |path: &PathBuf| Ok::<_, CliError>((path.clone(), ModelFiles::open(path)?));
-    let mut sources = vec![open(&args.src)?];
-    sources.extend(args.text.as_ref().map(open).transpose()?);
+    let open = |given: &PathBuf| {
+        let Located { path, name } = hub::locate(given)?;
+        Ok::<_, CliError>((ModelFiles::open(&path).map(|files| (path, files))?, name))
+    };
+    let (first, name) = open(&args.src)?;
+    let mut sources = vec![first];
+    sources.extend(args.text.as_ref().map(open).transpose()?.map(|(text, _)| text));
     let mut paths: Vec<PathBuf> =
         sources.iter().flat_map(|(_, files)| files.paths()).chain(&args.tokenizer).cloned().collect();
     paths.extend(sources.iter().map(|(path, _)| path.clone()));
@@ -137,9 +142,10 @@ pub fn run(args: &Args) -> Result<Converted, CliError> {
         checkpoint.config.tokenizer = Some(TokenizerFile { json });
     }
     if checkpoint.config.about.name.is_empty()
-        && let Some(name) = args.src.canonicalize().ok().as_deref().and_then(Path::file_name)
+        && let Some(name) =
+            name.or_else(|| Some(args.src.canonicalize().ok()?.file_name()?.to_string_lossy().into_owned()))
     {
-        checkpoint.config.about.name = name.to_string_lossy().into_owned();
+        checkpoint.config.about.name = name;
     }
     let has_self_test = check(&mut checkpoint, args.no_self_test)?;
     let has_tokenizer = checkpoint.config.tokenizer.is_some();

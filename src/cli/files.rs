@@ -20,10 +20,11 @@ use crate::tensor::Tensor;
 use crate::weights::safetensors::{Header, RawTensor, TensorInfo};
 use crate::weights::{TensorSource, WeightsError, gguf, safetensors};
 
-const INDEX_SUFFIX: &str = ".safetensors.index.json";
+pub const INDEX_SUFFIX: &str = ".safetensors.index.json";
 /// What a folder's weights may be called; the first that is there counts.
-const WEIGHTS: [&str; 4] =
-    ["model.gguf", "model.safetensors.index.json", "model.safetensors", "open_clip_model.safetensors"];
+pub const WEIGHTS: [&str; 4] =
+    ["model.gguf", "model.safetensors.index.json", "model.safetensors", OPEN_CLIP_WEIGHTS];
+pub const OPEN_CLIP_WEIGHTS: &str = "open_clip_model.safetensors";
 /// Weights that run code when they are read.
 const PICKLES: [&str; 4] =
     ["pytorch_model.bin", "pytorch_model.bin.index.json", "open_clip_pytorch_model.bin", "model.pt"];
@@ -184,24 +185,31 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
+/// The files that an index names, each with its tensors.
+///
+/// # Errors
+/// A file that is no index, names nothing, or names a file that does not lie beside it.
+pub fn shard_names(index: &Path) -> Result<BTreeMap<String, Vec<String>>, CliError> {
+    let Index { weight_map } = serde_json::from_slice(&read_file(index)?)
+        .map_err(|source| FilesError::Index { path: index.to_owned(), source })?;
+    let mut tensors_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (tensor, file) in weight_map {
+        // A download's index must not lead out of its folder.
+        if Path::new(&file).file_name() != Some(file.as_ref()) {
+            return Err(FilesError::ShardName { index: index.to_owned(), tensor, file }.into());
+        }
+        tensors_of.entry(file).or_default().push(tensor);
+    }
+    if tensors_of.is_empty() {
+        return Err(FilesError::EmptyIndex { path: index.to_owned() }.into());
+    }
+    Ok(tensors_of)
+}
+
 impl Shards {
     fn open_index(path: &Path) -> Result<Shards, CliError> {
-        let Index { weight_map } = serde_json::from_slice(&read_file(path)?)
-            .map_err(|source| FilesError::Index { path: path.to_owned(), source })?;
-        let mut tensors_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (tensor, file) in &weight_map {
-            // A download's index must not lead out of its folder.
-            if Path::new(file).file_name() != Some(file.as_ref()) {
-                let (index, tensor, file) = (path.to_owned(), tensor.clone(), file.clone());
-                return Err(FilesError::ShardName { index, tensor, file }.into());
-            }
-            tensors_of.entry(file).or_default().push(tensor);
-        }
-        if tensors_of.is_empty() {
-            return Err(FilesError::EmptyIndex { path: path.to_owned() }.into());
-        }
         let mut shards = Shards::default();
-        for (name, tensors) in tensors_of {
+        for (name, tensors) in shard_names(path)? {
             let shard = path.with_file_name(name);
             let file = File::open(&shard).map_err(|source| FilesError::MissingShard {
                 path: shard.clone(),
@@ -210,10 +218,11 @@ impl Shards {
                 source,
             })?;
             let file_idx = shards.add(&shard, file)?;
-            let is_absent =
-                |name: &&&str| shards.tensors.get(**name).is_none_or(|(found_idx, _)| *found_idx != file_idx);
+            let is_absent = |name: &&String| {
+                shards.tensors.get(*name).is_none_or(|(found_idx, _)| *found_idx != file_idx)
+            };
             if let Some(tensor) = tensors.iter().find(is_absent) {
-                let (tensor, index) = ((*tensor).to_owned(), path.to_owned());
+                let (tensor, index) = (tensor.clone(), path.to_owned());
                 return Err(FilesError::AbsentTensor { path: shard, tensor, index }.into());
             }
         }

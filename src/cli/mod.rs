@@ -9,6 +9,7 @@ mod bench;
 mod convert;
 mod eval;
 mod files;
+mod hub;
 mod inspect;
 mod model;
 mod output;
@@ -86,6 +87,10 @@ pub enum CliError {
     Towers(#[from] ModelError),
     #[error(transparent)]
     Files(#[from] files::FilesError),
+    #[error(transparent)]
+    Hub(#[from] hub::HubError),
+    #[error(transparent)]
+    Catalogue(#[from] crate::models::catalogue::CatalogueError),
     #[error(transparent)]
     Pack(#[from] pack::PackError),
     #[error(transparent)]

@@ -39,6 +39,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("web_sys", &["worker", "app"]),
     ("yew", &["app"]),
     ("clap", &["cli"]),
+    ("ureq", &["cli"]),
 ];
 
 fn root() -> PathBuf {
