@@ -14,9 +14,11 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::modules::dense_layer;
 use super::{CliError, read_file};
 use crate::models::Source;
 use crate::tensor::Tensor;
+use crate::text::vocabulary::{bert_tokenizer_json, clip_tokenizer_json};
 use crate::weights::safetensors::{Header, RawTensor, TensorInfo};
 use crate::weights::{TensorSource, WeightsError, gguf, safetensors};
 
@@ -52,6 +54,10 @@ pub enum FilesError {
     AbsentTensor { path: PathBuf, tensor: String, index: PathBuf },
     #[error("the tensor `{tensor}` is in two files, {} and {}", first.display(), second.display())]
     DuplicateTensor { tensor: String, first: PathBuf, second: PathBuf },
+    #[error("{}: {source}", path.display())]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error("{} lists {what}", list.display())]
+    Module { list: PathBuf, what: String },
     #[error("{} is not there: without it the weights beside it cannot be understood", wanted.display())]
     NoConfig { wanted: PathBuf },
 }
@@ -80,10 +86,14 @@ impl ModelFiles {
     /// Nothing of the kind there; files that cannot be read or do not belong together.
     pub fn open(path: &Path) -> Result<ModelFiles, CliError> {
         let weights = find_weights(path)?;
-        let shards = match shards_of(&weights)? {
+        let mut shards = match shards_of(&weights)? {
             Found::Gguf => return Ok(ModelFiles::Gguf(weights)),
             Found::Shards(shards) => shards,
         };
+        if let Some(dense) = weights.parent().map_or(Ok(None), dense_layer)? {
+            let file = File::open(&dense).map_err(|source| CliError::File { path: dense.clone(), source })?;
+            shards.add(&dense, file)?;
+        }
         let mut paths: Vec<PathBuf> = shards.files.iter().map(|(path, _)| path.clone()).collect();
         let mut read = |name: &str| match weights.with_file_name(name) {
             path if path.exists() => {
@@ -104,7 +114,18 @@ impl ModelFiles {
         }
         let config =
             config.ok_or_else(|| FilesError::NoConfig { wanted: weights.with_file_name(names[0]) })?;
-        let tokenizer = read("tokenizer.json")?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let mut tokenizer = read("tokenizer.json")?.map(text);
+        if tokenizer.is_none()
+            && let (Some(vocab), Some(merges)) = (read("vocab.json")?, read("merges.txt")?)
+        {
+            tokenizer = Some(clip_tokenizer_json(&vocab, &text(merges))?);
+        } else if tokenizer.is_none()
+            && let Some(vocab) = read("vocab.txt")?
+        {
+            let config = read("tokenizer_config.json")?;
+            tokenizer = Some(bert_tokenizer_json(&text(vocab), config.as_deref())?);
+        }
         let preprocessor = read("preprocessor_config.json")?;
         if weights.to_string_lossy().ends_with(INDEX_SUFFIX) {
             paths.push(weights);

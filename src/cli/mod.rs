@@ -12,6 +12,7 @@ mod files;
 mod hub;
 mod inspect;
 mod model;
+mod modules;
 mod output;
 mod pack;
 mod preprocess;

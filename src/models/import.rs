@@ -393,6 +393,13 @@ impl Recipes {
         self.stack(to, &[from]);
     }
 
+    /// What sentence-transformers puts behind the pooling, in a folder of its own.
+    fn dense_layer(&mut self) {
+        for part in ["weight", "bias"] {
+            self.push(&format!("text.projection.{part}"), &[format!("linear.{part}")], How::Copy, true);
+        }
+    }
+
     /// Weights and biases of several layers as one.
     fn stack(&mut self, to: &str, from: &[impl AsRef<str>]) {
         let how = if from.len() == 1 { How::Copy } else { How::Stack };
@@ -866,6 +873,7 @@ fn bert(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError
         recipes.layer(&to("down"), &from("output.dense"));
         recipes.layer(&to("norm2"), &from("output.LayerNorm"));
     }
+    recipes.dense_layer();
     let text = Text::Bert {
         context_len: bert.max_position_embeddings,
         transformer: Transformer {
@@ -907,6 +915,7 @@ fn distilbert(json: &Value) -> Result<Imported, ModelError> {
         recipes.layer(&to("down"), &from("ffn.lin2"));
         recipes.layer(&to("norm2"), &from("output_layer_norm"));
     }
+    recipes.dense_layer();
     let text = Text::Bert {
         context_len: bert.max_position_embeddings,
         transformer: Transformer {

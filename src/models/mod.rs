@@ -77,13 +77,20 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Puts a checkpoint that holds only an image tower and one that holds only a text tower together; all else is
-    /// `self`'s, the tokenizer `text`'s.
+    /// Puts an image tower and the text tower of another checkpoint together; all else is `self`'s, the tokenizer
+    /// `text`'s. A text tower that `self` has goes.
     pub fn join(mut self, text: Checkpoint) -> Result<Self, ModelError> {
-        for name in text.weights.names() {
+        let is_texts = |name: &str| name.starts_with("text.") || name.starts_with("text_head.");
+        let old: Vec<String> =
+            self.weights.names().filter(|name| is_texts(name)).map(str::to_owned).collect();
+        for name in old {
+            self.weights.take(&name)?;
+        }
+        for name in text.weights.names().filter(|name| is_texts(name)) {
             self.weights.insert(name, text.weights.tensor(name)?.clone());
         }
         self.config.text = text.config.text;
+        self.config.text_head = text.config.text_head;
         self.config.tokenizer = text.config.tokenizer;
         Ok(self)
     }

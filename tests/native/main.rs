@@ -3,6 +3,7 @@ mod allocation;
 mod cli;
 mod convert;
 mod engine;
+mod folders;
 mod host;
 mod hosting;
 mod hub;
