@@ -282,6 +282,12 @@ impl Shards {
         self.n_bytes
     }
 
+    /// Numbers in all tensors that may be weights.
+    pub fn n_values(&self) -> usize {
+        let weights = self.tensors.values().filter(|(_, info)| info.kind.is_float());
+        weights.map(|(_, info)| info.shape.iter().product::<usize>()).sum()
+    }
+
     /// Bytes of tensors that were read so far.
     pub fn n_bytes_read(&self) -> u64 {
         self.n_bytes_read.get()

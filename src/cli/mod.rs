@@ -6,6 +6,7 @@
 //! into a success.
 
 mod bench;
+mod check;
 mod convert;
 mod eval;
 mod files;
@@ -59,6 +60,8 @@ enum Command {
     Eval(eval::Args),
     /// Recompute a folder's golden tensors and compare.
     Verify(verify::Args),
+    /// Fetch public models and hold each to what is known of it; status 1 where one is not as expected.
+    Check(check::Args),
     /// Time each kernel and each stage.
     Bench(bench::Args),
 }
@@ -95,6 +98,8 @@ pub enum CliError {
     #[error(transparent)]
     Pack(#[from] pack::PackError),
     #[error(transparent)]
+    Check(#[from] check::CheckError),
+    #[error(transparent)]
     Eval(#[from] eval::EvalError),
     #[error("{} is what is being read: write to another file", path.display())]
     OverwritesSource { path: PathBuf },
@@ -122,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Pack(args) => pack::run(&args).and_then(|report| print(&report, json)),
         Command::Eval(args) => eval::run(&args).and_then(|report| print(&report, json)),
         Command::Verify(args) => verify::run(&args).and_then(|report| print(&report, json)),
+        Command::Check(args) => check::run(&args).and_then(|report| print(&report, json)),
         Command::Bench(args) => bench::run(&args).and_then(|report| print(&report, json)),
     };
     match outcome {

@@ -1,5 +1,6 @@
 //! Native tests, a module per part.
 mod allocation;
+mod check;
 mod cli;
 mod convert;
 mod engine;
