@@ -24,7 +24,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::config::{Calibration, Text, TokenizerFile, Transformer, Vision, activation_name, check_layers};
+use super::config::{
+    Calibration, Pooled, Text, TokenizerFile, Transformer, Vision, activation_name, check_layers,
+};
 use super::{Checkpoint, Config, ModelError};
 use crate::graph::Activation;
 use crate::image::{Filter, Fit, Preprocess};
@@ -33,7 +35,7 @@ use crate::weights::gguf::GgufFile;
 use crate::weights::{TensorSource, Weights};
 
 /// What [`import`] knows, for messages.
-pub const SUPPORTED: &str = "clip (Hugging Face's CLIPModel, open_clip's ViT and ModifiedResNet, clip.cpp's GGUF), siglip (SiglipModel), ModifiedResNet (open_clip's image tower), bert (BertModel), distilbert (DistilBertModel), \
+pub const SUPPORTED: &str = "clip (Hugging Face's CLIPModel, open_clip's ViT and ModifiedResNet, clip.cpp's GGUF), chinese_clip (ChineseCLIPModel), siglip (SiglipModel), ModifiedResNet (open_clip's image tower), bert (BertModel), distilbert (DistilBertModel), \
                              efficientnet_lite (lukemelas' PyTorch names)";
 
 /// Files of one model, as they lie in its folder.
@@ -112,6 +114,7 @@ pub fn import_with(
         // open_clip's name themselves by the towers that they describe.
         _ if json.get("model_cfg").unwrap_or(&json).get("vision_cfg").is_some() => open_clip(&json, weights)?,
         "clip" => clip(&json, weights)?,
+        "chinese_clip" => chinese_clip(&json, weights)?,
         "siglip" => siglip(&json, weights)?,
         "bert" => bert(&json, weights)?,
         "distilbert" => distilbert(&json)?,
@@ -423,6 +426,8 @@ type Imported = (Config, Recipes);
 
 /// The prompt that CLIP's authors use where they use one.
 const CLIP_TEMPLATE: &str = "a photo of a {label}";
+/// The same of Chinese-CLIP's: "a photo of LABEL".
+const CHINESE_TEMPLATE: &str = "一张{label}的照片";
 
 /// clip.cpp's GGUF: both towers, or one of them in a file of its own.
 ///
@@ -523,23 +528,22 @@ fn parse_activation(name: &str) -> Result<Activation, ModelError> {
         .ok_or_else(|| ModelError::Config(format!("config.json: the activation {name:?} is not supported")))
 }
 
-/// Hugging Face's CLIPModel.
-fn clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
-    let vision = ClipSide::parse(json, "vision_config")?;
-    let text = ClipSide::parse(json, "text_config")?;
-    let image_size = vision.image_size.unwrap_or(224);
-    let default = |width: usize| Transformer {
+/// What Hugging Face's configurations leave out of a tower.
+fn clip_transformer(width: usize) -> Transformer {
+    Transformer {
         width,
         n_layers: 12,
         n_heads: width / 64,
         n_hidden: 4 * width,
         activation: Activation::QuickGelu,
         epsilon: 1e-5,
-    };
-    let vision_stack = vision.transformer(default(768))?;
-    let text_stack = text.transformer(default(512))?;
+    }
+}
 
-    let mut recipes = Recipes::default();
+/// CLIPModel's image tower, which ChineseCLIPModel has as well.
+fn clip_vision(recipes: &mut Recipes, json: &Value) -> Result<Vision, ModelError> {
+    let vision = ClipSide::parse(json, "vision_config")?;
+    let transformer = vision.transformer(clip_transformer(768))?;
     let patch = "vision_model.embeddings.patch_embedding.weight".to_owned();
     recipes.push("vision.patch.weight", &[patch], How::ChannelsLast, false);
     recipes.copy("vision.class", "vision_model.embeddings.class_embedding");
@@ -547,32 +551,55 @@ fn clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError
     recipes.layer("vision.pre_norm", "vision_model.pre_layrnorm"); // sic
     recipes.layer("vision.post_norm", "vision_model.post_layernorm");
     recipes.layer("vision.projection", "visual_projection");
-    recipes.copy("text.token.weight", "text_model.embeddings.token_embedding.weight");
-    recipes.copy("text.position", "text_model.embeddings.position_embedding.weight");
-    recipes.layer("text.final_norm", "text_model.final_layer_norm");
-    recipes.layer("text.projection", "text_projection");
-    recipes.hugging_face_blocks("vision", vision_stack.n_layers);
-    recipes.hugging_face_blocks("text", text_stack.n_layers);
+    recipes.hugging_face_blocks("vision", transformer.n_layers);
+    let (image_size, patch_size) = (vision.image_size.unwrap_or(224), vision.patch_size.unwrap_or(32));
+    Ok(Vision::ClipVit { image_size, patch_size, transformer })
+}
 
+/// A model of these towers, with the temperature of its file.
+fn clip_config(vision: Vision, text: Text, template: &str, weights: &dyn TensorSource) -> Config {
     let mut calibration = Calibration::default();
     if let Some(scale) = scalar(weights, "logit_scale") {
         calibration.scale = scale.exp();
     }
-    let patch_size = vision.patch_size.unwrap_or(32);
-    let config = Config {
-        vision: Some(Vision::ClipVit { image_size, patch_size, transformer: vision_stack }),
-        text: Some(Text::ClipText {
-            context_len: text.max_position_embeddings.unwrap_or(77),
-            // Early configs say 2; Hugging Face then pools the highest id, and so does `None`.
-            end_token: text.eos_token_id.filter(|&id| id != 2),
-            transformer: text_stack,
-        }),
-        preprocess: Preprocess { size: image_size, ..Default::default() },
+    Config {
+        preprocess: Preprocess { size: vision.image_size(), ..Default::default() },
+        vision: Some(vision),
+        text: Some(text),
         calibration,
-        templates: vec![CLIP_TEMPLATE.to_owned()],
+        templates: vec![template.to_owned()],
         ..Default::default()
+    }
+}
+
+/// Hugging Face's CLIPModel.
+fn clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
+    let mut recipes = Recipes::default();
+    let vision = clip_vision(&mut recipes, json)?;
+    let text = ClipSide::parse(json, "text_config")?;
+    let transformer = text.transformer(clip_transformer(512))?;
+    recipes.copy("text.token.weight", "text_model.embeddings.token_embedding.weight");
+    recipes.copy("text.position", "text_model.embeddings.position_embedding.weight");
+    recipes.layer("text.final_norm", "text_model.final_layer_norm");
+    recipes.layer("text.projection", "text_projection");
+    recipes.hugging_face_blocks("text", transformer.n_layers);
+    let text = Text::ClipText {
+        context_len: text.max_position_embeddings.unwrap_or(77),
+        // Early configs say 2; Hugging Face then pools the highest id, and so does `None`.
+        end_token: text.eos_token_id.filter(|&id| id != 2),
+        transformer,
     };
-    Ok((config, recipes))
+    Ok((clip_config(vision, text, CLIP_TEMPLATE, weights), recipes))
+}
+
+/// Hugging Face's ChineseCLIPModel: CLIP's image tower, and a BERT of whose text the start token's row is taken.
+fn chinese_clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
+    let mut recipes = Recipes::default();
+    let vision = clip_vision(&mut recipes, json)?;
+    let text = json.get("text_config").unwrap_or(&Value::Null);
+    let text = bert_tower(&mut recipes, text, "text_model.", Pooled::First)?;
+    recipes.layer("text.projection", "text_projection");
+    Ok((clip_config(vision, text, CHINESE_TEMPLATE, weights), recipes))
 }
 
 /// The image tower of open_clip's RN50 family, alone or under `visual.`. The config is
@@ -844,6 +871,15 @@ fn siglip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelErr
 
 /// Hugging Face's BertModel, alone or inside another model.
 fn bert(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
+    let prefix = if weights.contains("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
+    let mut recipes = Recipes::default();
+    let text = bert_tower(&mut recipes, json, prefix, Pooled::Mean)?;
+    recipes.dense_layer();
+    Ok((Config { text: Some(text), ..Default::default() }, recipes))
+}
+
+/// The layers of a BERT whose tensors' names start with `prefix`.
+fn bert_tower(recipes: &mut Recipes, json: &Value, prefix: &str, pooled: Pooled) -> Result<Text, ModelError> {
     #[derive(Deserialize)]
     struct Bert {
         hidden_size: usize,
@@ -855,8 +891,6 @@ fn bert(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError
         max_position_embeddings: usize,
     }
     let bert: Bert = serde_json::from_value(json.clone()).map_err(config_error)?;
-    let prefix = if weights.contains("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
-    let mut recipes = Recipes::default();
     let embedding = |part: &str| format!("{prefix}embeddings.{part}");
     recipes.copy("text.token.weight", &embedding("word_embeddings.weight"));
     let position = ["position_embeddings.weight", "token_type_embeddings.weight"].map(embedding);
@@ -873,19 +907,15 @@ fn bert(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError
         recipes.layer(&to("down"), &from("output.dense"));
         recipes.layer(&to("norm2"), &from("output.LayerNorm"));
     }
-    recipes.dense_layer();
-    let text = Text::Bert {
-        context_len: bert.max_position_embeddings,
-        transformer: Transformer {
-            width: bert.hidden_size,
-            n_layers: bert.num_hidden_layers,
-            n_heads: bert.num_attention_heads,
-            n_hidden: bert.intermediate_size,
-            activation: parse_activation(&bert.hidden_act)?,
-            epsilon: bert.layer_norm_eps,
-        },
+    let transformer = Transformer {
+        width: bert.hidden_size,
+        n_layers: bert.num_hidden_layers,
+        n_heads: bert.num_attention_heads,
+        n_hidden: bert.intermediate_size,
+        activation: parse_activation(&bert.hidden_act)?,
+        epsilon: bert.layer_norm_eps,
     };
-    Ok((Config { text: Some(text), ..Default::default() }, recipes))
+    Ok(Text::Bert { context_len: bert.max_position_embeddings, pooled, transformer })
 }
 
 /// Hugging Face's DistilBertModel: BERT without sentence types, under other names.
@@ -918,6 +948,7 @@ fn distilbert(json: &Value) -> Result<Imported, ModelError> {
     recipes.dense_layer();
     let text = Text::Bert {
         context_len: bert.max_position_embeddings,
+        pooled: Pooled::Mean,
         transformer: Transformer {
             width: bert.dim,
             n_layers: bert.n_layers,

@@ -201,3 +201,77 @@ fn older_tokenizer_files_of_other_models_are_refused() {
     let tokenizer = Tokenizer::from_json(upper.as_bytes(), 8).unwrap();
     assert_eq!(tokenizer.encode("RED discs").unwrap().ids, [2, 7, 8, 9, 3]);
 }
+
+/// The same towers under ChineseCLIPModel's names: CLIP's image tower, BERT's rows of which the first is pooled.
+#[test]
+fn chinese_clip_gives_its_towers_golden_embeddings() {
+    let folder = Scratch::new("chinese-clip");
+    let read = |model: &str, file: &str| fs::read(fixture("models").join(model).join(file)).unwrap();
+    let json = |model: &str| serde_json::from_slice::<Value>(&read(model, "config.json")).unwrap();
+    let tensors = |model: &str, file: &str| safetensors::read(&read(model, file)).unwrap().tensors;
+    let clip = json("clip-vit-quickgelu");
+    let config = json!({"model_type": "chinese_clip", "projection_dim": 32, "vision_config": clip["vision_config"],
+                        "text_config": json("bert-text")});
+    let mut all: BTreeMap<String, RawTensor> = tensors("clip-vit-quickgelu", "model.safetensors");
+    all.retain(|name, _| !name.starts_with("text_"));
+    for (name, tensor) in tensors("bert-text", "model.safetensors") {
+        all.insert(format!("text_model.{name}"), tensor);
+    }
+    let width = 96;
+    let projection: Vec<f32> = (0..32 * width).map(|i| (i as f32 * 0.71).cos() * 0.1).collect();
+    let bytes = projection.iter().flat_map(|value| value.to_le_bytes()).collect();
+    all.insert(
+        "text_projection.weight".to_owned(),
+        RawTensor { shape: vec![32, width], kind: Kind::F32, bytes },
+    );
+    fs::write(folder.0.join("config.json"), config.to_string()).unwrap();
+    fs::write(folder.0.join("model.safetensors"), safetensors_of(&all)).unwrap();
+    fs::write(folder.0.join("vocab.txt"), format!("{VOCAB}一\n张\n红\n的\n照\n片\n")).unwrap();
+    let (src, output) = (folder.0.to_str().unwrap(), folder.path("out.gguf"));
+    let convert = ["convert", src, "--quant", "f32", "-o", &output, "--json"];
+    let report: Value = serde_json::from_str(stdout(&cliplet(&convert, ""))).unwrap();
+    assert_eq!((&report["has_tokenizer"], &report["has_self_test"]), (&json!(true), &json!(true)));
+
+    // From the file: the way of pooling is written there.
+    let checkpoint = load_gguf(&fs::read(&output).unwrap()).unwrap();
+    assert_eq!(checkpoint.config.templates, ["一张{label}的照片"]);
+    let tokenizer = checkpoint.config.tokenizer.clone().unwrap();
+    let tokenizer = Tokenizer::from_json(tokenizer.json.as_bytes(), 40).unwrap();
+    assert_eq!(tokenizer.encode("一张红的照片").unwrap().ids, [2, 10, 11, 12, 13, 14, 15, 3]);
+    let (model, params) = DualEncoder::new(checkpoint).unwrap();
+    let cpu = CpuModel::new(&params);
+
+    let golden = tensors("bert-text", "golden.safetensors");
+    let hidden = golden["last_hidden"].clone().into_tensor("last_hidden").unwrap();
+    let len = hidden.shape[1];
+    let ids = golden["input_ids"].to_i64("input_ids").unwrap();
+    let mask = golden["attention_mask"].to_i64("attention_mask").unwrap();
+    // Without the padding, as texts come: the golden's own rows must not depend on it.
+    let sequences: Vec<Vec<u32>> = (ids.chunks(len).zip(mask.chunks(len)))
+        .map(|(ids, mask)| {
+            ids.iter().zip(mask).filter(|(_, mask)| **mask == 1).map(|(id, _)| *id as u32).collect()
+        })
+        .collect();
+    let batch = model.text_batch(&sequences).unwrap();
+    let graph = model.text_graph(&batch, Taps::None).unwrap();
+    let found = cpu.run(&graph, &[&model.text_inputs(&batch).unwrap()]).unwrap().concat();
+    let hidden = hidden.to_f32();
+    assert_eq!(found.len(), sequences.len() * 32);
+    for (rows, found) in hidden.chunks(len * width).zip(found.chunks(32)) {
+        let row = |weights: &[f32]| weights.iter().zip(&rows[..width]).map(|(w, x)| w * x).sum::<f32>();
+        let expected: Vec<f32> = projection.chunks(width).map(row).collect();
+        let cosine = cosine(&expected, found);
+        assert!(cosine >= 0.999_99, "{cosine}");
+    }
+
+    // The image tower is CLIP's, to the bit.
+    let clip = cliplet::weights::Weights::read(&read("clip-vit-quickgelu", "model.safetensors")).unwrap();
+    let source =
+        cliplet::models::Source { config: &read("clip-vit-quickgelu", "config.json"), ..Default::default() };
+    let (twin, twin_params) = DualEncoder::new(cliplet::models::import(source, &clip).unwrap()).unwrap();
+    let pixels: Vec<f32> = (0..32 * 32 * 3).map(|i| (i as f32 * 0.1).sin()).collect();
+    let embed = |model: &DualEncoder, cpu: &CpuModel| {
+        cpu.run(&model.image_graph(1, Taps::None).unwrap(), &[&pixels]).unwrap().concat()
+    };
+    assert!(embed(&model, &cpu) == embed(&twin, &CpuModel::new(&twin_params)));
+}
