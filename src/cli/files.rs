@@ -119,7 +119,7 @@ impl ModelFiles {
         if tokenizer.is_none()
             && let (Some(vocab), Some(merges)) = (read("vocab.json")?, read("merges.txt")?)
         {
-            tokenizer = Some(clip_tokenizer_json(&vocab, &text(merges))?);
+            tokenizer = Some(clip_tokenizer_json(&text(vocab), &text(merges))?);
         } else if tokenizer.is_none()
             && let Some(vocab) = read("vocab.txt")?
         {

@@ -12,9 +12,9 @@ use super::TextError;
 ///
 /// # Errors
 /// A vocabulary that is no JSON object or lacks CLIP's start and end tokens; a merge that is not two tokens.
-pub fn clip_tokenizer_json(vocab: &[u8], merges: &str) -> Result<String, TextError> {
+pub fn clip_tokenizer_json(vocab: &str, merges: &str) -> Result<String, TextError> {
     let vocab: Map<String, Value> =
-        serde_json::from_slice(vocab).map_err(|error| malformed("vocab.json", error))?;
+        serde_json::from_str(vocab).map_err(|error| malformed("vocab.json", error))?;
     let id = |token: &str| {
         let lacks = || malformed("vocab.json", format!("it lacks {token}, so it is not CLIP's"));
         vocab.get(token).and_then(Value::as_u64).ok_or_else(lacks)

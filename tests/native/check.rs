@@ -1,6 +1,6 @@
 //! `cliplet check` on a model that answers well (the starter), one that does not (random weights), and a damaged one.
 
-use crate::cli::{Scratch, assert_refused};
+use crate::cli::{Scratch, assert_refused, stdout};
 use crate::host::{COMMIT, Host, Model};
 use crate::hub::{command, model as tiny};
 use cliplet::models::catalogue::{Accuracy, Catalogue, Entry, License, Memory, WeightFile};
@@ -147,4 +147,28 @@ fn what_is_not_as_stated_fails_and_the_others_are_checked_all_the_same() {
     );
     fs::write(&catalogue, "{}").unwrap();
     assert_refused(&run(&["check", "--all", "--catalogue", &catalogue]), "the catalogue cannot be read");
+}
+
+/// The commands that take a whole model take it by id.
+#[test]
+fn a_model_by_id_ranks_is_evaluated_and_is_packed() {
+    let home = Scratch::new("check-by-id");
+    let host = Host::start(|request| starter().answer(request));
+    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("static/samples");
+    for (label, file) in [("cat", "cat.jpg"), ("rocket", "rocket.jpg")] {
+        fs::create_dir_all(home.0.join("pictures").join(label)).unwrap();
+        fs::copy(samples.join(file), home.0.join("pictures").join(label).join(file)).unwrap();
+    }
+    let run = |args: &[&str]| command(&host.url(""), &home.0, args).output().unwrap();
+    let model = ["--model", "owner/starter", "--backend", "cpu", "--json"];
+    let cat = samples.join("cat.jpg");
+    let ranked = run(&[&["rank", cat.to_str().unwrap(), "cat", "dog"], &model[..]].concat());
+    let ranked: Value = serde_json::from_str(stdout(&ranked)).unwrap();
+    assert_eq!(ranked["labels"][0]["label"], "cat");
+    let evaluated: Value =
+        serde_json::from_str(stdout(&run(&[&["eval", &home.path("pictures")], &model[..]].concat())))
+            .unwrap();
+    assert_eq!((evaluated["n_pictures"].as_u64(), evaluated["top1"].as_f64()), (Some(2), Some(1.0)));
+    stdout(&run(&["pack", "owner/starter", "-o", &home.path("packed")]));
+    assert!(fs::read(home.0.join("packed/model.gguf")).unwrap() == starter().files["model.gguf"]);
 }

@@ -157,7 +157,7 @@ fn clips_older_files_give_the_tokenizer_that_replaced_them() {
     };
     let merges: Vec<String> = json["model"]["merges"].as_array().unwrap().iter().map(pair).collect();
     let merges = format!("#version: 0.2\n{}\n", merges.join("\n"));
-    let older = clip_tokenizer_json(vocab.as_bytes(), &merges).unwrap();
+    let older = clip_tokenizer_json(&vocab, &merges).unwrap();
     let [newer, older] = [newer, older].map(|json| Tokenizer::from_json(json.as_bytes(), 77).unwrap());
     let cases: Value = serde_json::from_slice(&fs::read(fixture("tokenizer/cases.json")).unwrap()).unwrap();
     let texts: Vec<&str> =
@@ -188,7 +188,7 @@ fn older_tokenizer_files_of_other_models_are_refused() {
         (special, "a b c", "merges.txt"),
         (special, "ab", "\"ab\" is not two tokens"),
     ] {
-        let error = clip_tokenizer_json(vocab.as_bytes(), merges).unwrap_err().to_string();
+        let error = clip_tokenizer_json(vocab, merges).unwrap_err().to_string();
         assert!(error.contains(what), "{error}");
     }
     for (vocab, config, what) in

@@ -420,3 +420,24 @@ fn shards_are_fetched_by_their_index() {
     let verified = run(&host, &home, &["verify", ID, "--backend", "cpu"]);
     assert!(stdout(&verified).contains("all tensors agree"));
 }
+
+#[test]
+fn one_file_of_several_is_named_by_its_page() {
+    let home = Scratch::new("hub-one-of-several");
+    let host = Host::start(|request| {
+        let gguf = fs::read(fixture("gguf/blocks.gguf")).unwrap();
+        let files = ["a.gguf", "more/b.gguf"].map(|name| (name.to_owned(), gguf.clone()));
+        Model { id: ID, files: files.into() }.answer(request)
+    });
+    assert_refused(&run(&host, &home, &["inspect", ID]), "(a.gguf, more/b.gguf)");
+    let page = host.url(&format!("/{ID}/blob/main/more/b.gguf"));
+    stdout(&run(&host, &home, &["inspect", &page]));
+    let asked = host.take_requests();
+    assert!(
+        !paths(&asked).contains(&"/storage/a.gguf") && paths(&asked).contains(&"/storage/more/b.gguf"),
+        "{asked:?}"
+    );
+    let offline =
+        command(&host.url(""), &home.0, &["inspect", &page]).env("HF_HUB_OFFLINE", "1").output().unwrap();
+    stdout(&offline);
+}

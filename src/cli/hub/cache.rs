@@ -14,6 +14,19 @@ use std::path::{Path, PathBuf};
 use super::listing::Choice;
 use super::{CliError, HubError};
 
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// `HF_HOME`, else `XDG_CACHE_HOME/huggingface`, else `~/.cache/huggingface`.
+pub fn home() -> Result<PathBuf, HubError> {
+    let caches = || {
+        let home = || std::env::home_dir().map(|home| home.join(".cache"));
+        variable("XDG_CACHE_HOME").or_else(home).ok_or(HubError::NoHome)
+    };
+    variable("HF_HOME").map_or_else(|| Ok(caches()?.join("huggingface")), Ok)
+}
+
 /// Both folders for fetched files.
 pub struct Store {
     hub: PathBuf,
@@ -21,15 +34,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// `HF_HUB_CACHE`, else `HF_HOME/hub`, else `XDG_CACHE_HOME/huggingface/hub`, else `~/.cache/huggingface/hub`.
+    /// `HF_HUB_CACHE`, else `hub` in [`home`].
     pub fn from_env() -> Result<Store, HubError> {
-        let variable =
-            |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let caches = || {
-            let home = || std::env::home_dir().map(|home| home.join(".cache"));
-            variable("XDG_CACHE_HOME").or_else(home).ok_or(HubError::NoHome)
-        };
-        let home = || variable("HF_HOME").map_or_else(|| Ok(caches()?.join("huggingface")), Ok);
         let hub = variable("HF_HUB_CACHE").map_or_else(|| Ok(home()?.join("hub")), Ok)?;
         Ok(Store { hub, addresses: home()?.join("cliplet") })
     }
@@ -67,8 +73,9 @@ impl Repo {
         };
         let dir = self.dir.join("snapshots").join(commit.trim());
         let names: Vec<String> = (fs::read_dir(&dir).ok()?.flatten())
-            .filter(|entry| entry.path().exists())
             .filter_map(|entry| entry.file_name().into_string().ok())
+            .chain(known.into_iter().flatten().cloned()) // it may lie deeper
+            .filter(|name| dir.join(name).exists())
             .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let choice = Choice::of(&names, known)?;

@@ -15,10 +15,11 @@ use ureq::http::{Response, header};
 use ureq::{Agent, Body};
 
 use super::listing::Listing;
-use super::{CliError, HubError, message};
+use super::{CliError, HubError, cache, message};
 use crate::cli::progress;
 
-const HUB: &str = "https://huggingface.co";
+/// Where ids are looked up where `HF_ENDPOINT` names no mirror.
+pub const HUB: &str = "https://huggingface.co";
 /// Of `HF_HUB_DOWNLOAD_TIMEOUT` where it is not set: seconds without a byte.
 const TIMEOUT_SECONDS: u64 = 30;
 /// How often a connection may break without a byte in between.
@@ -49,7 +50,7 @@ pub struct Remote {
 }
 
 impl Client {
-    /// `HF_ENDPOINT` names a mirror, `HF_TOKEN` a token, `HF_HUB_OFFLINE` forbids asking, `HF_HUB_DOWNLOAD_TIMEOUT` is in
+    /// `HF_ENDPOINT` names a mirror, `HF_TOKEN` (else a file of the home folder) a token, `HF_HUB_OFFLINE` forbids asking, `HF_HUB_DOWNLOAD_TIMEOUT` is in
     /// seconds.
     pub fn from_env() -> Result<Client, HubError> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
@@ -72,7 +73,10 @@ impl Client {
             .into();
         let is_offline = variable("HF_HUB_OFFLINE")
             .is_some_and(|value| ["1", "on", "true", "yes"].contains(&&*value.to_lowercase()));
-        let token = variable("HF_TOKEN").map(|token| token.trim().to_owned());
+        // What Hugging Face's own login leaves behind.
+        let stored = || fs::read_to_string(cache::home().ok()?.join("token")).ok();
+        let token = variable("HF_TOKEN").or_else(stored).map(|token| token.trim().to_owned());
+        let token = token.filter(|token| !token.is_empty());
         Ok(Client { agent, endpoint: endpoint.trim_end_matches('/').to_owned(), token, is_offline })
     }
 

@@ -30,6 +30,8 @@ pub enum Source {
     Hub {
         id: String,
         revision: Option<String>,
+        /// One of several that are models of their own.
+        file: Option<String>,
     },
     /// Of a folder or a file.
     Address(String),
@@ -55,35 +57,46 @@ impl Located {
 }
 
 impl Source {
-    /// `endpoint` is the hub's own address: one below it is a hub id.
+    /// `endpoint` is the hub's own address or its mirror's: one below it, or below Hugging Face's, is a hub id.
     pub fn parse(given: &Path, endpoint: &str) -> Source {
         let path = || Source::Path(given.to_owned());
         if given.exists() {
             return path();
         }
         let Some(text) = given.to_str() else { return path() };
-        if let Some(below) = text.strip_prefix(endpoint).and_then(|rest| rest.strip_prefix('/')) {
-            return Source::below_hub(below).unwrap_or_else(|| Source::Address(text.to_owned()));
+        let below =
+            [endpoint, fetch::HUB].into_iter().find_map(|hub| text.strip_prefix(hub)?.strip_prefix('/'));
+        if let Some(source) = below.and_then(Source::below_hub) {
+            return source;
         }
         if text.starts_with("https://") || text.starts_with("http://") {
             return Source::Address(text.to_owned());
         }
         let (id, revision) = text.split_once('@').map_or((text, None), |(id, rev)| (id, Some(rev)));
         if is_id(id) && revision.is_none_or(is_revision) {
-            return Source::Hub { id: id.to_owned(), revision: revision.map(str::to_owned) };
+            return Source::Hub { id: id.to_owned(), revision: revision.map(str::to_owned), file: None };
         }
         path()
     }
 
-    /// `OWNER/NAME` and `OWNER/NAME/tree/REVISION`, as the hub's own pages have it; not what is below a model.
+    /// `OWNER/NAME`, `OWNER/NAME/tree/REVISION` and `OWNER/NAME/blob/REVISION/FILE`, as the hub's own pages have it.
     fn below_hub(path: &str) -> Option<Source> {
-        let path = path.trim_end_matches('/');
-        let (id, revision) = match path.split_once("/tree/") {
-            Some((id, revision)) => (id, Some(revision.replace("%2F", "/"))),
-            None => (path, None),
+        let path = path.split(['?', '#']).next()?.trim_end_matches('/');
+        let [owner, name, rest @ ..] = &path.split('/').collect::<Vec<_>>()[..] else { return None };
+        let (revision, file) = match rest {
+            [] => (None, None),
+            ["tree", revision] => (Some(*revision), None),
+            ["blob" | "resolve", revision, file @ ..] if !file.is_empty() => {
+                (Some(*revision), Some(file.join("/")))
+            }
+            _ => return None,
         };
-        let is_good = is_id(id) && revision.as_deref().is_none_or(is_revision);
-        is_good.then(|| Source::Hub { id: id.to_owned(), revision })
+        let id = format!("{owner}/{name}");
+        let revision = revision.map(|revision| revision.replace("%2F", "/"));
+        let is_good = is_id(&id)
+            && revision.as_deref().is_none_or(is_revision)
+            && file.as_deref().is_none_or(is_revision);
+        is_good.then_some(Source::Hub { id, revision, file })
     }
 }
 
@@ -122,11 +135,11 @@ pub fn locate_in(given: &Path, catalogue: &Catalogue) -> Result<Located, CliErro
     let client = Client::from_env()?;
     match Source::parse(given, client.endpoint()) {
         Source::Path(path) => Ok(Located { path, name: None }),
-        Source::Hub { id, revision } => {
+        Source::Hub { id, revision, file } => {
             let source = revision.as_ref().map_or(id.clone(), |revision| format!("{id}@{revision}"));
-            let entry = catalogue.find(&source);
+            let entry = catalogue.find(&source).filter(|_| file.is_none());
             let revision = entry.map(|entry| entry.revision.clone()).or(revision);
-            let path = locate_repo(&client, &id, revision.as_deref().unwrap_or("main"), entry)?;
+            let path = locate_repo(&client, &id, revision.as_deref().unwrap_or("main"), entry, file)?;
             let name = entry.map_or_else(|| id.clone(), |entry| entry.name.clone());
             Ok(Located { path, name: Some(name) })
         }
@@ -143,9 +156,12 @@ fn locate_repo(
     id: &str,
     revision: &str,
     entry: Option<&Entry>,
+    file: Option<String>,
 ) -> Result<PathBuf, CliError> {
     let repo = Store::from_env()?.repo(id);
-    let known = entry.map(|entry| entry.weights.iter().map(|file| file.file.clone()).collect::<Vec<_>>());
+    let pinned =
+        entry.map(|entry| entry.weights.iter().map(|weights| weights.file.clone()).collect::<Vec<_>>());
+    let known = pinned.or(file.map(|file| vec![file]));
     let known = known.as_deref();
     // A commit's files never change: one request less.
     if let Some(weights) = repo.complete(revision, known).filter(|_| cache::is_commit(revision)) {
@@ -256,7 +272,7 @@ mod tests {
     }
 
     fn hub(id: &str, revision: Option<&str>) -> Source {
-        Source::Hub { id: id.to_owned(), revision: revision.map(str::to_owned) }
+        Source::Hub { id: id.to_owned(), revision: revision.map(str::to_owned), file: None }
     }
 
     #[test]
@@ -265,8 +281,22 @@ mod tests {
         assert_eq!(parse("a/b@refs/pr/15"), hub("a/b", Some("refs/pr/15")));
         assert_eq!(parse("https://huggingface.co/a/b"), hub("a/b", None));
         assert_eq!(parse("https://huggingface.co/a/b/tree/refs%2Fpr%2F15"), hub("a/b", Some("refs/pr/15")));
-        let file = "https://huggingface.co/a/b/resolve/main/model-q8_0.gguf";
-        assert_eq!(parse(file), Source::Address(file.to_owned()));
+        for page in ["resolve", "blob"] {
+            let file = format!("https://huggingface.co/a/b/{page}/main/q/model-q8_0.gguf?download=true");
+            let expected = Source::Hub {
+                id: "a/b".to_owned(),
+                revision: Some("main".to_owned()),
+                file: Some("q/model-q8_0.gguf".to_owned()),
+            };
+            assert_eq!(parse(&file), expected);
+            let mirrored = Source::parse(Path::new(&file), "https://mirror.example");
+            assert_eq!(mirrored, expected, "its own pages' addresses, whichever mirror is set");
+        }
+        for page in
+            ["https://huggingface.co/a/b/resolve/main/../x.gguf", "https://huggingface.co/datasets/a/b"]
+        {
+            assert_eq!(parse(page), Source::Address(page.to_owned()));
+        }
         assert_eq!(parse("http://host/folder/"), Source::Address("http://host/folder/".to_owned()));
         for path in
             ["src/cli", "model.gguf", "../clip/model", "/no/where", "a/b/c", "a/..", "a/b@../x", "a/b@"]
