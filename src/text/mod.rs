@@ -8,7 +8,7 @@ mod tokenizer;
 mod words;
 
 pub use template::Template;
-pub use tokenizer::{Tokenizer, Tokens};
+pub use tokenizer::{Tokenizer, Tokens, clip_tokenizer_json};
 
 use thiserror::Error;
 

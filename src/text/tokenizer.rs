@@ -221,6 +221,43 @@ fn words(pre_tokenizer: Option<Value>) -> Result<Words, TextError> {
     }
 }
 
+/// A `tokenizer.json` for the two files that CLIP's tokenizer was first published as: `vocab.json` and `merges.txt`.
+///
+/// # Errors
+/// A vocabulary that is no JSON object of ids, or without CLIP's special tokens.
+pub fn clip_tokenizer_json(vocab: &str, merges: &str) -> Result<String, TextError> {
+    const SPECIAL: [&str; 2] = ["<|startoftext|>", "<|endoftext|>"];
+    let vocab: BTreeMap<String, u32> =
+        serde_json::from_str(vocab).map_err(|error| malformed(format!("vocab.json: {error}")))?;
+    let special = |token: &str| match vocab.get(token) {
+        Some(id) => Ok(serde_json::json!([token, id])),
+        None => Err(malformed(format!("vocab.json: no token {token:?}"))),
+    };
+    let [start, end] = SPECIAL;
+    let added = |token: &str| serde_json::json!({"id": vocab.get(token), "content": token, "special": true});
+    // The first line is the format's version.
+    let is_merge = |line: &&str| !line.is_empty() && !line.starts_with("#version");
+    let merges: Vec<&str> = merges.lines().filter(is_merge).collect();
+    let file = serde_json::json!({
+        "version": "1.0",
+        "added_tokens": SPECIAL.map(added),
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "NFC"},
+            {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "},
+            {"type": "Lowercase"},
+        ]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": words::CLIP_PATTERN}, "behavior": "Removed", "invert": true},
+            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        ]},
+        "post_processor": {"type": "RobertaProcessing", "cls": special(start)?, "sep": special(end)?,
+            "trim_offsets": false, "add_prefix_space": false},
+        "model": {"type": "BPE", "unk_token": end, "continuing_subword_prefix": "", "end_of_word_suffix": "</w>",
+            "fuse_unk": false, "vocab": vocab, "merges": merges},
+    });
+    Ok(file.to_string())
+}
+
 /// The ids that go before and after a text.
 fn special_ids(post_processor: Option<Value>) -> Result<(Vec<u32>, Vec<u32>), TextError> {
     #[derive(Deserialize)]

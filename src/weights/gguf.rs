@@ -153,6 +153,11 @@ impl Table {
         Ok(range)
     }
 
+    /// Keeps the first `n_tensors` only.
+    pub fn truncate(&mut self, n_tensors: usize) {
+        self.tensors.truncate(n_tensors);
+    }
+
     /// In the order of their bytes.
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.tensors

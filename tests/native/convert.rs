@@ -16,18 +16,7 @@ use std::path::Path;
 const CLIP: &str = "models/clip-vit-quickgelu";
 
 /// Words to ids as the fixture's configuration has them: 598 starts a text, 599 ends it.
-pub const TOKENIZER: &str = r###"{
-    "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
-    "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
-                   "strip_accents": null, "lowercase": true},
-    "pre_tokenizer": {"type": "BertPreTokenizer"},
-    "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 599], "cls": ["[CLS]", 598]},
-    "decoder": null,
-    "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-              "max_input_chars_per_word": 100,
-              "vocab": {"[UNK]": 3, "[CLS]": 598, "[SEP]": 599, "a": 4, "red": 5, "green": 6, "blue": 7, "disc": 8,
-                        "photo": 9, "of": 10}}
-}"###;
+pub const TOKENIZER: &str = include_str!("../fixtures/tokenizer/words.json");
 
 /// A folder with a copy of the model and a tokenizer.
 pub fn clip_folder(name: &str) -> Scratch {
