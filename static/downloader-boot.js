@@ -13,11 +13,14 @@ if (self.trustedTypes) {
 }
 
 // What could send something is taken away; fetch is left with reading.
-for (const name of ["XMLHttpRequest", "WebSocket", "WebSocketStream", "EventSource", "WebTransport"]) delete self[name];
+const names = ["XMLHttpRequest", "WebSocket", "WebSocketStream", "EventSource", "WebTransport", "RTCPeerConnection"];
+for (const name of [...names, "Worker", "SharedWorker"]) delete self[name];
+for (const name of ["add", "addAll"]) delete self.Cache?.prototype[name];
 const anything = self.fetch;
+delete WorkerGlobalScope.prototype.fetch;
 self.fetch = (input, init) => {
   const { method, body } = new Request(input, init);
-  return method === "GET" && !body ? anything(input, init) : Promise.reject(new TypeError("only reading is done"));
+  return method === "GET" && !body ? anything.call(self, input, init) : Promise.reject(new TypeError("only reading is done"));
 };
 
 try {

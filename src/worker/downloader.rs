@@ -17,7 +17,7 @@ use super::shelf::{Finished, Part, Shelf, failed, lock_name};
 use crate::engine::{EngineError, Recorder, Side, now_millis};
 use crate::models::config::TokenizerFile;
 use crate::models::{Importer, ModelError, Origin, Quantization, Source, file_of};
-use crate::tensor::Format;
+use crate::tensor::{Format, TensorError};
 use crate::text::clip_tokenizer_json;
 use crate::weights::gguf::Table;
 use crate::weights::{Header, Item, WeightsError};
@@ -146,33 +146,17 @@ impl Host {
         self.running.replace(Some(Running { abort, is_cancelled: false }));
         let shelf = Shelf::open().await;
         let key = hub::key(&task.order.source, &task.order.hub, task.order.format);
-        let outcome = locked(id, &key, &shelf, &task, &cancel).await;
-        let is_cancelled = self.running.take().is_some_and(|running| running.is_cancelled);
+        let is_cancelled = || self.running.borrow().as_ref().is_some_and(|running| running.is_cancelled);
+        let outcome = locked(id, &key, &shelf, &task, &cancel, &is_cancelled).await;
+        let is_cancelled = is_cancelled();
+        self.running.take();
+        list(&shelf).await;
         match outcome {
-            Ok((model, blob)) => {
-                list(&shelf).await;
-                tell(&FetchEvent::Finished(id, model), blob.as_ref());
+            Ok((model, blob)) => tell(&FetchEvent::Finished(id, model), blob.as_ref()),
+            Err(problem) if problem.code == Code::LoadCancelled && !is_cancelled => {
+                tell(&FetchEvent::Paused(id), None);
             }
-            Err(problem) => {
-                let is_stopped = problem.code == Code::LoadCancelled;
-                // What broke off may be gone on with; what is wrong is wrong the next time too.
-                let may_go_on = matches!(
-                    problem.code,
-                    Code::SourceUnreachable | Code::SourceServer | Code::StorageFull | Code::LoadCancelled
-                );
-                // Without the lock the files are another tab's.
-                if (is_cancelled || !may_go_on)
-                    && let Ok(Some(_lock)) = Lock::try_take(&lock_name(&key), Share::Alone).await
-                    && shelf.entry(&key).await.is_none()
-                {
-                    shelf.remove_all(&key).await;
-                }
-                list(&shelf).await;
-                match is_stopped && !is_cancelled {
-                    true => tell(&FetchEvent::Paused(id), None),
-                    false => tell(&FetchEvent::Failed(id, problem), None),
-                }
-            }
+            Err(problem) => tell(&FetchEvent::Failed(id, problem), None),
         }
     }
 }
@@ -184,6 +168,7 @@ async fn locked(
     shelf: &Shelf,
     task: &Task,
     cancel: &AbortSignal,
+    is_cancelled: &dyn Fn() -> bool,
 ) -> Result<(StoredModel, Option<Blob>), Problem> {
     let name = lock_name(key);
     let _lock = match Lock::try_take(&name, Share::Alone).await.map_err(failed)? {
@@ -201,14 +186,23 @@ async fn locked(
         return Ok((model, None));
     }
     let job = Job { id, key, shelf, task, cancel, meter: RefCell::default() };
-    match job.run(true).await {
-        // The beginning was of another version: everything anew, once.
-        Err(problem) if problem.code == Code::SourceChanged => {
-            shelf.remove_part(key).await;
-            job.run(false).await
-        }
-        outcome => outcome,
+    let mut outcome = job.run(true).await;
+    // The beginning was of another version: everything anew, once.
+    if matches!(&outcome, Err(problem) if problem.code == Code::SourceChanged) {
+        shelf.remove_part(key).await;
+        outcome = job.run(false).await;
     }
+    if let Err(problem) = &outcome {
+        // What broke off may be gone on with; what is wrong is wrong the next time too.
+        let may_go_on = matches!(
+            problem.code,
+            Code::SourceUnreachable | Code::SourceServer | Code::StorageFull | Code::LoadCancelled
+        );
+        if is_cancelled() || !may_go_on {
+            shelf.remove_all(key).await;
+        }
+    }
+    outcome
 }
 
 /// A download in hand.
@@ -697,6 +691,9 @@ fn unfit(unfit: Unfit) -> Problem {
         Unfit::Problem(problem) => problem,
         Unfit::Weights(error @ WeightsError::UnknownFormat { found: "a web page", .. }) => {
             Problem::new(Code::SourceHtml, error)
+        }
+        Unfit::Weights(error @ WeightsError::BadTensor { source: TensorError::TooLarge { .. }, .. }) => {
+            Problem::new(Code::OutOfMemory, error)
         }
         Unfit::Weights(error) => Problem::new(Code::SourceUnusable, error),
     }

@@ -30,7 +30,9 @@ impl Place {
         let (source, hub) = (order.source.trim(), order.hub.trim().trim_end_matches('/'));
         let on_hub = [hub, HUGGING_FACE]
             .into_iter()
-            .find_map(|hub| source.strip_prefix(hub)?.strip_prefix('/').filter(|rest| !rest.is_empty()));
+            .find_map(|hub| source.strip_prefix(hub)?.strip_prefix('/').filter(|rest| !rest.is_empty()))
+            // A page of the hub's, not a file that it happens to have.
+            .filter(|rest| rest.split('/').count() > 3 || split_weights(rest).1.is_none());
         let path = match on_hub {
             Some(path) => path,
             None if source.contains("://") => return Place::at(source),
@@ -151,6 +153,7 @@ mod tests {
             ("https://a.example/b/Model.GGUF?sig=1".into(), "Model.GGUF".into())
         );
         assert_eq!(weights("https://a.example/m.safetensors").1, "m");
+        assert_eq!(weights("https://mirror.example/b/m.gguf").0, "https://mirror.example/b/m.gguf");
     }
 
     #[test]
@@ -160,7 +163,6 @@ mod tests {
             "a/b/c",
             "../x",
             "a b/c",
-            "owner/",
             "http://a.example/m",
             "ftp://a.example/m",
             "https://",

@@ -78,12 +78,14 @@ pub fn lock_name(key: &str) -> String {
 impl Shelf {
     pub async fn open() -> Shelf {
         let files = async {
+            // Some browsers have files and no way for a worker to write them piece by piece.
+            let handles = Reflect::get(&scope(), &"FileSystemFileHandle".into())?;
+            let prototype = Reflect::get(&handles, &"prototype".into())?;
+            if !Reflect::has(&prototype, &"createSyncAccessHandle".into())? {
+                return Err(JsValue::UNDEFINED);
+            }
             let root: Folder = settled(storage()?.get_directory()).await?;
-            let folder: Folder = settled(root.folder(FOLDER, &create())).await?;
-            // Some browsers list the folder and cannot write into it.
-            let probe = write(&folder, ".probe", b"").await;
-            drop(settled::<JsValue>(folder.remove(".probe")).await);
-            probe.map(|()| folder)
+            settled(root.folder(FOLDER, &create())).await
         };
         if let Ok(folder) = files.await {
             return Shelf::Files(folder);

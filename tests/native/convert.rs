@@ -15,8 +15,7 @@ use std::path::Path;
 /// The Hugging Face model that most tests are about.
 const CLIP: &str = "models/clip-vit-quickgelu";
 
-/// Words to ids as the fixture's configuration has them: 598 starts a text, 599 ends it.
-pub const TOKENIZER: &str = include_str!("../fixtures/tokenizer/words.json");
+pub use crate::synthetic::TOKENIZER;
 
 /// A folder with a copy of the model and a tokenizer.
 pub fn clip_folder(name: &str) -> Scratch {
@@ -30,15 +29,7 @@ pub fn clip_folder(name: &str) -> Scratch {
 
 /// A safetensors file of these tensors.
 pub fn safetensors_of(tensors: &BTreeMap<String, RawTensor>) -> Vec<u8> {
-    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
-    for (name, RawTensor { shape, kind, bytes }) in tensors {
-        let dtype = format!("{kind:?}").to_uppercase();
-        let offsets = [data.len(), data.len() + bytes.len()];
-        header.insert(name.clone(), json!({"dtype": dtype, "shape": shape, "data_offsets": offsets}));
-        data.extend(bytes);
-    }
-    let header = Value::Object(header).to_string();
-    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
+    crate::synthetic::safetensors(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)))
 }
 
 pub fn tensors_of(file: &Path) -> BTreeMap<String, RawTensor> {

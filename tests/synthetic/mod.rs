@@ -5,6 +5,7 @@
 use cliplet::models::config::{Text, Transformer, Vision};
 use cliplet::models::{Checkpoint, Config};
 use cliplet::tensor::{Format, Tensor};
+use cliplet::weights::safetensors::RawTensor;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -41,6 +42,19 @@ pub fn write_hugging_face(mut checkpoint: Checkpoint, folder: &Path) {
     file.write_all(header.as_bytes()).expect("room");
     tensors.values().for_each(|tensor| file.write_all(&tensor.bytes).expect("room"));
     file.flush().expect("room");
+}
+
+/// A safetensors file of these tensors.
+pub fn safetensors<'a>(tensors: impl Iterator<Item = (&'a str, &'a RawTensor)>) -> Vec<u8> {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, RawTensor { shape, kind, bytes }) in tensors {
+        let dtype = format!("{kind:?}").to_uppercase();
+        let offsets = [data.len(), data.len() + bytes.len()];
+        header.insert(name.to_owned(), json!({"dtype": dtype, "shape": shape, "data_offsets": offsets}));
+        data.extend(bytes);
+    }
+    let header = Value::Object(header).to_string();
+    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
 }
 
 fn config(config: &Config) -> Value {
