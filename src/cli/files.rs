@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -20,7 +21,7 @@ use crate::models::Source;
 use crate::tensor::Tensor;
 use crate::text::vocabulary::{bert_tokenizer_json, clip_tokenizer_json};
 use crate::weights::safetensors::{Header, RawTensor, TensorInfo};
-use crate::weights::{TensorSource, WeightsError, gguf, safetensors};
+use crate::weights::{Item, Stream, TensorSource, WeightsError, gguf, safetensors};
 
 pub const INDEX_SUFFIX: &str = ".safetensors.index.json";
 /// What a folder's weights may be called; the first that is there counts.
@@ -191,6 +192,60 @@ pub fn shards_of(path: &Path) -> Result<Found, CliError> {
     Ok(Found::Shards(shards))
 }
 
+/// A weights file, read from its beginning to its end.
+pub struct Items {
+    path: PathBuf,
+    file: File,
+    stream: Option<Stream>,
+    n_bytes: u64,
+    piece: Vec<u8>,
+    /// What of the piece is still to be taken in.
+    unread: Range<usize>,
+    n_bytes_read: u64,
+}
+
+impl Items {
+    pub fn open(path: &Path) -> Result<Items, CliError> {
+        let failed = |source| CliError::File { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let n_bytes = file.metadata().map_err(failed)?.len();
+        let stream = Some(Stream::new(n_bytes));
+        let (path, piece) = (path.to_owned(), vec![0; 1 << 20]);
+        Ok(Items { path, file, stream, n_bytes, piece, unread: 0..0, n_bytes_read: 0 })
+    }
+
+    pub fn n_bytes(&self) -> u64 {
+        self.n_bytes
+    }
+
+    pub fn n_bytes_read(&self) -> u64 {
+        self.n_bytes_read
+    }
+
+    /// What comes next; `None` after the end.
+    pub fn next(&mut self) -> Result<Option<Item>, CliError> {
+        let bad = |source| CliError::Weights { path: self.path.clone(), source };
+        while let Some(stream) = &mut self.stream {
+            let mut bytes = &self.piece[self.unread.clone()];
+            let item = stream.push(&mut bytes).map_err(bad)?;
+            self.unread.start = self.unread.end - bytes.len();
+            if item.is_some() {
+                return Ok(item);
+            }
+            let n_read = self.file.read(&mut self.piece);
+            let n_read = n_read.map_err(|source| CliError::File { path: self.path.clone(), source })?;
+            self.unread = 0..n_read;
+            self.n_bytes_read += n_read as u64;
+            if n_read == 0
+                && let Some(stream) = self.stream.take()
+            {
+                stream.finish().map_err(bad)?;
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// Safetensors files that are one model.
 #[derive(Default)]
 pub struct Shards {
@@ -277,6 +332,13 @@ impl Shards {
         Ok(file_idx)
     }
 
+    /// Names of tensors that are no integers, in the order in which the files hold them.
+    pub fn weight_names(&self) -> Vec<String> {
+        let mut floats: Vec<_> = self.tensors.values().filter(|(_, info)| info.kind.is_float()).collect();
+        floats.sort_by_key(|(file_idx, info)| (*file_idx, info.range.start));
+        floats.into_iter().map(|(_, info)| info.name.clone()).collect()
+    }
+
     /// Bytes of all files.
     pub fn n_bytes(&self) -> u64 {
         self.n_bytes
@@ -299,6 +361,10 @@ impl Shards {
 }
 
 impl TensorSource for Shards {
+    fn names(&self) -> Vec<&str> {
+        self.tensors.keys().map(String::as_str).collect()
+    }
+
     /// Integers (position ids, counters) are no weights.
     fn contains(&self, name: &str) -> bool {
         self.tensors.get(name).is_some_and(|(_, info)| info.kind.is_float())

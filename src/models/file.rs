@@ -5,13 +5,12 @@
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::import::import_clip_cpp;
-use super::{Checkpoint, Config, ModelError};
+use super::{Checkpoint, Config, Importer, ModelError, Origin};
 use crate::tensor::{Format, Tensor};
 use crate::weights::gguf::{self, GgufFile, Value};
 use crate::weights::{Weights, WeightsError};
 
-const ARCHITECTURE: &str = "cliplet";
+pub(super) const ARCHITECTURE: &str = "cliplet";
 
 /// Which format each tensor of a file gets.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +44,8 @@ impl Quantization {
         Ok(stored)
     }
 
-    fn format_of(&self, name: &str, tensor: &Tensor) -> Format {
+    /// The format that the file is to hold the tensor in.
+    pub fn format_of(&self, name: &str, tensor: &Tensor) -> Format {
         // Vectors are tiny and norms sensitive. Positions and depthwise kernels are small; neighbours in a block of
         // them would share one scale across channels.
         let usual = match tensor.shape.len() {
@@ -71,15 +71,9 @@ pub fn save_gguf(checkpoint: &Checkpoint, quantization: &Quantization) -> Result
     Ok(file.to_bytes().map_err(WeightsError::from)?)
 }
 
-/// The model as a file, each tensor as it is: with [`Quantization::store`] beforehand, nothing is held twice.
-pub fn into_gguf(checkpoint: Checkpoint) -> Result<GgufFile, ModelError> {
-    let mut file = file_of(&checkpoint.config)?;
-    file.tensors = checkpoint.weights.into();
-    Ok(file)
-}
-
-/// The configuration alone.
-fn file_of(config: &Config) -> Result<GgufFile, ModelError> {
+/// A file that holds the configuration alone; with a [`Table`](crate::weights::gguf::Table) for its tensors it can be
+/// written without holding them.
+pub fn file_of(config: &Config) -> Result<GgufFile, ModelError> {
     let mut file = GgufFile::default();
     file.set("general.architecture", ARCHITECTURE);
     for (key, text) in [("general.name", &config.about.name), ("general.license", &config.about.license)] {
@@ -97,12 +91,21 @@ fn file_of(config: &Config) -> Result<GgufFile, ModelError> {
 /// # Errors
 /// Bytes that are no GGUF, a GGUF of another program, a key or tensor that is missing or of another type.
 pub fn load_gguf(bytes: &[u8]) -> Result<Checkpoint, ModelError> {
-    let file = gguf::read(bytes).map_err(WeightsError::from)?;
-    match file.string("general.architecture").unwrap_or("") {
-        ARCHITECTURE => {}
-        "clip" => return import_clip_cpp(file),
-        other => return Err(ModelError::Unsupported { architecture: other.to_owned() }),
+    let mut file = gguf::read(bytes).map_err(WeightsError::from)?;
+    let tensors = std::mem::take(&mut file.tensors);
+    let mut importer = Importer::new(Origin::Gguf(&file), tensors.keys().cloned())?;
+    let mut weights = Weights::default();
+    for (name, tensor) in tensors {
+        importer.push(&name, tensor, &mut |name, tensor| {
+            weights.insert(name, tensor);
+            Ok::<_, ModelError>(())
+        })?;
     }
+    Ok(Checkpoint { config: importer.finish()?, weights })
+}
+
+/// The configuration that a file of ours holds.
+pub(super) fn config_of(file: &GgufFile) -> Result<Config, ModelError> {
     let mut json = Json::Object(Map::new());
     for (key, value) in &file.metadata {
         if let Some(path) = key.strip_prefix("cliplet.") {
@@ -111,9 +114,7 @@ pub fn load_gguf(bytes: &[u8]) -> Result<Checkpoint, ModelError> {
             })?;
         }
     }
-    let config: Config = serde_json::from_value(json)
-        .map_err(|error| ModelError::Foreign(format!("the configuration: {error}")))?;
-    Ok(Checkpoint { config, weights: Weights::from(file) })
+    serde_json::from_value(json).map_err(|error| ModelError::Foreign(format!("the configuration: {error}")))
 }
 
 /// Objects nest with dots; numbers are u32 where they are whole, else f32.
@@ -266,10 +267,9 @@ mod tests {
             let tensor = stored.weights.take(&name).unwrap();
             stored.weights.insert(name.clone(), quantization.store(&name, tensor).unwrap());
         }
-        let file = into_gguf(stored).unwrap();
-        let mut written = Vec::new();
-        file.write_to(&mut written).unwrap();
-        assert!(written == save_gguf(&checkpoint(), &quantization).unwrap());
+        let mut file = file_of(&stored.config).unwrap();
+        file.tensors = stored.weights.into();
+        assert!(file.to_bytes().unwrap() == save_gguf(&checkpoint(), &quantization).unwrap());
     }
 
     #[test]

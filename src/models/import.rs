@@ -21,13 +21,15 @@
 //! tensor by tensor while it arrives.
 //! Invariant: what is only moved or stacked keeps its format; what is computed becomes f32.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::config::{
     Calibration, Pooled, Text, TokenizerFile, Transformer, Vision, activation_name, check_layers,
 };
-use super::{Checkpoint, Config, ModelError};
+use super::{Checkpoint, Config, ModelError, file};
 use crate::graph::Activation;
 use crate::image::{Filter, Fit, Preprocess};
 use crate::tensor::{Format, Tensor};
@@ -90,24 +92,52 @@ pub enum How {
     },
 }
 
+/// Where a model comes from, but for its tensors.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// safetensors with JSON files beside them.
+    Folder(Source<'a>),
+    /// A GGUF, ours or clip.cpp's, of which only the metadata counts.
+    Gguf(&'a GgufFile),
+}
+
 /// Reads the configuration and converts the weights.
 ///
 /// # Errors
 /// An architecture that is not in [`SUPPORTED`], a configuration without a needed field, a missing weight.
 pub fn import(source: Source, weights: &dyn TensorSource) -> Result<Checkpoint, ModelError> {
-    import_with(source, weights, &mut |_, tensor| Ok(tensor))
+    let (config, recipes) = plan(Origin::Folder(source), weights)?;
+    let mut canonical = Weights::default();
+    for recipe in recipes {
+        let is_here = recipe.from.iter().all(|name| weights.contains(name));
+        if is_here || !recipe.is_optional {
+            let sources = recipe.from.iter().map(|name| weights.get(name)).collect::<Result<_, _>>()?;
+            let tensor = recipe.cook(sources)?;
+            canonical.insert(recipe.to, tensor);
+        }
+    }
+    Ok(Checkpoint { config, weights: canonical })
 }
 
-/// The same; each tensor is handed to `store` with its canonical name as soon as it is made and kept as what comes back,
-/// so that a model never lies in memory as its files hold it.
-///
-/// # Errors
-/// As [`import`], and `store`'s.
-pub fn import_with(
-    source: Source,
-    weights: &dyn TensorSource,
-    store: Store,
-) -> Result<Checkpoint, ModelError> {
+/// The configuration, and how each canonical tensor is made; of `weights` only the names are asked, and single numbers
+/// where they are there.
+pub(super) fn plan(origin: Origin, weights: &dyn TensorSource) -> Result<(Config, Vec<Recipe>), ModelError> {
+    let file = match origin {
+        Origin::Folder(source) => return plan_folder(source, weights),
+        Origin::Gguf(file) => file,
+    };
+    match file.string("general.architecture").unwrap_or("") {
+        file::ARCHITECTURE => {
+            let mut recipes = Recipes::default();
+            weights.names().iter().for_each(|name| recipes.copy(name, name));
+            Ok((file::config_of(file)?, recipes.0))
+        }
+        "clip" => plan_clip_cpp(file),
+        other => Err(ModelError::Unsupported { architecture: other.to_owned() }),
+    }
+}
+
+fn plan_folder(source: Source, weights: &dyn TensorSource) -> Result<(Config, Vec<Recipe>), ModelError> {
     let json: Value = serde_json::from_slice(source.config).map_err(config_error)?;
     let name = ["model_type", "architecture"].iter().find_map(|key| json.get(key)?.as_str()).unwrap_or("");
     let (mut config, recipes) = match name {
@@ -127,7 +157,7 @@ pub fn import_with(
         config.preprocess = preprocess(preprocessor, config.preprocess)?;
     }
     check_pictures(&config, source.preprocessor.map_or("the configuration", |_| "preprocessor_config.json"))?;
-    recipes.cook(config, weights, store)
+    Ok((config, recipes.0))
 }
 
 /// Pictures that a tower sees are this wide at most, some eight times those of any published CLIP: sizes that follow from a
@@ -159,17 +189,16 @@ pub(super) fn check_pictures(config: &Config, file: &str) -> Result<(), ModelErr
     Err(ModelError::Config(format!("{file} has the mean {mean:?} and the deviation {std:?} of colours")))
 }
 
-/// What becomes of each tensor of an import.
-pub type Store<'a> = &'a mut dyn FnMut(&str, Tensor) -> Result<Tensor, ModelError>;
-
 fn config_error(error: serde_json::Error) -> ModelError {
     ModelError::Config(format!("config.json: {error}"))
 }
 
 impl Recipe {
-    /// Makes the tensor.
-    pub fn cook(&self, weights: &dyn TensorSource) -> Result<Tensor, ModelError> {
-        let sources = self.from.iter().map(|name| weights.get(name)).collect::<Result<Vec<_>, _>>()?;
+    /// Makes the tensor from those that [`Recipe::from`] names, in its order.
+    pub fn cook(&self, mut sources: Vec<Cow<Tensor>>) -> Result<Tensor, ModelError> {
+        if self.how == How::Copy && sources.len() == 1 {
+            return Ok(sources.remove(0).into_owned()); // moved where it may be: it can be the largest of all
+        }
         let sources: Vec<&Tensor> = sources.iter().map(|source| &**source).collect();
         let wrong = || {
             let given = sources.iter().map(|source| source.n_values()).collect();
@@ -179,7 +208,6 @@ impl Recipe {
         let values = |source: &Tensor| source.to_f32();
         let f32s = |shape: &[usize], values: &[f32]| Tensor::from_f32(shape, values, Format::F32);
         Ok(match (self.how, rest) {
-            (How::Copy, []) => Tensor::clone(first),
             (How::Stack, rest) => {
                 let same = |other: &&Tensor| other.format == first.format && other.shape == first.shape;
                 if first.shape.is_empty() || !rest.iter().all(same) {
@@ -187,7 +215,8 @@ impl Recipe {
                 }
                 let mut shape = first.shape.clone();
                 shape[0] *= sources.len();
-                Tensor::new(&shape, first.format, sources.iter().flat_map(|s| s.bytes.clone()).collect())?
+                let bytes: Vec<&[u8]> = sources.iter().map(|source| &source.bytes[..]).collect();
+                Tensor::new(&shape, first.format, bytes.concat())?
             }
             (How::Transpose, []) => {
                 let [n_in, n_out] = first.shape[..] else { return Err(wrong()) };
@@ -278,24 +307,6 @@ fn channels_last(values: &[f32], channels: usize, n_pixels: usize) -> Vec<f32> {
 struct Recipes(Vec<Recipe>);
 
 impl Recipes {
-    /// Makes every tensor.
-    fn cook(
-        self,
-        config: Config,
-        weights: &dyn TensorSource,
-        store: Store,
-    ) -> Result<Checkpoint, ModelError> {
-        let mut canonical = Weights::default();
-        for recipe in self.0 {
-            let is_here = recipe.from.iter().all(|name| weights.contains(name));
-            if is_here || !recipe.is_optional {
-                let tensor = store(&recipe.to, recipe.cook(weights)?)?;
-                canonical.insert(recipe.to, tensor);
-            }
-        }
-        Ok(Checkpoint { config, weights: canonical })
-    }
-
     /// Of CLIPModel and SiglipModel.
     fn hugging_face_blocks(&mut self, side: &str, n_layers: usize) {
         for i in 0..n_layers {
@@ -434,7 +445,7 @@ const CHINESE_TEMPLATE: &str = "一张{label}的照片";
 /// Its traps: `ffn_down` is the first layer of the perceptron and `ffn_up` the second; the patch convolution is f16; there
 /// is no temperature (CLIP's trained value is 100, its ceiling) and no way to tokenize (the merges are missing); no end
 /// token is named, but in CLIP's vocabulary it has the highest id.
-pub fn import_clip_cpp(file: GgufFile) -> Result<Checkpoint, ModelError> {
+fn plan_clip_cpp(file: &GgufFile) -> Result<(Config, Vec<Recipe>), ModelError> {
     let has = |side: &str| file.bool(&format!("clip.has_{side}_encoder"));
     let mut config = Config { templates: vec![CLIP_TEMPLATE.to_owned()], ..Default::default() };
     config.about.name = file.string("general.name").unwrap_or("clip.cpp model").to_owned();
@@ -484,7 +495,7 @@ pub fn import_clip_cpp(file: GgufFile) -> Result<Checkpoint, ModelError> {
         let context_len = file.usize("clip.text.context_length")?;
         config.text = Some(Text::ClipText { context_len, end_token: None, transformer });
     }
-    recipes.cook(config, &Weights::from(file), &mut |_, tensor| Ok(tensor))
+    Ok((config, recipes.0))
 }
 
 /// One side of a Hugging Face CLIP or SigLIP config; files leave out what their classes have as defaults.

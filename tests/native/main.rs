@@ -12,6 +12,9 @@ mod image;
 mod imports;
 mod kernels;
 mod page;
+mod stream;
+#[path = "../synthetic/mod.rs"]
+mod synthetic;
 mod tasks;
 mod tensor;
 mod text;
