@@ -103,15 +103,23 @@ pub fn load_gguf(bytes: &[u8]) -> Result<Checkpoint, ModelError> {
         "clip" => return import_clip_cpp(file),
         other => return Err(ModelError::Unsupported { architecture: other.to_owned() }),
     }
-    let mut json = Json::Object(Map::new());
+    let mut json = Map::new();
+    let mut n_items = 0;
     for (key, value) in &file.metadata {
-        if let Some(path) = key.strip_prefix("cliplet.") {
-            unflatten(&mut json, path, value).ok_or_else(|| {
-                ModelError::Foreign(format!("the key {key:?} stands beside another that contains it"))
-            })?;
+        let Some(path) = key.strip_prefix("cliplet.") else { continue };
+        if let Value::Array(array) = value {
+            n_items += array.len().min(MAX_ITEMS + 1);
         }
+        if n_items > MAX_ITEMS {
+            return Err(ModelError::Foreign(format!("its lists hold more than {MAX_ITEMS} items")));
+        }
+        let value = to_json(value)
+            .ok_or_else(|| ModelError::Foreign(format!("the key {key:?} holds what no key of ours holds")))?;
+        unflatten(&mut json, path, value).ok_or_else(|| {
+            ModelError::Foreign(format!("the key {key:?} stands beside another that contains it"))
+        })?;
     }
-    let config: Config = serde_json::from_value(json)
+    let config: Config = serde_json::from_value(Json::Object(json))
         .map_err(|error| ModelError::Foreign(format!("the configuration: {error}")))?;
     Ok(Checkpoint { config, weights: Weights::from(file) })
 }
@@ -132,17 +140,17 @@ fn flatten(path: &str, json: &Json, file: &mut GgufFile) -> Result<(), ModelErro
     Ok(())
 }
 
-fn unflatten(json: &mut Json, path: &str, value: &Value) -> Option<()> {
-    let fields = json.as_object_mut()?;
+/// A field alone, or in its section. Sections hold no sections: what follows a second dot is a field that nothing reads,
+/// and a key of a thousand dots nests nothing.
+fn unflatten(json: &mut Map<String, Json>, path: &str, value: Json) -> Option<()> {
     match path.split_once('.') {
-        Some((head, rest)) => {
-            unflatten(fields.entry(head).or_insert_with(|| Json::Object(Map::new())), rest, value)
+        Some((section, field)) => {
+            let section = json.entry(section).or_insert_with(|| Json::Object(Map::new()));
+            section.as_object_mut()?.insert(field.to_owned(), value);
         }
-        None => {
-            fields.insert(path.to_owned(), to_json(value)?);
-            Some(())
-        }
+        None => drop(json.insert(path.to_owned(), value)),
     }
+    Some(())
 }
 
 fn to_gguf(json: &Json) -> Option<Value> {
@@ -167,14 +175,13 @@ fn to_gguf(json: &Json) -> Option<Value> {
     }
 }
 
-/// Longer arrays are none of ours; each item takes eight times its bytes as JSON.
+/// Of all lists of a file; ours hold two embeddings and a few words. As JSON a byte takes 32.
 const MAX_ITEMS: u64 = 8192;
 
 fn to_json(value: &Value) -> Option<Json> {
     Some(match value {
         Value::Bool(value) => (*value).into(),
         Value::String(text) => text.as_str().into(),
-        Value::Array(array) if array.len() > MAX_ITEMS => return None,
         Value::Array(array) => Json::Array(array.iter().map(|item| to_json(&item)).collect::<Option<_>>()?),
         value => match (value.as_u64(), value.as_f32()) {
             (Some(whole), _) => whole.into(),
