@@ -52,6 +52,7 @@ pub struct Args {
 pub enum Quant {
     #[value(name = "q8_0")]
     Q8_0,
+    /// With 5 bits for attention, patches and tokens, and 8 for projections
     #[value(name = "q4_0")]
     Q4_0,
     #[value(name = "f16")]
@@ -120,7 +121,7 @@ pub fn run(args: &Args) -> Result<Converted, CliError> {
     let mut output = OutputFile::create(&args.output, &paths)?;
 
     let mut converter =
-        Converter { quantization: Quantization::all(args.quant.into()), formats: BTreeMap::new() };
+        Converter { quantization: Quantization::preset(args.quant.into()), formats: BTreeMap::new() };
     let mut checkpoint = None;
     for (path, files) in sources {
         let next = converter.convert(&path, files)?;

@@ -20,7 +20,7 @@ pub struct Quantization {
     pub matrices: Format,
     /// Of the token table.
     pub token_table: Format,
-    /// Names that start with the text get the format instead, where their rows allow it; the first that fits counts.
+    /// Names that contain the text get the format instead, where their rows allow it; the first that fits counts.
     pub exceptions: Vec<(String, Format)>,
 }
 
@@ -28,6 +28,27 @@ impl Quantization {
     /// Everything that is a matrix as `format`.
     pub fn all(format: Format) -> Self {
         Self { matrices: format, token_table: format, exceptions: Vec::new() }
+    }
+
+    /// What a whole model of `format` is: [`Self::all`], but of q4_0 what loses most keeps more bits, as measured on the
+    /// models of the tests (their 4-bit embeddings turn by cosines of 0.974 and more, so by 0.988). ViT-B/32 takes 94.8 MB
+    /// instead of 85.9.
+    pub fn preset(format: Format) -> Self {
+        if format != Format::Q4_0 {
+            return Self::all(format);
+        }
+        let part = |part: &str, format| (part.to_owned(), format);
+        Self {
+            matrices: Format::Q4_0,
+            token_table: Format::Q5_0,
+            exceptions: vec![
+                part(".projection.", Format::Q8_0),
+                part(".qkv.", Format::Q5_0),
+                part(".out.", Format::Q5_0),
+                part("vision.patch.", Format::Q5_0),
+                part("vision.pool.", Format::Q5_0),
+            ],
+        }
     }
 
     /// The tensor as the file is to hold it.
@@ -55,7 +76,7 @@ impl Quantization {
             _ if self.matrices == Format::F32 => Format::F32,
             _ => Format::F16,
         };
-        let exception = self.exceptions.iter().find(|(prefix, _)| name.starts_with(prefix));
+        let exception = self.exceptions.iter().find(|(part, _)| name.contains(part));
         let format = exception.map_or(usual, |(_, format)| *format);
         if tensor.n_cols().is_multiple_of(format.block_len()) { format } else { Format::F16 }
     }

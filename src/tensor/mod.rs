@@ -5,7 +5,7 @@
 //! Invariant: `shape` is outermost first (PyTorch's order; GGUF's files store the reverse).
 
 mod block;
-pub use block::{dequantize, quantize};
+pub use block::{dequantize, q8_0_from_q5_0, quantize, quantize_closest};
 
 use thiserror::Error;
 
@@ -152,12 +152,14 @@ impl Tensor {
         dequantize(self.format, &self.bytes[row_idx * row_bytes..][..row_bytes])
     }
 
-    /// The same values in another format.
+    /// The same values in another format, as near as its blocks hold them.
     pub fn requantize(&self, format: Format) -> Result<Tensor, TensorError> {
         if format == self.format {
             return Ok(self.clone());
         }
-        Tensor::from_f32(&self.shape, &self.to_f32(), format)
+        stored_bytes(&self.shape, format)?;
+        let bytes = quantize_closest(format, &self.to_f32());
+        Ok(Tensor { shape: self.shape.clone(), format, bytes })
     }
 
     pub fn n_values(&self) -> usize {
