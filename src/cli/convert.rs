@@ -49,6 +49,7 @@ pub struct Args {
 pub enum Quant {
     #[value(name = "q8_0")]
     Q8_0,
+    /// With 5 bits for attention, patches and tokens, and 8 for projections
     #[value(name = "q4_0")]
     Q4_0,
     #[value(name = "f16")]
@@ -122,7 +123,7 @@ pub fn run(args: &Args) -> Result<Converted, CliError> {
     let failed = |source| CliError::File { path: args.output.clone(), source };
 
     let mut converter = Converter {
-        quantization: Quantization::all(args.quant.into()),
+        quantization: Quantization::preset(args.quant.into()),
         formats: BTreeMap::new(),
         table: Table::default(),
         data: Scratch::beside(&args.output)?,

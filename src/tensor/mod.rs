@@ -5,7 +5,7 @@
 //! Invariant: `shape` is outermost first (PyTorch's order; GGUF's files store the reverse).
 
 mod block;
-pub use block::{dequantize, quantize};
+pub use block::{dequantize, q8_0_from_q5_0, quantize, quantize_closest};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -160,13 +160,13 @@ impl Tensor {
         pieces.map(|bytes| dequantize(self.format, bytes))
     }
 
-    /// The same values in another format.
+    /// The same values in another format, as near as its blocks hold them.
     pub fn requantize(&self, format: Format) -> Result<Tensor, TensorError> {
         if format == self.format {
             return Ok(self.clone());
         }
         let mut bytes = Vec::with_capacity(stored_bytes(&self.shape, format)?);
-        self.pieces_f32().for_each(|values| bytes.extend(quantize(format, &values)));
+        self.pieces_f32().for_each(|values| bytes.extend(quantize_closest(format, &values)));
         Ok(Tensor { shape: self.shape.clone(), format, bytes })
     }
 

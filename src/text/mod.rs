@@ -3,6 +3,7 @@
 //! Invariant: text stays text: what a user types never becomes a special token.
 
 pub mod labels;
+mod pieces;
 mod template;
 mod tokenizer;
 pub mod vocabulary;

@@ -23,7 +23,7 @@ const VERSION: u32 = 3;
 const ALIGNMENT_KEY: &str = "general.alignment";
 const DEFAULT_ALIGNMENT: u64 = 32;
 /// Far above any model's need; they bound what the tables allocate.
-const MAX_KEYS: u64 = 2048;
+const MAX_KEYS: u64 = 1024;
 const MAX_TENSORS: u64 = 4096;
 const MAX_DIMS: u32 = 4;
 

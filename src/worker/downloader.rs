@@ -318,7 +318,7 @@ impl Job<'_> {
             importer.resume(todo.scalars, |name| made.contains(name));
         }
         let mut part = self.shelf.part(self.key, table.n_bytes()).await?;
-        let quantization = Quantization::all(match self.task.order.format {
+        let quantization = Quantization::preset(match self.task.order.format {
             StoredFormat::Q8_0 => Format::Q8_0,
             StoredFormat::Q4_0 => Format::Q4_0,
             StoredFormat::F16 => Format::F16,
