@@ -42,7 +42,7 @@ fn compile(gpu: &Gpu, model: &DualEncoder, params: &crate::models::ParamSet) -> 
     graphs.iter().flatten().try_for_each(|graph| gpu.compile(graph, params))
 }
 
-#[cfg(all(test, feature = "gpu"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::{BackendChoice, Engine};
