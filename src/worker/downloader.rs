@@ -333,6 +333,7 @@ impl Job<'_> {
             self.meter.borrow_mut().total = found.n_bytes.max(n_before + feed.n_bytes());
             let mut clean: Option<Clean> = None;
             let mut n_kept = feed.n_received();
+            self.arrived(n_before + feed.n_received()); // what came with the header
             let outcome: Result<(), Problem> = async {
                 loop {
                     let item = feed.next(&mut |feed| self.arrived(n_before + feed.n_received())).await;
