@@ -242,7 +242,7 @@ impl Converter {
         line.n_tensors += 1;
         line.n_bytes += stored.bytes.len() as u64;
         let place = self.table.push(name, &stored).map_err(ModelError::from)?;
-        Ok(self.data.write_at(place.start, &stored.bytes)?)
+        self.data.write_at(place.start, &stored.bytes)
     }
 
     /// The tensors of one side, as they were stored.

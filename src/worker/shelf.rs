@@ -208,8 +208,13 @@ impl Shelf {
     pub async fn remove_all(&self, key: &str) {
         // The entry first: what remains after a power cut is no model.
         self.remove(&format!("{key}.json")).await;
-        self.remove(&format!("{key}.gguf")).await;
+        self.remove_file(key).await;
         self.remove_part(key).await;
+    }
+
+    /// Of a model that has no entry yet.
+    pub async fn remove_file(&self, key: &str) {
+        self.remove(&format!("{key}.gguf")).await;
     }
 
     pub async fn remove_part(&self, key: &str) {
