@@ -2,7 +2,7 @@
 //!
 //! Invariant: what a hook starts it also stops: listeners, timers, tracks, the worker.
 
-use super::services::{Pictures, camera, motion, picture_in, store_settings};
+use super::services::{Pictures, camera, leave_link, motion, picture_in, store_settings};
 use super::state::{Action, Camera, Notice, Picture, State, Stop};
 use super::words;
 use crate::worker::client::Client;
@@ -85,10 +85,16 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
     send.reform(|request| (request, None))
 }
 
-/// Settings are kept as soon as they change.
+/// Settings are kept as soon as they change; an address that says other labels than the page's is let go of, or a reload
+/// would bring them back.
 #[hook]
 pub fn use_stored(page: &Page) {
-    use_effect_with(page.settings.clone(), store_settings);
+    use_effect_with(page.kept_settings(), store_settings);
+    use_effect_with((page.settings.clone(), page.is_borrowed()), |(settings, is_borrowed)| {
+        if !is_borrowed {
+            leave_link(settings);
+        }
+    });
 }
 
 /// The way to put a picture on the stage; a model's file is taken as the model.

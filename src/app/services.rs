@@ -45,12 +45,26 @@ pub fn shared_settings(own: &Settings) -> Option<Settings> {
 
 /// Puts the settings into the address; returns it.
 pub fn share_address(settings: &Settings) -> Option<String> {
+    let address = format!("{}#{}", bare_address()?, share::to_fragment(settings));
+    show_address(&address).then_some(address)
+}
+
+/// Takes settings out of the address that are not these.
+pub fn leave_link(settings: &Settings) {
+    if shared_settings(settings).is_some_and(|shared| shared != *settings) {
+        bare_address().iter().for_each(|address| drop(show_address(address)));
+    }
+}
+
+/// The page's address without a fragment.
+fn bare_address() -> Option<String> {
     let location = gloo::utils::window().location();
-    let address = format!("{}{}", location.pathname().ok()?, location.search().ok()?);
-    let address = format!("{}{address}#{}", location.origin().ok()?, share::to_fragment(settings));
-    let history = gloo::utils::window().history().ok()?;
-    history.replace_state_with_url(&JsValue::NULL, "", Some(&address)).ok()?;
-    Some(address)
+    Some(format!("{}{}{}", location.origin().ok()?, location.pathname().ok()?, location.search().ok()?))
+}
+
+fn show_address(address: &str) -> bool {
+    let history = gloo::utils::window().history();
+    history.is_ok_and(|history| history.replace_state_with_url(&JsValue::NULL, "", Some(address)).is_ok())
 }
 
 pub async fn copy(text: &str) -> bool {

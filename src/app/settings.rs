@@ -19,6 +19,23 @@ pub struct Settings {
     pub has_none: bool,
     pub is_mirrored: bool,
     pub has_shortcuts: bool,
+    /// What a preset or a link took the place of; kept as well, so that it can come back after a reload too.
+    pub earlier: Option<Earlier>,
+}
+
+/// What comes back by undo.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Earlier {
+    pub labels: Vec<String>,
+    /// How they were compared, which a link brings too.
+    pub comparison: Option<Comparison>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    pub templates: Vec<String>,
+    pub mode: Mode,
+    pub has_none: bool,
 }
 
 impl Default for Settings {
@@ -30,6 +47,7 @@ impl Default for Settings {
             has_none: true,
             is_mirrored: false,
             has_shortcuts: true,
+            earlier: None,
         }
     }
 }
@@ -132,6 +150,19 @@ impl Settings {
             }
         }
         prompts
+    }
+
+    pub fn comparison(&self) -> Comparison {
+        Comparison { templates: self.templates.clone(), mode: self.mode, has_none: self.has_none }
+    }
+
+    /// Puts back what a preset or a link took the place of, and nothing else.
+    pub fn restore(&mut self) {
+        let Some(Earlier { labels, comparison }) = self.earlier.take() else { return };
+        self.labels = labels;
+        if let Some(Comparison { templates, mode, has_none }) = comparison {
+            (self.templates, self.mode, self.has_none) = (templates, mode, has_none);
+        }
     }
 
     /// Made whole after it came from storage or from a link: nothing there can be trusted to be clean.

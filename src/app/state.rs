@@ -6,7 +6,7 @@
 //! the next frame's comes.
 //! Invariant: no DOM: the state is tested natively.
 
-use super::settings::Settings;
+use super::settings::{Earlier, Settings};
 use super::words;
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{Answer, Card, Event, LoadStage, Progress, Question};
@@ -47,7 +47,8 @@ pub struct State {
     is_rejected: bool,
     n_restarts: u32,
     last_frame_millis: Option<f64>,
-    undo: Option<Settings>,
+    /// Labels and comparison are a link's, and not edited yet.
+    is_borrowed: bool,
 }
 
 /// What the engine's thread is doing.
@@ -188,7 +189,7 @@ pub struct Score {
 
 impl State {
     pub fn new(settings: Settings) -> Self {
-        Self {
+        let mut state = Self {
             engine: Engine::Starting,
             settings: settings.cleaned(),
             picture: None,
@@ -208,19 +209,34 @@ impl State {
             is_rejected: false,
             n_restarts: 0,
             last_frame_millis: None,
-            undo: None,
-        }
-    }
-
-    /// As at the start, with labels that a link brought and the person's own at hand for undo.
-    pub fn with_shared(own: Settings, shared: Settings) -> Self {
-        let mut state = Self::new(shared);
-        let own = own.cleaned();
-        if own.labels != state.settings.labels {
-            state.undo = Some(own);
-            state.notify(Notice::Replaced(words::LABELS_FROM_LINK));
+            is_borrowed: false,
+        };
+        if state.can_undo() {
+            state.notify(Notice::Replaced(words::LABELS_EARLIER));
         }
         state
+    }
+
+    /// As at the start, with what a link brought and the person's own at hand for undo.
+    pub fn with_shared(own: Settings, shared: Settings) -> Self {
+        let (own, mut shared) = (own.cleaned(), shared.cleaned());
+        if (&own.labels, own.comparison()) == (&shared.labels, shared.comparison()) {
+            return Self::new(own);
+        }
+        shared.earlier = Some(Earlier { comparison: Some(own.comparison()), labels: own.labels });
+        let mut state = Self::new(shared);
+        state.is_borrowed = true;
+        state.notify(Notice::Replaced(words::LABELS_FROM_LINK));
+        state
+    }
+
+    /// What the browser is to keep: a link's labels only once they were edited.
+    pub fn kept_settings(&self) -> Settings {
+        let mut kept = self.settings.clone();
+        if self.is_borrowed {
+            kept.restore();
+        }
+        kept
     }
 
     /// What to ask the worker now; a new id means a new question.
@@ -308,8 +324,13 @@ impl State {
         [picture.map(|picture| picture.id), self.frame, model.map(|(id, _)| *id)]
     }
 
+    /// Whether what is on show is a link's, as it came.
+    pub fn is_borrowed(&self) -> bool {
+        self.is_borrowed
+    }
+
     pub fn can_undo(&self) -> bool {
-        self.undo.is_some()
+        self.settings.earlier.is_some()
     }
 
     /// The state after `action`.
@@ -377,8 +398,9 @@ impl State {
             }
             Action::Edit(edit) => self.edit(edit),
             Action::Undo => {
-                if let Some(settings) = self.undo.take() {
-                    self.settings = settings;
+                if self.can_undo() {
+                    self.settings.restore();
+                    self.is_borrowed = false;
                     self.notice = None;
                     self.ask_anew();
                 }
@@ -387,8 +409,10 @@ impl State {
             Action::Say(words) => self.notify(Notice::Told(words)),
             Action::DismissProblem => self.problem = None,
             Action::DismissNotice => {
-                self.notice = None;
-                self.undo = None;
+                // What a link took the place of is not given up by putting its message away.
+                if matches!(self.notice.take(), Some(Notice::Replaced(_))) && !self.is_borrowed {
+                    self.settings.earlier = None;
+                }
             }
         }
         self
@@ -497,7 +521,11 @@ impl State {
                 settings.labels = labels;
                 *settings = std::mem::take(settings).cleaned();
                 if settings.labels != before.labels && !before.labels.is_empty() {
-                    self.undo = Some(before.clone());
+                    // What the person had before a link counts for more than the link's.
+                    if settings.earlier.as_ref().is_none_or(|earlier| earlier.comparison.is_none()) {
+                        let labels = before.labels.clone();
+                        settings.earlier = Some(Earlier { labels, comparison: None });
+                    }
                     self.notify(Notice::Replaced(why));
                 }
                 Ok(())
@@ -526,6 +554,8 @@ impl State {
                 Ok(())
             }
         };
+        let made = |settings: &Settings| (settings.labels.clone(), settings.comparison());
+        self.is_borrowed &= made(&self.settings) == made(&before);
         if let Err(error) = done {
             self.fail(Problem::new(Code::LabelsRefused, error));
         } else if self.settings != before && !is_same_question {

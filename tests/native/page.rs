@@ -152,11 +152,37 @@ fn labels_can_be_undone_after_a_preset() {
 }
 
 #[test]
-fn a_link_keeps_the_own_labels_for_undo() {
-    let own = with_labels(&["mine"]);
-    let state = State::with_shared(own.clone(), with_labels(&["theirs"]));
-    assert_eq!(state.settings.labels, ["theirs"]);
-    assert_eq!(state.after(Action::Undo).settings, own);
+fn undo_of_a_preset_leaves_what_was_set_since() {
+    let labels = vec!["new".to_owned()];
+    let state = edit(State::new(with_labels(&["own"])), Edit::Replace { labels, why: words::LABELS_PRESET });
+    let state = edit(edit(state, Edit::HasNone(false)), Edit::Mode(Mode::Independent));
+    let settings = state.after(Action::Undo).settings;
+    assert_eq!(settings.labels, ["own"]);
+    assert_eq!((settings.has_none, settings.mode), (false, Mode::Independent));
+}
+
+#[test]
+fn a_link_takes_nothing_that_a_person_made() {
+    let own = Settings { templates: vec!["my {label}".into()], ..with_labels(&["mine"]) };
+    let shared = Settings { has_none: false, ..with_labels(&["theirs"]) };
+    let state = State::with_shared(own.clone(), shared);
+    assert_eq!((&state.settings.labels[..], state.settings.has_none), (&["theirs".to_owned()][..], false));
+    assert_eq!(state.kept_settings(), own, "nothing of the link is kept before an edit");
+    assert_eq!(state.clone().after(Action::Undo).settings, own);
+    // What has nothing to do with the link is kept, and putting the message away loses nothing.
+    let state = edit(state.after(Action::DismissNotice), Edit::IsMirrored(true));
+    assert_eq!(state.kept_settings(), Settings { is_mirrored: true, ..own.clone() });
+
+    let edited = edit(state, Edit::Add("more".into()));
+    let kept = edited.kept_settings();
+    assert_eq!(kept.labels, ["theirs", "more"]);
+    // After a reload, and after a preset too.
+    let again = State::new(kept);
+    assert!(matches!(again.notice, Some(Notice::Replaced(_))));
+    let again = edit(again, Edit::Replace { labels: vec!["preset".into()], why: words::LABELS_PRESET });
+    let back = again.after(Action::Undo);
+    assert_eq!(back.kept_settings(), Settings { is_mirrored: true, ..own.clone() });
+    assert!(!back.can_undo());
     assert!(!State::with_shared(own.clone(), own).can_undo(), "the same labels need no undo");
 }
 
