@@ -52,7 +52,7 @@ pub fn share_address(settings: &Settings) -> Option<String> {
 /// Takes settings out of the address that are not these.
 pub fn leave_link(settings: &Settings) {
     if shared_settings(settings).is_some_and(|shared| shared != *settings) {
-        bare_address().iter().for_each(|address| drop(show_address(address)));
+        bare_address().iter().for_each(|address| _ = show_address(address));
     }
 }
 

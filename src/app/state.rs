@@ -668,6 +668,7 @@ fn is_about_ranking(code: Code) -> bool {
         code,
         Code::PictureUnreadable
             | Code::PictureTooLarge
+            | Code::PictureScrambled
             | Code::PictureNotAFile
             | Code::EngineFailed
             | Code::WorkerCrashed

@@ -214,6 +214,13 @@ pub fn advice(code: Code) -> Advice {
             false,
         ),
         Code::PictureTooLarge => ("This picture is too large", "Make it smaller, then open it again.", false),
+        Code::PictureScrambled => (
+            "This browser scrambles pictures",
+            "Its protection against fingerprinting changes every picture that a page reads, so a ranking would be \
+             noise. Switch that protection off for this page (Brave: Shields; Firefox: resistFingerprinting), then try \
+             again.",
+            true,
+        ),
         Code::PictureNotAFile => {
             ("That holds no picture file", "Save the picture first, then drop or open the file.", false)
         }

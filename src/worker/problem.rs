@@ -62,6 +62,8 @@ pub enum Code {
     PictureUnreadable,
     /// More bytes or pixels than the limit.
     PictureTooLarge,
+    /// The browser gives changed pixels back, against fingerprinting.
+    PictureScrambled,
     /// What was dropped or pasted holds no file.
     PictureNotAFile,
     /// The browser or the reader refused the camera.
