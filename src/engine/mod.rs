@@ -36,6 +36,7 @@ mod clock;
 mod self_test;
 mod verify;
 
+pub use crate::models::catalogue;
 pub use backend::{Backend, BackendChoice, BackendError, BackendInfo, BackendKind, Prepared};
 pub use clock::now_millis;
 pub use self_test::{MIN_COSINE as SELF_TEST_MIN_COSINE, SelfTest, picture as self_test_picture};

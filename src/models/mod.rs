@@ -10,6 +10,7 @@
 //! stores a convolution, and batch norms end at `import`.
 //! Invariant: a model that loads runs: every shape is checked while loading.
 
+pub mod catalogue;
 mod clip_vit;
 pub mod config;
 mod efficientnet;
