@@ -24,7 +24,7 @@
 //! | [`models`] | config, vision and text towers: weights to graphs | name WGSL |
 //! | [`engine`] | the façade: load, embed, self-test | know the DOM |
 //! | [`tasks`] | classify …: pure functions over embeddings | touch a device |
-//! | `cli` | the native command, one file a subcommand: opens, converts, measures | be used by anything |
+//! | `cli` | the native command, one file a subcommand: fetches, opens, converts, measures | be used by anything |
 //! | `worker` | protocol between page and worker, host, client; download of models, decoding of pictures | |
 //! | `app` | pages, components, hooks, services, state of the yew app | touch wgpu |
 //!

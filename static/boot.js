@@ -4,9 +4,9 @@
 
 const own = document.querySelector("script[data-wasm]");
 
-// The only script addresses that the page may make: the engine's worker and the offline helper.
+// The only script addresses that the page may make: its workers and the offline helper.
 if (window.trustedTypes) {
-  const allowed = ["worker-boot.js", "sw.js"].map((name) => new URL(name, document.baseURI).href);
+  const allowed = ["worker-boot.js", "downloader-boot.js", "sw.js"].map((name) => new URL(name, document.baseURI).href);
   trustedTypes.createPolicy("default", {
     createScriptURL: (url) => (allowed.includes(new URL(url, document.baseURI).href) ? url : null),
   });
@@ -43,7 +43,7 @@ try {
 if ("serviceWorker" in navigator) {
   const started = [own.dataset.js, own.dataset.wasm, own.src];
   const linked = [...document.querySelectorAll("link[rel=stylesheet], link[rel=icon]")].map((link) => link.href);
-  const later = ["./", "icons.svg", "worker-boot.js", "worker.js", "worker_bg.wasm", "models/manifest.json"];
+  const later = ["./", "icons.svg", "worker-boot.js", "downloader-boot.js", "worker.js", "worker_bg.wasm", "models/manifest.json"];
   const samples = ["cat.jpg", "coffee.jpg", "rocket.jpg", "astronaut.jpg", "flower.jpg", "guitar.png"];
   const files = [...started, ...linked, ...later, ...samples.map((name) => `samples/${name}`)];
   navigator.serviceWorker

@@ -11,15 +11,15 @@ if (self.trustedTypes) {
   });
 }
 
-// A worker is under its page's policy only where the host sends that policy with every file. What could talk to other
-// hosts is taken away in any case.
-for (const name of ["XMLHttpRequest", "WebSocket", "WebSocketStream", "EventSource", "WebTransport", "RTCPeerConnection"]) {
-  delete self[name];
-}
+// Hosts send every file with a policy that lets the downloader talk to other hosts; what could is taken away here.
+const names = ["XMLHttpRequest", "WebSocket", "WebSocketStream", "EventSource", "WebTransport", "RTCPeerConnection"];
+for (const name of [...names, "Worker", "SharedWorker"]) delete self[name];
+for (const name of ["add", "addAll"]) delete self.Cache?.prototype[name];
 const anywhere = self.fetch;
+delete WorkerGlobalScope.prototype.fetch;
 self.fetch = (input, init) => {
   const isOurs = new URL(input.url ?? input, location).origin === location.origin;
-  return isOurs ? anywhere(input, init) : Promise.reject(new TypeError("only this origin is talked to"));
+  return isOurs ? anywhere.call(self, input, init) : Promise.reject(new TypeError("only this origin is talked to"));
 };
 
 try {

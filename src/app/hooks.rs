@@ -7,7 +7,7 @@ use super::state::{Action, Camera, Notice, Picture, State, Stop};
 use super::words;
 use crate::worker::client::Client;
 use crate::worker::problem::{Code, Problem};
-use crate::worker::protocol::Request;
+use crate::worker::protocol::{ModelRef, Request};
 use gloo::events::{EventListener, EventListenerOptions};
 use gloo::timers::callback::Timeout;
 use gloo::timers::future::TimeoutFuture;
@@ -69,7 +69,8 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
         use_effect_with(page.load_generation, move |generation| {
             if *generation > 0 {
                 let (payload, file) = file.unzip();
-                send.emit((Request::Load { id: *generation, file }, payload));
+                let model = file.map_or(ModelRef::Starter, ModelRef::File);
+                send.emit((Request::Load { id: *generation, model }, payload));
             }
         });
     }

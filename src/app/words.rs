@@ -194,6 +194,70 @@ pub fn advice(code: Code) -> Advice {
             true,
         ),
         Code::LoadCancelled => ("Loading was cancelled", "Load the model whenever you like.", true),
+        Code::SourceInvalid => (
+            "That is no model",
+            "Give a model's id, as in openai/clip-vit-base-patch32, or an address that starts with https://.",
+            false,
+        ),
+        Code::SourceMissing => {
+            ("There is no such model", "Check the id or the address; capital letters count.", true)
+        }
+        Code::SourceGated => (
+            "The hub does not give this model away",
+            "It may want a sign-in, or the id is misspelt. Download its files yourself, then open them here.",
+            true,
+        ),
+        Code::SourceUnreachable => (
+            "The host could not be reached",
+            "Check the network, or set another mirror. Some hosts don't let pages of others read their files.",
+            true,
+        ),
+        Code::SourceServer => ("The host could not send the model", "Wait a moment, then try again.", true),
+        Code::SourceHtml => (
+            "A web page came instead of the model",
+            "The address may be that of a page about the file, or a sign-in page is in between.",
+            true,
+        ),
+        Code::SourceChanged => {
+            ("The model changed while it was downloaded", "Try again to fetch the new one.", true)
+        }
+        Code::SourceHash => (
+            "The model is not the one that was expected",
+            "Its checksum is wrong, so nothing was kept. Try again, or try another mirror.",
+            true,
+        ),
+        Code::SourceUnsupported => (
+            "This kind of model isn't supported",
+            "CLIP, SigLIP and their relatives work, with an image and a text tower.",
+            false,
+        ),
+        Code::SourceUnusable => (
+            "These files are no model that can be used",
+            "They may be damaged or incomplete. It takes safetensors with config.json, or a GGUF.",
+            true,
+        ),
+        Code::TokenizerMissing => (
+            "The model comes without a tokenizer",
+            "It can't read labels without tokenizer.json beside its weights. Try another copy of the model.",
+            false,
+        ),
+        Code::StorageFull => (
+            "There is no room for the model",
+            "Delete a stored model, or free space on this device, then go on with the download.",
+            true,
+        ),
+        Code::StorageFailed => ("The browser's storage failed", "Reload the page, then try again.", true),
+        Code::StoredMissing => ("The model is not stored here any more", "Download it again.", true),
+        Code::StoredDamaged => (
+            "The stored model was damaged",
+            "It was deleted, so that nothing wrong is shown. Download it again.",
+            true,
+        ),
+        Code::OutOfMemory => (
+            "The model does not fit this device's memory",
+            "Close other tabs, or choose a smaller model.",
+            true,
+        ),
         Code::WorkerMissing => (
             "The engine could not start",
             "The browser may be short of memory or block WebAssembly. Close other tabs, then try again.",

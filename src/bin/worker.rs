@@ -1,5 +1,8 @@
-//! The engine's WebAssembly, inside its worker.
+//! The WebAssembly of both workers; a worker's name says which it is.
 
 fn main() {
-    cliplet::worker::host::start();
+    match cliplet::worker::is_downloader() {
+        true => cliplet::worker::downloader::start(),
+        false => cliplet::worker::host::start(),
+    }
 }

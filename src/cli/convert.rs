@@ -1,34 +1,31 @@
 //! `cliplet convert`: another program's model, or one of ours in another format, as one GGUF of this project.
 //!
-//! Invariant: of a safetensors model one tensor at a time is held as its files hold it; the rest is converted already.
+//! Invariant: tensors are converted one by one, to a scratch file; only for the start-up check is a tower held, as it is
+//! stored.
 //! Invariant: what is written was built as the engine builds it, and holds only finite values.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::files::{FilesError, ModelFiles};
-use super::output::{OutputFile, Written};
+use super::files::{Items, ModelFiles};
+use super::hub::{self, Located};
+use super::output::{OutputFile, Scratch, Written};
 use super::{CliError, Report, message, progress, read_file};
-use crate::cpu::CpuModel;
-use crate::engine::{BackendError, EngineError, cosine, self_test_picture};
-use crate::models::config::{SelfTestRecord, TokenizerFile};
-use crate::models::{
-    Checkpoint, DualEncoder, ModelError, Quantization, Taps, import_with, into_gguf, load_gguf,
-};
+use crate::engine::{Recorder, Side};
+use crate::models::config::TokenizerFile;
+use crate::models::{Config, Importer, ModelError, Origin, Quantization, file_of};
 use crate::tensor::{Format, Tensor};
-use crate::text::Tokenizer;
-use crate::weights::Weights;
-
-/// What the start-up check asks a model that came without a check.
-const SELF_TEST_LABEL: &str = "a photo of a red disc";
+use crate::weights::gguf::{GgufFile, Table};
+use crate::weights::{Item, TensorSource, Weights};
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A folder as Hugging Face or open_clip write it, a safetensors file or index inside one, or a GGUF of this project
-    /// or of clip.cpp.
+    /// A folder as Hugging Face or open_clip write it, a safetensors file or index inside one, a GGUF of this project or
+    /// of clip.cpp, the address of either, or a hub id as in openai/clip-vit-base-patch32[@REVISION].
     #[arg(value_name = "SRC")]
     pub src: PathBuf,
     /// How matrices are stored; vectors stay f32, what blocks of 32 do not fit becomes f16.
@@ -52,6 +49,7 @@ pub struct Args {
 pub enum Quant {
     #[value(name = "q8_0")]
     Q8_0,
+    /// With 5 bits for attention, patches and tokens, and 8 for projections
     #[value(name = "q4_0")]
     Q4_0,
     #[value(name = "f16")]
@@ -110,99 +108,140 @@ impl fmt::Display for Converted {
 }
 
 pub fn run(args: &Args) -> Result<Converted, CliError> {
-    let open = |path: &PathBuf| Ok::<_, CliError>((path.clone(), ModelFiles::open(path)?));
-    let mut sources = vec![open(&args.src)?];
-    sources.extend(args.text.as_ref().map(open).transpose()?);
+    let open = |given: &PathBuf| {
+        let Located { path, name } = hub::locate(given)?;
+        Ok::<_, CliError>((ModelFiles::open(&path).map(|files| (path, files))?, name))
+    };
+    let (first, name) = open(&args.src)?;
+    let mut sources = vec![first];
+    sources.extend(args.text.as_ref().map(open).transpose()?.map(|(text, _)| text));
     let mut paths: Vec<PathBuf> =
         sources.iter().flat_map(|(_, files)| files.paths()).chain(&args.tokenizer).cloned().collect();
     paths.extend(sources.iter().map(|(path, _)| path.clone()));
     // Before the work, so that hours are not spent on a file that cannot be written.
     let mut output = OutputFile::create(&args.output, &paths)?;
+    let failed = |source| CliError::File { path: args.output.clone(), source };
 
-    let mut converter =
-        Converter { quantization: Quantization::all(args.quant.into()), formats: BTreeMap::new() };
-    let mut checkpoint = None;
-    for (path, files) in sources {
-        let next = converter.convert(&path, files)?;
-        checkpoint = Some(match checkpoint {
-            None => next,
-            Some(first) => Checkpoint::join(first, next)?,
-        });
-    }
-    let Some(mut checkpoint) = checkpoint else {
-        return Err(FilesError::NoModel { dir: args.src.clone() }.into());
+    let mut converter = Converter {
+        quantization: Quantization::preset(args.quant.into()),
+        formats: BTreeMap::new(),
+        table: Table::default(),
+        data: Scratch::beside(&args.output)?,
+        // Of two models, the first gives pictures, the second texts.
+        only: (sources.len() == 2).then_some(Side::Image),
     };
+    let (path, files) = sources.remove(0);
+    let mut config = converter.convert(&path, files)?;
+    if let Some((path, files)) = sources.pop() {
+        converter.only = Some(Side::Text);
+        let text = converter.convert(&path, files)?;
+        (config.text, config.text_head) = (text.text, text.text_head);
+        config.tokenizer = text.tokenizer;
+    }
     if let Some(path) = &args.tokenizer {
         let json = String::from_utf8_lossy(&read_file(path)?).into_owned();
-        checkpoint.config.tokenizer = Some(TokenizerFile { json });
+        config.tokenizer = Some(TokenizerFile { json });
     }
-    if checkpoint.config.about.name.is_empty()
-        && let Some(name) = args.src.canonicalize().ok().as_deref().and_then(Path::file_name)
+    if config.about.name.is_empty()
+        && let Some(name) =
+            name.or_else(|| Some(args.src.canonicalize().ok()?.file_name()?.to_string_lossy().into_owned()))
     {
-        checkpoint.config.about.name = name.to_string_lossy().into_owned();
+        config.about.name = name;
     }
-    let has_self_test = check(&mut checkpoint, args.no_self_test)?;
-    let has_tokenizer = checkpoint.config.tokenizer.is_some();
-    if checkpoint.config.text.is_some() && !has_tokenizer {
+    let mut recorder = Recorder::new(&config, !args.no_self_test)?;
+    if recorder.is_wanted() {
+        message("computing what a device is checked with at start…");
+    }
+    for side in recorder.sides() {
+        recorder.add(side, converter.tower(side)?)?;
+    }
+    config.selftest = recorder.finish()?;
+    let (has_tokenizer, has_self_test) = (config.tokenizer.is_some(), config.selftest.is_some());
+    if config.text.is_some() && !has_tokenizer {
         message(
             "there is no tokenizer.json: name one with --tokenizer FILE, or the model cannot read labels",
         );
     }
 
-    let file = into_gguf(checkpoint)?;
-    let n_tensors = file.tensors.len();
-    file.write_to(&mut output).map_err(|source| CliError::File { path: args.output.clone(), source })?;
+    let Converter { table, mut data, formats, .. } = converter;
+    output.write_all(&table.header(&file_of(&config)?.metadata)).map_err(failed)?;
+    data.copy_to(&mut output)?;
     let written = output.finish()?;
-    Ok(Converted { written, n_tensors, formats: converter.formats, has_tokenizer, has_self_test })
+    Ok(Converted { written, n_tensors: table.tensors().len(), formats, has_tokenizer, has_self_test })
 }
 
 /// Stores tensors and keeps count of what that cost.
 struct Converter {
     quantization: Quantization,
     formats: BTreeMap<&'static str, FormatLine>,
+    table: Table,
+    data: Scratch,
+    /// Tensors of the other side are left out.
+    only: Option<Side>,
 }
 
 impl Converter {
-    fn convert(&mut self, path: &Path, files: ModelFiles) -> Result<Checkpoint, CliError> {
+    fn convert(&mut self, path: &Path, files: ModelFiles) -> Result<Config, CliError> {
         let bad = |source| CliError::Model { path: path.to_owned(), source };
         match files {
             ModelFiles::Safetensors(folder) => {
                 message(&format!("{}: {:.1} MB", path.display(), folder.shards.n_bytes() as f64 / 1e6));
                 let bar = progress::bytes(folder.shards.n_bytes());
-                let mut store = |name: &str, tensor| {
-                    let stored = self.store(name, tensor);
-                    bar.set_position(folder.shards.n_bytes_read());
-                    stored
-                };
-                let checkpoint = import_with(folder.source(), &folder.shards, &mut store).map_err(bad);
-                bar.finish_and_clear();
-                checkpoint
-            }
-            ModelFiles::Gguf(file) => {
-                let bytes = read_file(&file)?;
-                message(&format!("{}: {:.1} MB", path.display(), bytes.len() as f64 / 1e6));
-                let mut checkpoint = load_gguf(&bytes).map_err(bad)?;
-                drop(bytes);
-                let names: Vec<String> = checkpoint.weights.names().map(str::to_owned).collect();
-                let bar = progress::count(names.len() as u64);
+                let names = folder.shards.weight_names();
+                let mut importer =
+                    Importer::new(Origin::Folder(folder.source()), names.iter().cloned()).map_err(bad)?;
                 for name in names {
-                    let tensor = checkpoint.weights.take(&name).map_err(ModelError::from).map_err(bad)?;
-                    let stored = self.store(&name, tensor).map_err(bad)?;
-                    checkpoint.weights.insert(name, stored);
-                    bar.inc(1);
+                    let tensor = folder.shards.get(&name).map_err(ModelError::from).map_err(bad)?;
+                    self.push(&mut importer, &name, tensor.into_owned(), path)?;
+                    bar.set_position(folder.shards.n_bytes_read());
                 }
                 bar.finish_and_clear();
-                Ok(checkpoint)
+                importer.finish().map_err(bad)
+            }
+            ModelFiles::Gguf(file) => {
+                let mut items = Items::open(&file)?;
+                message(&format!("{}: {:.1} MB", path.display(), items.n_bytes() as f64 / 1e6));
+                let bar = progress::bytes(items.n_bytes());
+                let (mut names, mut gguf) = (Vec::new(), GgufFile::default());
+                if let Some(Item::Header(header)) = items.next()? {
+                    (names, gguf) = (header.names, header.gguf.unwrap_or_default());
+                }
+                let mut importer = Importer::new(Origin::Gguf(&gguf), names).map_err(bad)?;
+                while let Some(Item::Tensor(name, tensor)) = items.next()? {
+                    self.push(&mut importer, &name, tensor, path)?;
+                    bar.set_position(items.n_bytes_read());
+                }
+                bar.finish_and_clear();
+                importer.finish().map_err(bad)
             }
         }
     }
 
-    fn store(&mut self, name: &str, tensor: Tensor) -> Result<Tensor, ModelError> {
-        let (format, values) = (tensor.format, tensor.to_f32());
-        let stored = self.quantization.store(name, tensor)?;
-        let is_zero = values.iter().all(|value| *value == 0.0);
-        // Zeros have no direction and are stored as they are.
-        let cosine = if stored.format == format || is_zero { 1.0 } else { cosine(&stored.to_f32(), &values) };
+    fn push(
+        &mut self,
+        importer: &mut Importer,
+        name: &str,
+        tensor: Tensor,
+        path: &Path,
+    ) -> Result<(), CliError> {
+        importer.push(name, tensor, &mut |name, tensor| self.store(name, tensor)).map_err(|error| match error
+        {
+            CliError::Towers(source) => CliError::Model { path: path.to_owned(), source },
+            error => error,
+        })
+    }
+
+    fn store(&mut self, name: &str, tensor: Tensor) -> Result<(), CliError> {
+        if self.only.is_some_and(|side| side != Side::of(name)) {
+            return Ok(());
+        }
+        let (stored, cosine) = if self.quantization.format_of(name, &tensor) == tensor.format {
+            (tensor, 1.0) // as it is
+        } else {
+            let stored = self.quantization.store(name, tensor.clone())?;
+            let cosine = cosine(&stored, &tensor);
+            (stored, cosine)
+        };
         let line = self.formats.entry(stored.format.name()).or_default();
         // NaN, where values cancel the formats' range, must show.
         if line.n_tensors == 0 || cosine.is_nan() || cosine < line.worst_cosine {
@@ -210,72 +249,29 @@ impl Converter {
         }
         line.n_tensors += 1;
         line.n_bytes += stored.bytes.len() as u64;
-        Ok(stored)
+        let place = self.table.push(name, &stored).map_err(ModelError::from)?;
+        self.data.write_at(place.start, &stored.bytes)
+    }
+
+    /// The tensors of one side, as they were stored.
+    fn tower(&mut self, side: Side) -> Result<Weights, CliError> {
+        let mut weights = Weights::default();
+        for info in self.table.tensors().iter().filter(|info| Side::of(&info.name) == side) {
+            let bytes = self.data.read_at(info.range.clone())?;
+            weights.insert(&info.name, Tensor { shape: info.shape.clone(), format: info.format, bytes });
+        }
+        Ok(weights)
     }
 }
 
-/// Builds both towers and, where the model can read labels, stores what a device must compute at start; says whether it
-/// did. One tower at a time: in f32 they are the most that converting holds.
-fn check(checkpoint: &mut Checkpoint, no_self_test: bool) -> Result<bool, CliError> {
-    // The embeddings of a source are those of its weights, not of these.
-    let label = checkpoint.config.selftest.take().map_or(SELF_TEST_LABEL.to_owned(), |record| record.label);
-    let tokens = match (&checkpoint.config.tokenizer, &checkpoint.config.text) {
-        (Some(file), Some(text)) => {
-            let tokenizer = Tokenizer::from_json(file.json.as_bytes(), text.context_len())?;
-            Some(tokenizer.encode(&label)?.ids)
-        }
-        _ => None,
-    };
-    let is_wanted = !no_self_test && tokens.is_some() && checkpoint.config.vision.is_some();
-    if is_wanted {
-        message("computing what a device is checked with at start…");
-    }
-    let (mut image_embeds, mut text_embeds) = (Vec::new(), Vec::new());
-    let mut widths = (None, None);
-    let failed = |error| CliError::from(EngineError::from(BackendError::from(error)));
-    if checkpoint.config.vision.is_some() {
-        let (model, params) = DualEncoder::new(side(checkpoint, "image")?)?;
-        widths.0 = Some(model.image_width()?);
-        if is_wanted {
-            let picture = self_test_picture(model.image_size()?);
-            let pixels = model.config.preprocess.tensor(&picture);
-            let graph = model.image_graph(1, Taps::None)?;
-            let cpu = CpuModel::consume(params);
-            image_embeds = cpu.run(&graph, &[&pixels.values]).map_err(failed)?.swap_remove(0);
+/// The cosine of two tensors of one shape, without holding either in f32. Zeros have no direction and are stored as they
+/// are: 1.
+fn cosine(a: &Tensor, b: &Tensor) -> f64 {
+    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+    for (a, b) in a.pieces_f32().zip(b.pieces_f32()) {
+        for (a, b) in a.iter().zip(&b).map(|(a, b)| (f64::from(*a), f64::from(*b))) {
+            (ab, aa, bb) = (ab + a * b, aa + a * a, bb + b * b);
         }
     }
-    if checkpoint.config.text.is_some() {
-        let (model, params) = DualEncoder::new(side(checkpoint, "text")?)?;
-        widths.1 = Some(model.text_width()?);
-        if let (true, Some(tokens)) = (is_wanted, tokens) {
-            let batch = model.text_batch(&[tokens])?;
-            let graph = model.text_graph(&batch, Taps::None)?;
-            let inputs = model.text_inputs(&batch)?;
-            let cpu = CpuModel::consume(params);
-            text_embeds = cpu.run(&graph, &[&inputs]).map_err(failed)?.swap_remove(0);
-        }
-    }
-    if let (Some(image), Some(text)) = widths
-        && image != text
-    {
-        return Err(ModelError::Widths { image, text }.into());
-    }
-    checkpoint.config.selftest = is_wanted.then_some(SelfTestRecord { label, image_embeds, text_embeds });
-    Ok(is_wanted)
-}
-
-/// The checkpoint with one tower only.
-fn side(checkpoint: &Checkpoint, side: &str) -> Result<Checkpoint, CliError> {
-    let is_text = side == "text";
-    let mut config = checkpoint.config.clone();
-    match is_text {
-        true => (config.vision, config.image_head) = (None, None),
-        false => (config.text, config.text_head) = (None, None),
-    }
-    let mut weights = Weights::default();
-    for name in checkpoint.weights.names().filter(|name| name.starts_with("text") == is_text) {
-        let tensor = checkpoint.weights.tensor(name).map_err(ModelError::from)?;
-        weights.insert(name, tensor.clone());
-    }
-    Ok(Checkpoint { config, weights })
+    if bb == 0.0 { 1.0 } else { ab / (aa.sqrt() * bb.sqrt()) }
 }

@@ -9,21 +9,25 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use thiserror::Error;
 
+use super::modules::dense_layer;
 use super::{CliError, read_file};
 use crate::models::Source;
 use crate::tensor::Tensor;
+use crate::text::vocabulary::{bert_tokenizer_json, clip_tokenizer_json};
 use crate::weights::safetensors::{Header, RawTensor, TensorInfo};
-use crate::weights::{TensorSource, WeightsError, gguf, safetensors};
+use crate::weights::{Item, Stream, TensorSource, WeightsError, gguf, safetensors};
 
-const INDEX_SUFFIX: &str = ".safetensors.index.json";
+pub const INDEX_SUFFIX: &str = ".safetensors.index.json";
 /// What a folder's weights may be called; the first that is there counts.
-const WEIGHTS: [&str; 4] =
-    ["model.gguf", "model.safetensors.index.json", "model.safetensors", "open_clip_model.safetensors"];
+pub const WEIGHTS: [&str; 4] =
+    ["model.gguf", "model.safetensors.index.json", "model.safetensors", OPEN_CLIP_WEIGHTS];
+pub const OPEN_CLIP_WEIGHTS: &str = "open_clip_model.safetensors";
 /// Weights that run code when they are read.
 const PICKLES: [&str; 4] =
     ["pytorch_model.bin", "pytorch_model.bin.index.json", "open_clip_pytorch_model.bin", "model.pt"];
@@ -51,6 +55,10 @@ pub enum FilesError {
     AbsentTensor { path: PathBuf, tensor: String, index: PathBuf },
     #[error("the tensor `{tensor}` is in two files, {} and {}", first.display(), second.display())]
     DuplicateTensor { tensor: String, first: PathBuf, second: PathBuf },
+    #[error("{}: {source}", path.display())]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error("{} lists {what}", list.display())]
+    Module { list: PathBuf, what: String },
     #[error("{} is not there: without it the weights beside it cannot be understood", wanted.display())]
     NoConfig { wanted: PathBuf },
 }
@@ -79,10 +87,14 @@ impl ModelFiles {
     /// Nothing of the kind there; files that cannot be read or do not belong together.
     pub fn open(path: &Path) -> Result<ModelFiles, CliError> {
         let weights = find_weights(path)?;
-        let shards = match shards_of(&weights)? {
+        let mut shards = match shards_of(&weights)? {
             Found::Gguf => return Ok(ModelFiles::Gguf(weights)),
             Found::Shards(shards) => shards,
         };
+        if let Some(dense) = weights.parent().map_or(Ok(None), dense_layer)? {
+            let file = File::open(&dense).map_err(|source| CliError::File { path: dense.clone(), source })?;
+            shards.add(&dense, file)?;
+        }
         let mut paths: Vec<PathBuf> = shards.files.iter().map(|(path, _)| path.clone()).collect();
         let mut read = |name: &str| match weights.with_file_name(name) {
             path if path.exists() => {
@@ -103,7 +115,18 @@ impl ModelFiles {
         }
         let config =
             config.ok_or_else(|| FilesError::NoConfig { wanted: weights.with_file_name(names[0]) })?;
-        let tokenizer = read("tokenizer.json")?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let mut tokenizer = read("tokenizer.json")?.map(text);
+        if tokenizer.is_none()
+            && let (Some(vocab), Some(merges)) = (read("vocab.json")?, read("merges.txt")?)
+        {
+            tokenizer = Some(clip_tokenizer_json(&text(vocab), &text(merges))?);
+        } else if tokenizer.is_none()
+            && let Some(vocab) = read("vocab.txt")?
+        {
+            let config = read("tokenizer_config.json")?;
+            tokenizer = Some(bert_tokenizer_json(&text(vocab), config.as_deref())?);
+        }
         let preprocessor = read("preprocessor_config.json")?;
         if weights.to_string_lossy().ends_with(INDEX_SUFFIX) {
             paths.push(weights);
@@ -169,6 +192,60 @@ pub fn shards_of(path: &Path) -> Result<Found, CliError> {
     Ok(Found::Shards(shards))
 }
 
+/// A weights file, read from its beginning to its end.
+pub struct Items {
+    path: PathBuf,
+    file: File,
+    stream: Option<Stream>,
+    n_bytes: u64,
+    piece: Vec<u8>,
+    /// What of the piece is still to be taken in.
+    unread: Range<usize>,
+    n_bytes_read: u64,
+}
+
+impl Items {
+    pub fn open(path: &Path) -> Result<Items, CliError> {
+        let failed = |source| CliError::File { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let n_bytes = file.metadata().map_err(failed)?.len();
+        let stream = Some(Stream::new(n_bytes));
+        let (path, piece) = (path.to_owned(), vec![0; 1 << 20]);
+        Ok(Items { path, file, stream, n_bytes, piece, unread: 0..0, n_bytes_read: 0 })
+    }
+
+    pub fn n_bytes(&self) -> u64 {
+        self.n_bytes
+    }
+
+    pub fn n_bytes_read(&self) -> u64 {
+        self.n_bytes_read
+    }
+
+    /// What comes next; `None` after the end.
+    pub fn next(&mut self) -> Result<Option<Item>, CliError> {
+        let bad = |source| CliError::Weights { path: self.path.clone(), source };
+        while let Some(stream) = &mut self.stream {
+            let mut bytes = &self.piece[self.unread.clone()];
+            let item = stream.push(&mut bytes).map_err(bad)?;
+            self.unread.start = self.unread.end - bytes.len();
+            if item.is_some() {
+                return Ok(item);
+            }
+            let n_read = self.file.read(&mut self.piece);
+            let n_read = n_read.map_err(|source| CliError::File { path: self.path.clone(), source })?;
+            self.unread = 0..n_read;
+            self.n_bytes_read += n_read as u64;
+            if n_read == 0
+                && let Some(stream) = self.stream.take()
+            {
+                stream.finish().map_err(bad)?;
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// Safetensors files that are one model.
 #[derive(Default)]
 pub struct Shards {
@@ -184,24 +261,31 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
+/// The files that an index names, each with its tensors.
+///
+/// # Errors
+/// A file that is no index, names nothing, or names a file that does not lie beside it.
+pub fn shard_names(index: &Path) -> Result<BTreeMap<String, Vec<String>>, CliError> {
+    let Index { weight_map } = serde_json::from_slice(&read_file(index)?)
+        .map_err(|source| FilesError::Index { path: index.to_owned(), source })?;
+    let mut tensors_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (tensor, file) in weight_map {
+        // A download's index must not lead out of its folder.
+        if Path::new(&file).file_name() != Some(file.as_ref()) {
+            return Err(FilesError::ShardName { index: index.to_owned(), tensor, file }.into());
+        }
+        tensors_of.entry(file).or_default().push(tensor);
+    }
+    if tensors_of.is_empty() {
+        return Err(FilesError::EmptyIndex { path: index.to_owned() }.into());
+    }
+    Ok(tensors_of)
+}
+
 impl Shards {
     fn open_index(path: &Path) -> Result<Shards, CliError> {
-        let Index { weight_map } = serde_json::from_slice(&read_file(path)?)
-            .map_err(|source| FilesError::Index { path: path.to_owned(), source })?;
-        let mut tensors_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (tensor, file) in &weight_map {
-            // A download's index must not lead out of its folder.
-            if Path::new(file).file_name() != Some(file.as_ref()) {
-                let (index, tensor, file) = (path.to_owned(), tensor.clone(), file.clone());
-                return Err(FilesError::ShardName { index, tensor, file }.into());
-            }
-            tensors_of.entry(file).or_default().push(tensor);
-        }
-        if tensors_of.is_empty() {
-            return Err(FilesError::EmptyIndex { path: path.to_owned() }.into());
-        }
         let mut shards = Shards::default();
-        for (name, tensors) in tensors_of {
+        for (name, tensors) in shard_names(path)? {
             let shard = path.with_file_name(name);
             let file = File::open(&shard).map_err(|source| FilesError::MissingShard {
                 path: shard.clone(),
@@ -210,10 +294,11 @@ impl Shards {
                 source,
             })?;
             let file_idx = shards.add(&shard, file)?;
-            let is_absent =
-                |name: &&&str| shards.tensors.get(**name).is_none_or(|(found_idx, _)| *found_idx != file_idx);
+            let is_absent = |name: &&String| {
+                shards.tensors.get(*name).is_none_or(|(found_idx, _)| *found_idx != file_idx)
+            };
             if let Some(tensor) = tensors.iter().find(is_absent) {
-                let (tensor, index) = ((*tensor).to_owned(), path.to_owned());
+                let (tensor, index) = (tensor.clone(), path.to_owned());
                 return Err(FilesError::AbsentTensor { path: shard, tensor, index }.into());
             }
         }
@@ -247,9 +332,22 @@ impl Shards {
         Ok(file_idx)
     }
 
+    /// Names of tensors that are no integers, in the order in which the files hold them.
+    pub fn weight_names(&self) -> Vec<String> {
+        let mut floats: Vec<_> = self.tensors.values().filter(|(_, info)| info.kind.is_float()).collect();
+        floats.sort_by_key(|(file_idx, info)| (*file_idx, info.range.start));
+        floats.into_iter().map(|(_, info)| info.name.clone()).collect()
+    }
+
     /// Bytes of all files.
     pub fn n_bytes(&self) -> u64 {
         self.n_bytes
+    }
+
+    /// Numbers in all tensors that may be weights.
+    pub fn n_values(&self) -> usize {
+        let weights = self.tensors.values().filter(|(_, info)| info.kind.is_float());
+        weights.map(|(_, info)| info.shape.iter().product::<usize>()).sum()
     }
 
     /// Bytes of tensors that were read so far.
@@ -263,6 +361,10 @@ impl Shards {
 }
 
 impl TensorSource for Shards {
+    fn names(&self) -> Vec<&str> {
+        self.tensors.keys().map(String::as_str).collect()
+    }
+
     /// Integers (position ids, counters) are no weights.
     fn contains(&self, name: &str) -> bool {
         self.tensors.get(name).is_some_and(|(_, info)| info.kind.is_float())

@@ -3,7 +3,7 @@
 //! Invariant: a file that this prints was read whole and checked as the engine checks it.
 
 use super::files::{FilesError, Found, find_weights, shards_of};
-use super::{CliError, Report, read_file};
+use super::{CliError, Report, hub, read_file};
 use crate::weights::gguf::{self, Value};
 use crate::weights::safetensors;
 use crate::weights::{WeightsError, sha256_hex};
@@ -17,8 +17,8 @@ const MAX_SHOWN: usize = 120;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A GGUF or safetensors file, the index of several, or a model's folder.
-    #[arg(value_name = "FILE")]
+    /// A GGUF or safetensors file, the index of several, a model's folder, a hub id, or an address.
+    #[arg(value_name = "SRC")]
     file: PathBuf,
 }
 
@@ -68,7 +68,7 @@ impl fmt::Display for Contents {
 }
 
 pub fn run(args: &Args) -> Result<Contents, CliError> {
-    let path = find_weights(&args.file)?;
+    let path = find_weights(&hub::locate(&args.file)?.path)?;
     let paths = match shards_of(&path)? {
         Found::Gguf => vec![path],
         Found::Shards(shards) => shards.paths().map(Path::to_owned).collect(),

@@ -6,11 +6,14 @@
 //! into a success.
 
 mod bench;
+mod check;
 mod convert;
 mod eval;
 mod files;
+mod hub;
 mod inspect;
 mod model;
+mod modules;
 mod output;
 mod pack;
 mod preprocess;
@@ -57,6 +60,8 @@ enum Command {
     Eval(eval::Args),
     /// Recompute a folder's golden tensors and compare.
     Verify(verify::Args),
+    /// Fetch public models and hold each to what is known of it; status 1 where one is not as expected.
+    Check(check::Args),
     /// Time each kernel and each stage.
     Bench(bench::Args),
 }
@@ -87,7 +92,13 @@ pub enum CliError {
     #[error(transparent)]
     Files(#[from] files::FilesError),
     #[error(transparent)]
+    Hub(#[from] hub::HubError),
+    #[error(transparent)]
+    Catalogue(#[from] crate::models::catalogue::CatalogueError),
+    #[error(transparent)]
     Pack(#[from] pack::PackError),
+    #[error(transparent)]
+    Check(#[from] check::CheckError),
     #[error(transparent)]
     Eval(#[from] eval::EvalError),
     #[error("{} is what is being read: write to another file", path.display())]
@@ -116,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Pack(args) => pack::run(&args).and_then(|report| print(&report, json)),
         Command::Eval(args) => eval::run(&args).and_then(|report| print(&report, json)),
         Command::Verify(args) => verify::run(&args).and_then(|report| print(&report, json)),
+        Command::Check(args) => check::run(&args).and_then(|report| print(&report, json)),
         Command::Bench(args) => bench::run(&args).and_then(|report| print(&report, json)),
     };
     match outcome {

@@ -3,6 +3,7 @@
 //! Invariant: what is loaded is what was named; only without a name the starter model is looked for.
 
 use super::files::ModelFiles;
+use super::hub;
 use super::{CliError, read_file};
 use crate::engine::{BackendChoice, Engine, Stage};
 use crate::models::{Checkpoint, import, load_gguf};
@@ -34,8 +35,9 @@ impl From<Backend> for BackendChoice {
 /// Which model answers, and how it is asked.
 #[derive(clap::Args)]
 pub struct ModelArgs {
-    /// A GGUF file, or a folder with config.json, model.safetensors and tokenizer.json; without it the starter model.
-    #[arg(long, value_name = "FILE")]
+    /// A GGUF file, a folder with config.json, model.safetensors and tokenizer.json, a hub id as in
+    /// openai/clip-vit-base-patch32, or an address; without it the starter model.
+    #[arg(long, value_name = "SRC")]
     pub model: Option<PathBuf>,
     /// A prompt with {label} in it; several are averaged. Without one, the model's own.
     #[arg(long, value_name = "TEMPLATE")]
@@ -47,7 +49,10 @@ pub struct ModelArgs {
 impl ModelArgs {
     /// Loads the model and says on standard error what it does.
     pub fn load(&self) -> Result<Engine, CliError> {
-        let path = self.model.clone().map_or_else(starter, Ok)?;
+        let path = match &self.model {
+            Some(given) => hub::locate(given)?.path,
+            None => starter()?,
+        };
         let (checkpoint, n_bytes) = checkpoint(&path)?;
         super::message(&format!("{}: {:.1} MB", path.display(), n_bytes as f64 / 1e6));
         start(checkpoint, n_bytes, self.backend)

@@ -4,7 +4,8 @@
 //! name beside it, and what is abandoned is removed.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -91,5 +92,52 @@ impl Drop for OutputFile {
         if self.file.take().is_some() {
             let _ = std::fs::remove_file(&self.temporary); // nothing can be told from here
         }
+    }
+}
+
+/// A file beside an output for what is not to be held meanwhile; gone with this value.
+pub struct Scratch {
+    path: PathBuf,
+    file: File,
+}
+
+impl Scratch {
+    /// Beside `path`, so that there is room for both where there is for the output.
+    pub fn beside(path: &Path) -> Result<Scratch, CliError> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let path = path.with_file_name(format!(".{name}.{}.data", std::process::id()));
+        let options = OpenOptions::new().read(true).write(true).create_new(true).open(&path);
+        match options {
+            Ok(file) => Ok(Scratch { path, file }),
+            Err(source) => Err(CliError::File { path, source }),
+        }
+    }
+
+    pub fn write_at(&mut self, at: u64, bytes: &[u8]) -> Result<(), CliError> {
+        let written = self.file.seek(SeekFrom::Start(at)).and_then(|_| self.file.write_all(bytes));
+        written.map_err(|source| self.failed(source))
+    }
+
+    pub fn read_at(&mut self, range: Range<u64>) -> Result<Vec<u8>, CliError> {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        let read =
+            self.file.seek(SeekFrom::Start(range.start)).and_then(|_| self.file.read_exact(&mut bytes));
+        read.map(|()| bytes).map_err(|source| self.failed(source))
+    }
+
+    /// Everything, to the end of `output`.
+    pub fn copy_to(&mut self, output: &mut OutputFile) -> Result<(), CliError> {
+        let copied = self.file.rewind().and_then(|()| io::copy(&mut self.file, output));
+        copied.map(drop).map_err(|source| CliError::File { path: output.path.clone(), source })
+    }
+
+    fn failed(&self, source: io::Error) -> CliError {
+        CliError::File { path: self.path.clone(), source }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path); // nothing can be told from here
     }
 }

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::model::{Backend, start};
 use super::output::{OutputFile, Written};
-use super::{CliError, Report, message, read_file};
+use super::{CliError, Report, hub, message, read_file};
 use crate::models::load_gguf;
 use crate::weights::{WeightsError, gguf, sha256_hex};
 
@@ -34,7 +34,7 @@ pub enum PackError {
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A GGUF of this project, as `convert` writes it.
+    /// A GGUF of this project, as `convert` writes it: a file, or the hub id or address of one.
     #[arg(value_name = "MODEL.gguf")]
     pub model: PathBuf,
     /// The folder for the model and manifest.json: a page's `models/`.
@@ -68,7 +68,7 @@ impl fmt::Display for Packed {
 }
 
 pub fn run(args: &Args) -> Result<Packed, CliError> {
-    let path = &args.model;
+    let path = &hub::locate(&args.model)?.path;
     let is_plain = |name: &&str| {
         // A name that starts with a dot is hidden from many hosts.
         !name.starts_with('.') && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))

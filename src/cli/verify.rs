@@ -3,7 +3,7 @@
 //! Invariant: a tensor that is missing, or holds a NaN, fails.
 
 use super::model::{Backend, checkpoint};
-use super::{CliError, Report, read_file};
+use super::{CliError, Report, hub, read_file};
 use crate::engine::{self, MAX_ERROR, MIN_COSINE, verify_checkpoint};
 use crate::weights::safetensors;
 use serde::Serialize;
@@ -12,8 +12,8 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A folder with golden.safetensors, and model.gguf or what else `convert` reads.
-    #[arg(value_name = "DIR")]
+    /// A folder with golden.safetensors, and model.gguf or what else `convert` reads; or a hub id or an address of the like.
+    #[arg(value_name = "SRC")]
     pub dir: PathBuf,
     /// Where to compute; `auto` says on which of the two it was.
     #[arg(long, value_enum, default_value = "gpu")]
@@ -53,10 +53,11 @@ impl fmt::Display for Verified {
 }
 
 pub fn run(args: &Args) -> Result<Verified, CliError> {
-    let path = args.dir.join("golden.safetensors");
+    let located = hub::locate(&args.dir)?;
+    let path = located.dir().join("golden.safetensors");
     let golden = safetensors::read(&read_file(&path)?)
         .map_err(|error| CliError::Weights { path, source: error.into() })?;
-    let (checkpoint, _) = checkpoint(&args.dir)?;
+    let (checkpoint, _) = checkpoint(&located.path)?;
     let report = pollster::block_on(verify_checkpoint(checkpoint, &golden, args.backend.into()))?;
     Ok(Verified { report, min_cosine: MIN_COSINE, max_error: MAX_ERROR })
 }

@@ -1,6 +1,7 @@
 //! The backend without a GPU: runs the same graphs as `gpu`, with a library's SIMD matrix product.
 //!
-//! Invariant: it gives the same answers as the GPU backend, to f32 rounding: f32 throughout, weights widened once.
+//! Invariant: it gives the same answers as the GPU backend, to f32 rounding: f32 throughout, weights widened once or,
+//! where memory is short, by each operation that uses them.
 //! Invariant: natively it spreads rows over threads; in a browser it runs on the one thread of its worker.
 //! Invariant: no graph makes it panic: every length is checked before an operation reads, and named in the error.
 
@@ -9,6 +10,9 @@ mod ops;
 
 use crate::graph::{Graph, Param, Slot};
 use crate::models::ParamSet;
+use crate::tensor::Tensor;
+use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Why a graph cannot run here. Each of these is a mistake in the graph or in the weights, never in a picture.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -25,23 +29,38 @@ pub enum CpuError {
     Shape { op: &'static str, what: &'static str },
 }
 
-/// A model's weights, widened to f32.
+/// A model's weights.
 pub struct CpuModel {
-    params: Vec<Vec<f32>>,
+    params: Vec<Weight>,
+}
+
+enum Weight {
+    Wide(Vec<f32>),
+    /// Widened whenever it is used.
+    Stored(Arc<Tensor>),
+}
+
+impl Weight {
+    fn len(&self) -> usize {
+        match self {
+            Weight::Wide(values) => values.len(),
+            Weight::Stored(tensor) => tensor.n_values(),
+        }
+    }
 }
 
 impl CpuModel {
     /// Widens every weight to f32: four bytes a value, whatever the format in the file.
     pub fn new(params: &ParamSet) -> Self {
-        Self { params: params.tensors.iter().map(|tensor| tensor.to_f32()).collect() }
+        Self { params: params.tensors.iter().map(|tensor| Weight::Wide(tensor.to_f32())).collect() }
     }
 
-    /// The same; each weight is let go as soon as it is widened, for models that fit memory once.
-    pub fn consume(params: ParamSet) -> Self {
-        Self { params: params.tensors.into_iter().map(|tensor| tensor.to_f32()).collect() }
+    /// Takes no memory but for the weight of the operation that runs; the same answers, later.
+    pub fn lean(params: &ParamSet) -> Self {
+        Self { params: params.tensors.iter().cloned().map(Weight::Stored).collect() }
     }
 
-    /// Bytes of weights held.
+    /// Bytes of the weights that an operation reads.
     pub fn n_bytes(&self) -> usize {
         self.params.iter().map(|param| 4 * param.len()).sum()
     }
@@ -98,7 +117,7 @@ fn last_readers(graph: &Graph) -> Vec<usize> {
 /// What an operation may read.
 struct Memory<'a> {
     slots: Vec<Vec<f32>>,
-    params: &'a [Vec<f32>],
+    params: &'a [Weight],
     /// The running operation, for messages.
     op: &'static str,
 }
@@ -119,14 +138,17 @@ impl Memory<'_> {
     }
 
     /// A parameter that must hold exactly `len` values.
-    fn param(&self, param: Param, what: &'static str, len: usize) -> Result<&[f32], CpuError> {
-        let values = self.params.get(param.0).ok_or(CpuError::Param {
+    fn param(&self, param: Param, what: &'static str, len: usize) -> Result<Cow<'_, [f32]>, CpuError> {
+        let weight = self.params.get(param.0).ok_or(CpuError::Param {
             op: self.op,
             param: param.0,
             count: self.params.len(),
         })?;
-        self.expect(what, values.len(), len)?;
-        Ok(values)
+        self.expect(what, weight.len(), len)?;
+        Ok(match weight {
+            Weight::Wide(values) => Cow::Borrowed(values),
+            Weight::Stored(tensor) => Cow::Owned(tensor.to_f32()),
+        })
     }
 
     fn maybe_param(
@@ -134,7 +156,7 @@ impl Memory<'_> {
         param: Option<Param>,
         what: &'static str,
         len: usize,
-    ) -> Result<Option<&[f32]>, CpuError> {
+    ) -> Result<Option<Cow<'_, [f32]>>, CpuError> {
         param.map(|param| self.param(param, what, len)).transpose()
     }
 }

@@ -36,7 +36,15 @@ pub fn run(op: &Op, memory: &Memory, y: &mut [f32]) -> Result<(), CpuError> {
             let residual = residual.map(|slot| memory.read(slot, n_rows * n_out)).transpose()?;
             by_rows(y, n_out, n_in * n_out, |rows, y| {
                 let inner = if activation_after_residual { Activation::Identity } else { activation };
-                dense(&x[rows.start * n_in..rows.end * n_in], weight, bias, inner, y, n_in, n_out);
+                dense(
+                    &x[rows.start * n_in..rows.end * n_in],
+                    &weight,
+                    bias.as_deref(),
+                    inner,
+                    y,
+                    n_in,
+                    n_out,
+                );
                 if let Some(residual) = residual {
                     add(y, &residual[rows.start * n_out..rows.end * n_out]);
                 }
@@ -95,7 +103,7 @@ pub fn run(op: &Op, memory: &Memory, y: &mut [f32]) -> Result<(), CpuError> {
                 let mean = x.iter().sum::<f32>() / n_cols as f32;
                 let variance = x.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / n_cols as f32;
                 let scale = 1.0 / (variance + eps).sqrt();
-                for (((y, x), weight), bias) in y.iter_mut().zip(x).zip(weight).zip(bias) {
+                for (((y, x), weight), bias) in y.iter_mut().zip(x).zip(&*weight).zip(&*bias) {
                     *y = (x - mean) * scale * weight + bias;
                 }
             }
@@ -140,9 +148,9 @@ pub fn run(op: &Op, memory: &Memory, y: &mut [f32]) -> Result<(), CpuError> {
                 pixels.chunks_exact(image_size * image_size * 3).zip(y.chunks_exact_mut(n_tokens * width))
             {
                 let (class_row, patch_rows) = y.split_at_mut(n_class * width);
-                class_row.copy_from_slice(class.unwrap_or_default());
-                convolve(pixels, weight, bias, Activation::Identity, patch_rows, &shape);
-                add(y, position);
+                class_row.copy_from_slice(class.as_deref().unwrap_or_default());
+                convolve(pixels, &weight, bias.as_deref(), Activation::Identity, patch_rows, &shape);
+                add(y, &position);
             }
         }
         Op::Conv2d { x, weight, bias, activation, shape, .. } => {
@@ -151,7 +159,7 @@ pub fn run(op: &Op, memory: &Memory, y: &mut [f32]) -> Result<(), CpuError> {
             let x = memory.read(*x, shape.n_images * shape.in_height * shape.in_width * shape.in_channels)?;
             let weight = memory.param(*weight, "the weight", shape.out_channels * n_in)?;
             let bias = memory.maybe_param(*bias, "the bias", shape.out_channels)?;
-            convolve(x, weight, bias, *activation, y, shape);
+            convolve(x, &weight, bias.as_deref(), *activation, y, shape);
         }
         Op::Depthwise { x, weight, bias, activation, shape, .. } => {
             let channels = shape.in_channels;
@@ -161,7 +169,7 @@ pub fn run(op: &Op, memory: &Memory, y: &mut [f32]) -> Result<(), CpuError> {
             let bias = memory.maybe_param(*bias, "the bias", channels)?;
             by_rows(y, channels, shape.kernel * shape.kernel * channels, |rows, y| {
                 for (row, y) in rows.zip(y.chunks_exact_mut(channels)) {
-                    fill(y, bias);
+                    fill(y, bias.as_deref());
                     taps(shape, row, |tap, pixel| {
                         let x = &x[pixel * channels..][..channels];
                         let weight = &weight[tap * channels..][..channels];
@@ -219,7 +227,7 @@ pub fn run(op: &Op, memory: &Memory, y: &mut [f32]) -> Result<(), CpuError> {
             for (row, x) in x.chunks_exact(n_cols).enumerate() {
                 let y = &mut y[(to_row + row * to_stride) * n_cols..][..n_cols];
                 y.copy_from_slice(x);
-                if let Some((values, rows)) = added {
+                if let Some((values, rows)) = &added {
                     add(y, &values[row % rows * n_cols..][..n_cols]);
                 }
             }

@@ -48,6 +48,9 @@ impl BackendError {
     }
 }
 
+/// In a browser's tab, weights that take more than this in f32 stay as the file holds them.
+const MAX_WIDE_BYTES: usize = 128 << 20;
+
 /// What runs the graphs, for people.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BackendInfo {
@@ -118,7 +121,10 @@ impl Backend {
     /// The CPU; `fallback_reason` says why it is not the GPU.
     pub fn cpu(params: &ParamSet, fallback_reason: Option<String>) -> Self {
         let info = BackendInfo { fallback_reason, ..Default::default() };
-        Self { info, device: Device::Cpu(CpuModel::new(params)) }
+        let n_wide_bytes: usize = params.tensors.iter().map(|tensor| 4 * tensor.n_values()).sum();
+        let is_lean = cfg!(target_arch = "wasm32") && n_wide_bytes > MAX_WIDE_BYTES;
+        let model = if is_lean { CpuModel::lean(params) } else { CpuModel::new(params) };
+        Self { info, device: Device::Cpu(model) }
     }
 
     #[cfg(feature = "gpu")]

@@ -33,12 +33,14 @@
 
 mod backend;
 mod clock;
+mod record;
 mod self_test;
 mod verify;
 
 pub use crate::models::catalogue;
 pub use backend::{Backend, BackendChoice, BackendError, BackendInfo, BackendKind, Prepared};
 pub use clock::now_millis;
+pub use record::{Recorder, Side};
 pub use self_test::{MIN_COSINE as SELF_TEST_MIN_COSINE, SelfTest, picture as self_test_picture};
 pub use verify::{Comparison, GoldenFiles, MAX_ERROR, MIN_COSINE, Report, cosine, verify, verify_checkpoint};
 

@@ -1,7 +1,7 @@
 //! A model's weights on the device.
 //!
 //! Invariant: a parameter is packed and uploaded by the first graph that uses it, in the form in which that graph
-//! reads it; this model's copy on the host is freed then. The engine keeps one of its own, to start over on another device.
+//! reads it; this model lets go of the one on the host then. The engine keeps it, to start over on another device.
 
 use super::prepared::Prepared;
 use super::{Gpu, GpuError, lock};
@@ -24,7 +24,7 @@ pub(super) struct Weights {
 
 /// Where a parameter is.
 enum Place {
-    Host(Tensor),
+    Host(Arc<Tensor>),
     Values(wgpu::Buffer),
     Matrix { key: MatrixKey, words: wgpu::Buffer, scales: Option<wgpu::Buffer> },
     Freed,
@@ -40,7 +40,7 @@ struct MatrixKey {
 impl Gpu {
     /// Takes a model's weights. They go to the device when a graph first needs them.
     pub fn upload(&self, params: ParamSet) -> GpuModel {
-        let shape = |tensor: &Tensor| (tensor.shape.iter().product(), WordFormat::of(tensor.format));
+        let shape = |tensor: &Arc<Tensor>| (tensor.shape.iter().product(), WordFormat::of(tensor.format));
         #[allow(clippy::arc_with_non_send_sync)] // in a browser there is one thread
         GpuModel(Arc::new(Weights {
             gpu: self.clone(),

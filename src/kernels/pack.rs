@@ -4,9 +4,11 @@
 //! stand side by side: word `[(k / V) * n_columns + column]`, with n_columns padded to a multiple of four and
 //! k to a multiple of what a word and a tile of four k need. Padding is zeros.
 //! Invariant: quantized formats carry one f32 scale for 32 k of a column: `[(k / 32) * n_columns + column]`.
-//! Invariant: packing never loses a bit: formats without a word format of their own become f32.
+//! Invariant: packing never loses a bit: formats without a word format of their own become f32
+//! (q5_0: eight bits).
 
-use crate::tensor::{Format, Tensor};
+use crate::tensor::{Format, Tensor, q8_0_from_q5_0};
+use std::borrow::Cow;
 
 /// How a word holds weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,9 +24,10 @@ impl WordFormat {
     pub fn of(format: Format) -> Self {
         match format {
             Format::F16 => WordFormat::F16,
-            Format::Q8_0 => WordFormat::Q8,
+            // Five bits fit no word evenly; eight hold the same values.
+            Format::Q8_0 | Format::Q5_0 => WordFormat::Q8,
             Format::Q4_0 => WordFormat::Q4,
-            Format::F32 | Format::Bf16 | Format::Q5_1 | Format::Q5_0 | Format::Q4_1 => WordFormat::F32,
+            Format::F32 | Format::Bf16 | Format::Q5_1 | Format::Q4_1 => WordFormat::F32,
         }
     }
 
@@ -75,9 +78,15 @@ pub fn pack(tensor: &Tensor, format: WordFormat, n_out: usize, n_in: usize) -> P
             }
             Packed { words, scales: Vec::new() }
         }
-        WordFormat::Q8 => pack_blocks(tensor, n_out, n_in, 4, |quants, k| u32::from(quants[k])),
+        WordFormat::Q8 => {
+            let bytes = match tensor.format {
+                Format::Q5_0 => Cow::Owned(q8_0_from_q5_0(&tensor.bytes)),
+                _ => Cow::Borrowed(&tensor.bytes[..]),
+            };
+            pack_blocks(&bytes, n_out, n_in, 4, |quants, k| u32::from(quants[k]))
+        }
         // Byte j holds value j low and value j + 16 high.
-        WordFormat::Q4 => pack_blocks(tensor, n_out, n_in, 8, |quants, k| {
+        WordFormat::Q4 => pack_blocks(&tensor.bytes, n_out, n_in, 8, |quants, k| {
             u32::from(if k < 16 { quants[k] & 15 } else { quants[k - 16] >> 4 })
         }),
     }
@@ -85,7 +94,7 @@ pub fn pack(tensor: &Tensor, format: WordFormat, n_out: usize, n_in: usize) -> P
 
 /// Packs blocks of 32 values, `per_word` of them in a word; `quant` reads value `k` of a block.
 fn pack_blocks(
-    tensor: &Tensor,
+    bytes: &[u8],
     n_out: usize,
     n_in: usize,
     per_word: usize,
@@ -97,7 +106,7 @@ fn pack_blocks(
     let bits = 32 / per_word;
     let mut words = vec![0; n_blocks * BLOCK_LEN / per_word * n_columns];
     let mut scales = vec![0.0; n_blocks * n_columns];
-    for (column, row) in tensor.bytes.chunks_exact(n_blocks * block_bytes).take(n_out).enumerate() {
+    for (column, row) in bytes.chunks_exact(n_blocks * block_bytes).take(n_out).enumerate() {
         for (block_idx, block) in row.chunks_exact(block_bytes).enumerate() {
             let (scale, quants) = block.split_at(SCALE_BYTES);
             let scale = half::f16::from_le_bytes([scale[0], scale[1]]);

@@ -14,6 +14,7 @@
 //! | `cliplet.text.architecture` | `clip_text`, `siglip_text` or `bert` |
 //! | `cliplet.text.{context_len, width, n_layers, n_heads, n_hidden, activation, epsilon}` | all |
 //! | `cliplet.text.end_token` | `clip_text`: the id of the token whose row is pooled; absent: the highest id |
+//! | `cliplet.text.pooled` | `bert`: `mean` of the tokens, which it is where it is absent, or the `first` |
 //! | `cliplet.text.pad_token` | `siglip_text`: fills every text up to `context_len` |
 //! | `cliplet.preprocess.{size, mean, std, fit, filter}` | pixels to model input; mean and std where white is 1; `crop` or `squash`; `bicubic` or `bilinear` |
 //! | `cliplet.tokenizer.json` | the tokenizer file, whole |
@@ -158,12 +159,31 @@ pub enum Text {
         #[serde(flatten)]
         transformer: Transformer,
     },
-    /// Bidirectional, post-norm; the mean of all rows that are not padding is pooled.
+    /// Bidirectional, post-norm.
     Bert {
         context_len: usize,
+        #[serde(default, skip_serializing_if = "Pooled::is_mean")]
+        pooled: Pooled,
         #[serde(flatten)]
         transformer: Transformer,
     },
+}
+
+/// What of a BERT's rows becomes the text's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooled {
+    /// The mean of all that are not padding: sentence-transformers'.
+    #[default]
+    Mean,
+    /// The first, of the start token: Chinese-CLIP's.
+    First,
+}
+
+impl Pooled {
+    fn is_mean(&self) -> bool {
+        *self == Self::Mean
+    }
 }
 
 impl Text {

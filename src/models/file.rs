@@ -5,13 +5,12 @@
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::import::import_clip_cpp;
-use super::{Checkpoint, Config, ModelError};
+use super::{Checkpoint, Config, Importer, ModelError, Origin};
 use crate::tensor::{Format, Tensor};
 use crate::weights::gguf::{self, GgufFile, Value};
 use crate::weights::{Weights, WeightsError};
 
-const ARCHITECTURE: &str = "cliplet";
+pub(super) const ARCHITECTURE: &str = "cliplet";
 
 /// Which format each tensor of a file gets.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +19,7 @@ pub struct Quantization {
     pub matrices: Format,
     /// Of the token table.
     pub token_table: Format,
-    /// Names that start with the text get the format instead, where their rows allow it; the first that fits counts.
+    /// Names that contain the text get the format instead, where their rows allow it; the first that fits counts.
     pub exceptions: Vec<(String, Format)>,
 }
 
@@ -28,6 +27,27 @@ impl Quantization {
     /// Everything that is a matrix as `format`.
     pub fn all(format: Format) -> Self {
         Self { matrices: format, token_table: format, exceptions: Vec::new() }
+    }
+
+    /// What a whole model of `format` is: [`Self::all`], but of q4_0 what loses most keeps more bits, as measured on the
+    /// models of the tests (their 4-bit embeddings turn by cosines of 0.974 and more, so by 0.988). ViT-B/32 takes 94.8 MB
+    /// instead of 85.9.
+    pub fn preset(format: Format) -> Self {
+        if format != Format::Q4_0 {
+            return Self::all(format);
+        }
+        let part = |part: &str, format| (part.to_owned(), format);
+        Self {
+            matrices: Format::Q4_0,
+            token_table: Format::Q5_0,
+            exceptions: vec![
+                part(".projection.", Format::Q8_0),
+                part(".qkv.", Format::Q5_0),
+                part(".out.", Format::Q5_0),
+                part("vision.patch.", Format::Q5_0),
+                part("vision.pool.", Format::Q5_0),
+            ],
+        }
     }
 
     /// The tensor as the file is to hold it.
@@ -45,7 +65,8 @@ impl Quantization {
         Ok(stored)
     }
 
-    fn format_of(&self, name: &str, tensor: &Tensor) -> Format {
+    /// The format that the file is to hold the tensor in.
+    pub fn format_of(&self, name: &str, tensor: &Tensor) -> Format {
         // Vectors are tiny and norms sensitive. Positions and depthwise kernels are small; neighbours in a block of
         // them would share one scale across channels.
         let usual = match tensor.shape.len() {
@@ -55,7 +76,7 @@ impl Quantization {
             _ if self.matrices == Format::F32 => Format::F32,
             _ => Format::F16,
         };
-        let exception = self.exceptions.iter().find(|(prefix, _)| name.starts_with(prefix));
+        let exception = self.exceptions.iter().find(|(part, _)| name.contains(part));
         let format = exception.map_or(usual, |(_, format)| *format);
         if tensor.n_cols().is_multiple_of(format.block_len()) { format } else { Format::F16 }
     }
@@ -71,15 +92,9 @@ pub fn save_gguf(checkpoint: &Checkpoint, quantization: &Quantization) -> Result
     Ok(file.to_bytes().map_err(WeightsError::from)?)
 }
 
-/// The model as a file, each tensor as it is: with [`Quantization::store`] beforehand, nothing is held twice.
-pub fn into_gguf(checkpoint: Checkpoint) -> Result<GgufFile, ModelError> {
-    let mut file = file_of(&checkpoint.config)?;
-    file.tensors = checkpoint.weights.into();
-    Ok(file)
-}
-
-/// The configuration alone.
-fn file_of(config: &Config) -> Result<GgufFile, ModelError> {
+/// A file that holds the configuration alone; with a [`Table`](crate::weights::gguf::Table) for its tensors it can be
+/// written without holding them.
+pub fn file_of(config: &Config) -> Result<GgufFile, ModelError> {
     let mut file = GgufFile::default();
     file.set("general.architecture", ARCHITECTURE);
     for (key, text) in [("general.name", &config.about.name), ("general.license", &config.about.license)] {
@@ -97,23 +112,39 @@ fn file_of(config: &Config) -> Result<GgufFile, ModelError> {
 /// # Errors
 /// Bytes that are no GGUF, a GGUF of another program, a key or tensor that is missing or of another type.
 pub fn load_gguf(bytes: &[u8]) -> Result<Checkpoint, ModelError> {
-    let file = gguf::read(bytes).map_err(WeightsError::from)?;
-    match file.string("general.architecture").unwrap_or("") {
-        ARCHITECTURE => {}
-        "clip" => return import_clip_cpp(file),
-        other => return Err(ModelError::Unsupported { architecture: other.to_owned() }),
+    let mut file = gguf::read(bytes).map_err(WeightsError::from)?;
+    let tensors = std::mem::take(&mut file.tensors);
+    let mut importer = Importer::new(Origin::Gguf(&file), tensors.keys().cloned())?;
+    let mut weights = Weights::default();
+    for (name, tensor) in tensors {
+        importer.push(&name, tensor, &mut |name, tensor| {
+            weights.insert(name, tensor);
+            Ok::<_, ModelError>(())
+        })?;
     }
-    let mut json = Json::Object(Map::new());
+    Ok(Checkpoint { config: importer.finish()?, weights })
+}
+
+/// The configuration that a file of ours holds.
+pub(super) fn config_of(file: &GgufFile) -> Result<Config, ModelError> {
+    let mut json = Map::new();
+    let mut n_items = 0;
     for (key, value) in &file.metadata {
-        if let Some(path) = key.strip_prefix("cliplet.") {
-            unflatten(&mut json, path, value).ok_or_else(|| {
-                ModelError::Foreign(format!("the key {key:?} stands beside another that contains it"))
-            })?;
+        let Some(path) = key.strip_prefix("cliplet.") else { continue };
+        if let Value::Array(array) = value {
+            n_items += array.len().min(MAX_ITEMS + 1);
         }
+        if n_items > MAX_ITEMS {
+            return Err(ModelError::Foreign(format!("its lists hold more than {MAX_ITEMS} items")));
+        }
+        let value = to_json(value)
+            .ok_or_else(|| ModelError::Foreign(format!("the key {key:?} holds what no key of ours holds")))?;
+        unflatten(&mut json, path, value).ok_or_else(|| {
+            ModelError::Foreign(format!("the key {key:?} stands beside another that contains it"))
+        })?;
     }
-    let config: Config = serde_json::from_value(json)
-        .map_err(|error| ModelError::Foreign(format!("the configuration: {error}")))?;
-    Ok(Checkpoint { config, weights: Weights::from(file) })
+    serde_json::from_value(Json::Object(json))
+        .map_err(|error| ModelError::Foreign(format!("the configuration: {error}")))
 }
 
 /// Objects nest with dots; numbers are u32 where they are whole, else f32.
@@ -132,17 +163,17 @@ fn flatten(path: &str, json: &Json, file: &mut GgufFile) -> Result<(), ModelErro
     Ok(())
 }
 
-fn unflatten(json: &mut Json, path: &str, value: &Value) -> Option<()> {
-    let fields = json.as_object_mut()?;
+/// A field alone, or in its section. Sections hold no sections: what follows a second dot is a field that nothing reads,
+/// and a key of a thousand dots nests nothing.
+fn unflatten(json: &mut Map<String, Json>, path: &str, value: Json) -> Option<()> {
     match path.split_once('.') {
-        Some((head, rest)) => {
-            unflatten(fields.entry(head).or_insert_with(|| Json::Object(Map::new())), rest, value)
+        Some((section, field)) => {
+            let section = json.entry(section).or_insert_with(|| Json::Object(Map::new()));
+            section.as_object_mut()?.insert(field.to_owned(), value);
         }
-        None => {
-            fields.insert(path.to_owned(), to_json(value)?);
-            Some(())
-        }
+        None => drop(json.insert(path.to_owned(), value)),
     }
+    Some(())
 }
 
 fn to_gguf(json: &Json) -> Option<Value> {
@@ -167,14 +198,13 @@ fn to_gguf(json: &Json) -> Option<Value> {
     }
 }
 
-/// Longer arrays are none of ours; each item takes eight times its bytes as JSON.
+/// Of all lists of a file; ours hold two embeddings and a few words. As JSON a byte takes 32.
 const MAX_ITEMS: u64 = 8192;
 
 fn to_json(value: &Value) -> Option<Json> {
     Some(match value {
         Value::Bool(value) => (*value).into(),
         Value::String(text) => text.as_str().into(),
-        Value::Array(array) if array.len() > MAX_ITEMS => return None,
         Value::Array(array) => Json::Array(array.iter().map(|item| to_json(&item)).collect::<Option<_>>()?),
         value => match (value.as_u64(), value.as_f32()) {
             (Some(whole), _) => whole.into(),
@@ -266,10 +296,9 @@ mod tests {
             let tensor = stored.weights.take(&name).unwrap();
             stored.weights.insert(name.clone(), quantization.store(&name, tensor).unwrap());
         }
-        let file = into_gguf(stored).unwrap();
-        let mut written = Vec::new();
-        file.write_to(&mut written).unwrap();
-        assert!(written == save_gguf(&checkpoint(), &quantization).unwrap());
+        let mut file = file_of(&stored.config).unwrap();
+        file.tensors = stored.weights.into();
+        assert!(file.to_bytes().unwrap() == save_gguf(&checkpoint(), &quantization).unwrap());
     }
 
     #[test]

@@ -21,11 +21,15 @@
 //! tensor by tensor while it arrives.
 //! Invariant: what is only moved or stacked keeps its format; what is computed becomes f32.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::config::{Calibration, Text, TokenizerFile, Transformer, Vision, activation_name, check_layers};
-use super::{Checkpoint, Config, ModelError};
+use super::config::{
+    Calibration, Pooled, Text, TokenizerFile, Transformer, Vision, activation_name, check_layers,
+};
+use super::{Checkpoint, Config, ModelError, file};
 use crate::graph::Activation;
 use crate::image::{Filter, Fit, Preprocess};
 use crate::tensor::{Format, Tensor};
@@ -33,7 +37,7 @@ use crate::weights::gguf::GgufFile;
 use crate::weights::{TensorSource, Weights};
 
 /// What [`import`] knows, for messages.
-pub const SUPPORTED: &str = "clip (Hugging Face's CLIPModel, open_clip's ViT and ModifiedResNet, clip.cpp's GGUF), siglip (SiglipModel), ModifiedResNet (open_clip's image tower), bert (BertModel), distilbert (DistilBertModel), \
+pub const SUPPORTED: &str = "clip (Hugging Face's CLIPModel, open_clip's ViT and ModifiedResNet, clip.cpp's GGUF), chinese_clip (ChineseCLIPModel), siglip (SiglipModel), ModifiedResNet (open_clip's image tower), bert (BertModel), distilbert (DistilBertModel), \
                              efficientnet_lite (lukemelas' PyTorch names)";
 
 /// Files of one model, as they lie in its folder.
@@ -88,30 +92,59 @@ pub enum How {
     },
 }
 
+/// Where a model comes from, but for its tensors.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// safetensors with JSON files beside them.
+    Folder(Source<'a>),
+    /// A GGUF, ours or clip.cpp's, of which only the metadata counts.
+    Gguf(&'a GgufFile),
+}
+
 /// Reads the configuration and converts the weights.
 ///
 /// # Errors
 /// An architecture that is not in [`SUPPORTED`], a configuration without a needed field, a missing weight.
 pub fn import(source: Source, weights: &dyn TensorSource) -> Result<Checkpoint, ModelError> {
-    import_with(source, weights, &mut |_, tensor| Ok(tensor))
+    let (config, recipes) = plan(Origin::Folder(source), weights)?;
+    let mut canonical = Weights::default();
+    for recipe in recipes {
+        let is_here = recipe.from.iter().all(|name| weights.contains(name));
+        if is_here || !recipe.is_optional {
+            let sources = recipe.from.iter().map(|name| weights.get(name)).collect::<Result<_, _>>()?;
+            let tensor = recipe.cook(sources)?;
+            canonical.insert(recipe.to, tensor);
+        }
+    }
+    Ok(Checkpoint { config, weights: canonical })
 }
 
-/// The same; each tensor is handed to `store` with its canonical name as soon as it is made and kept as what comes back,
-/// so that a model never lies in memory as its files hold it.
-///
-/// # Errors
-/// As [`import`], and `store`'s.
-pub fn import_with(
-    source: Source,
-    weights: &dyn TensorSource,
-    store: Store,
-) -> Result<Checkpoint, ModelError> {
+/// The configuration, and how each canonical tensor is made; of `weights` only the names are asked, and single numbers
+/// where they are there.
+pub(super) fn plan(origin: Origin, weights: &dyn TensorSource) -> Result<(Config, Vec<Recipe>), ModelError> {
+    let file = match origin {
+        Origin::Folder(source) => return plan_folder(source, weights),
+        Origin::Gguf(file) => file,
+    };
+    match file.string("general.architecture").unwrap_or("") {
+        file::ARCHITECTURE => {
+            let mut recipes = Recipes::default();
+            weights.names().iter().for_each(|name| recipes.copy(name, name));
+            Ok((file::config_of(file)?, recipes.0))
+        }
+        "clip" => plan_clip_cpp(file),
+        other => Err(ModelError::Unsupported { architecture: other.to_owned() }),
+    }
+}
+
+fn plan_folder(source: Source, weights: &dyn TensorSource) -> Result<(Config, Vec<Recipe>), ModelError> {
     let json: Value = serde_json::from_slice(source.config).map_err(config_error)?;
     let name = ["model_type", "architecture"].iter().find_map(|key| json.get(key)?.as_str()).unwrap_or("");
     let (mut config, recipes) = match name {
         // open_clip's name themselves by the towers that they describe.
         _ if json.get("model_cfg").unwrap_or(&json).get("vision_cfg").is_some() => open_clip(&json, weights)?,
         "clip" => clip(&json, weights)?,
+        "chinese_clip" => chinese_clip(&json, weights)?,
         "siglip" => siglip(&json, weights)?,
         "bert" => bert(&json, weights)?,
         "distilbert" => distilbert(&json)?,
@@ -124,7 +157,7 @@ pub fn import_with(
         config.preprocess = preprocess(preprocessor, config.preprocess)?;
     }
     check_pictures(&config, source.preprocessor.map_or("the configuration", |_| "preprocessor_config.json"))?;
-    recipes.cook(config, weights, store)
+    Ok((config, recipes.0))
 }
 
 /// Pictures that a tower sees are this wide at most, some eight times those of any published CLIP: sizes that follow from a
@@ -156,17 +189,16 @@ pub(super) fn check_pictures(config: &Config, file: &str) -> Result<(), ModelErr
     Err(ModelError::Config(format!("{file} has the mean {mean:?} and the deviation {std:?} of colours")))
 }
 
-/// What becomes of each tensor of an import.
-pub type Store<'a> = &'a mut dyn FnMut(&str, Tensor) -> Result<Tensor, ModelError>;
-
 fn config_error(error: serde_json::Error) -> ModelError {
     ModelError::Config(format!("config.json: {error}"))
 }
 
 impl Recipe {
-    /// Makes the tensor.
-    pub fn cook(&self, weights: &dyn TensorSource) -> Result<Tensor, ModelError> {
-        let sources = self.from.iter().map(|name| weights.get(name)).collect::<Result<Vec<_>, _>>()?;
+    /// Makes the tensor from those that [`Recipe::from`] names, in its order.
+    pub fn cook(&self, mut sources: Vec<Cow<Tensor>>) -> Result<Tensor, ModelError> {
+        if self.how == How::Copy && sources.len() == 1 {
+            return Ok(sources.remove(0).into_owned()); // moved where it may be: it can be the largest of all
+        }
         let sources: Vec<&Tensor> = sources.iter().map(|source| &**source).collect();
         let wrong = || {
             let given = sources.iter().map(|source| source.n_values()).collect();
@@ -176,7 +208,6 @@ impl Recipe {
         let values = |source: &Tensor| source.to_f32();
         let f32s = |shape: &[usize], values: &[f32]| Tensor::from_f32(shape, values, Format::F32);
         Ok(match (self.how, rest) {
-            (How::Copy, []) => Tensor::clone(first),
             (How::Stack, rest) => {
                 let same = |other: &&Tensor| other.format == first.format && other.shape == first.shape;
                 if first.shape.is_empty() || !rest.iter().all(same) {
@@ -184,7 +215,8 @@ impl Recipe {
                 }
                 let mut shape = first.shape.clone();
                 shape[0] *= sources.len();
-                Tensor::new(&shape, first.format, sources.iter().flat_map(|s| s.bytes.clone()).collect())?
+                let bytes: Vec<&[u8]> = sources.iter().map(|source| &source.bytes[..]).collect();
+                Tensor::new(&shape, first.format, bytes.concat())?
             }
             (How::Transpose, []) => {
                 let [n_in, n_out] = first.shape[..] else { return Err(wrong()) };
@@ -275,24 +307,6 @@ fn channels_last(values: &[f32], channels: usize, n_pixels: usize) -> Vec<f32> {
 struct Recipes(Vec<Recipe>);
 
 impl Recipes {
-    /// Makes every tensor.
-    fn cook(
-        self,
-        config: Config,
-        weights: &dyn TensorSource,
-        store: Store,
-    ) -> Result<Checkpoint, ModelError> {
-        let mut canonical = Weights::default();
-        for recipe in self.0 {
-            let is_here = recipe.from.iter().all(|name| weights.contains(name));
-            if is_here || !recipe.is_optional {
-                let tensor = store(&recipe.to, recipe.cook(weights)?)?;
-                canonical.insert(recipe.to, tensor);
-            }
-        }
-        Ok(Checkpoint { config, weights: canonical })
-    }
-
     /// Of CLIPModel and SiglipModel.
     fn hugging_face_blocks(&mut self, side: &str, n_layers: usize) {
         for i in 0..n_layers {
@@ -393,6 +407,13 @@ impl Recipes {
         self.stack(to, &[from]);
     }
 
+    /// What sentence-transformers puts behind the pooling, in a folder of its own.
+    fn dense_layer(&mut self) {
+        for part in ["weight", "bias"] {
+            self.push(&format!("text.projection.{part}"), &[format!("linear.{part}")], How::Copy, true);
+        }
+    }
+
     /// Weights and biases of several layers as one.
     fn stack(&mut self, to: &str, from: &[impl AsRef<str>]) {
         let how = if from.len() == 1 { How::Copy } else { How::Stack };
@@ -416,13 +437,15 @@ type Imported = (Config, Recipes);
 
 /// The prompt that CLIP's authors use where they use one.
 const CLIP_TEMPLATE: &str = "a photo of a {label}";
+/// The same of Chinese-CLIP's: "a photo of LABEL".
+const CHINESE_TEMPLATE: &str = "一张{label}的照片";
 
 /// clip.cpp's GGUF: both towers, or one of them in a file of its own.
 ///
 /// Its traps: `ffn_down` is the first layer of the perceptron and `ffn_up` the second; the patch convolution is f16; there
 /// is no temperature (CLIP's trained value is 100, its ceiling) and no way to tokenize (the merges are missing); no end
 /// token is named, but in CLIP's vocabulary it has the highest id.
-pub fn import_clip_cpp(file: GgufFile) -> Result<Checkpoint, ModelError> {
+fn plan_clip_cpp(file: &GgufFile) -> Result<(Config, Vec<Recipe>), ModelError> {
     let has = |side: &str| file.bool(&format!("clip.has_{side}_encoder"));
     let mut config = Config { templates: vec![CLIP_TEMPLATE.to_owned()], ..Default::default() };
     config.about.name = file.string("general.name").unwrap_or("clip.cpp model").to_owned();
@@ -472,7 +495,7 @@ pub fn import_clip_cpp(file: GgufFile) -> Result<Checkpoint, ModelError> {
         let context_len = file.usize("clip.text.context_length")?;
         config.text = Some(Text::ClipText { context_len, end_token: None, transformer });
     }
-    recipes.cook(config, &Weights::from(file), &mut |_, tensor| Ok(tensor))
+    Ok((config, recipes.0))
 }
 
 /// One side of a Hugging Face CLIP or SigLIP config; files leave out what their classes have as defaults.
@@ -516,23 +539,22 @@ fn parse_activation(name: &str) -> Result<Activation, ModelError> {
         .ok_or_else(|| ModelError::Config(format!("config.json: the activation {name:?} is not supported")))
 }
 
-/// Hugging Face's CLIPModel.
-fn clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
-    let vision = ClipSide::parse(json, "vision_config")?;
-    let text = ClipSide::parse(json, "text_config")?;
-    let image_size = vision.image_size.unwrap_or(224);
-    let default = |width: usize| Transformer {
+/// What Hugging Face's configurations leave out of a tower.
+fn clip_transformer(width: usize) -> Transformer {
+    Transformer {
         width,
         n_layers: 12,
         n_heads: width / 64,
         n_hidden: 4 * width,
         activation: Activation::QuickGelu,
         epsilon: 1e-5,
-    };
-    let vision_stack = vision.transformer(default(768))?;
-    let text_stack = text.transformer(default(512))?;
+    }
+}
 
-    let mut recipes = Recipes::default();
+/// CLIPModel's image tower, which ChineseCLIPModel has as well.
+fn clip_vision(recipes: &mut Recipes, json: &Value) -> Result<Vision, ModelError> {
+    let vision = ClipSide::parse(json, "vision_config")?;
+    let transformer = vision.transformer(clip_transformer(768))?;
     let patch = "vision_model.embeddings.patch_embedding.weight".to_owned();
     recipes.push("vision.patch.weight", &[patch], How::ChannelsLast, false);
     recipes.copy("vision.class", "vision_model.embeddings.class_embedding");
@@ -540,32 +562,55 @@ fn clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError
     recipes.layer("vision.pre_norm", "vision_model.pre_layrnorm"); // sic
     recipes.layer("vision.post_norm", "vision_model.post_layernorm");
     recipes.layer("vision.projection", "visual_projection");
-    recipes.copy("text.token.weight", "text_model.embeddings.token_embedding.weight");
-    recipes.copy("text.position", "text_model.embeddings.position_embedding.weight");
-    recipes.layer("text.final_norm", "text_model.final_layer_norm");
-    recipes.layer("text.projection", "text_projection");
-    recipes.hugging_face_blocks("vision", vision_stack.n_layers);
-    recipes.hugging_face_blocks("text", text_stack.n_layers);
+    recipes.hugging_face_blocks("vision", transformer.n_layers);
+    let (image_size, patch_size) = (vision.image_size.unwrap_or(224), vision.patch_size.unwrap_or(32));
+    Ok(Vision::ClipVit { image_size, patch_size, transformer })
+}
 
+/// A model of these towers, with the temperature of its file.
+fn clip_config(vision: Vision, text: Text, template: &str, weights: &dyn TensorSource) -> Config {
     let mut calibration = Calibration::default();
     if let Some(scale) = scalar(weights, "logit_scale") {
         calibration.scale = scale.exp();
     }
-    let patch_size = vision.patch_size.unwrap_or(32);
-    let config = Config {
-        vision: Some(Vision::ClipVit { image_size, patch_size, transformer: vision_stack }),
-        text: Some(Text::ClipText {
-            context_len: text.max_position_embeddings.unwrap_or(77),
-            // Early configs say 2; Hugging Face then pools the highest id, and so does `None`.
-            end_token: text.eos_token_id.filter(|&id| id != 2),
-            transformer: text_stack,
-        }),
-        preprocess: Preprocess { size: image_size, ..Default::default() },
+    Config {
+        preprocess: Preprocess { size: vision.image_size(), ..Default::default() },
+        vision: Some(vision),
+        text: Some(text),
         calibration,
-        templates: vec![CLIP_TEMPLATE.to_owned()],
+        templates: vec![template.to_owned()],
         ..Default::default()
+    }
+}
+
+/// Hugging Face's CLIPModel.
+fn clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
+    let mut recipes = Recipes::default();
+    let vision = clip_vision(&mut recipes, json)?;
+    let text = ClipSide::parse(json, "text_config")?;
+    let transformer = text.transformer(clip_transformer(512))?;
+    recipes.copy("text.token.weight", "text_model.embeddings.token_embedding.weight");
+    recipes.copy("text.position", "text_model.embeddings.position_embedding.weight");
+    recipes.layer("text.final_norm", "text_model.final_layer_norm");
+    recipes.layer("text.projection", "text_projection");
+    recipes.hugging_face_blocks("text", transformer.n_layers);
+    let text = Text::ClipText {
+        context_len: text.max_position_embeddings.unwrap_or(77),
+        // Early configs say 2; Hugging Face then pools the highest id, and so does `None`.
+        end_token: text.eos_token_id.filter(|&id| id != 2),
+        transformer,
     };
-    Ok((config, recipes))
+    Ok((clip_config(vision, text, CLIP_TEMPLATE, weights), recipes))
+}
+
+/// Hugging Face's ChineseCLIPModel: CLIP's image tower, and a BERT of whose text the start token's row is taken.
+fn chinese_clip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
+    let mut recipes = Recipes::default();
+    let vision = clip_vision(&mut recipes, json)?;
+    let text = json.get("text_config").unwrap_or(&Value::Null);
+    let text = bert_tower(&mut recipes, text, "text_model.", Pooled::First)?;
+    recipes.layer("text.projection", "text_projection");
+    Ok((clip_config(vision, text, CHINESE_TEMPLATE, weights), recipes))
 }
 
 /// The image tower of open_clip's RN50 family, alone or under `visual.`. The config is
@@ -837,6 +882,15 @@ fn siglip(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelErr
 
 /// Hugging Face's BertModel, alone or inside another model.
 fn bert(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError> {
+    let prefix = if weights.contains("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
+    let mut recipes = Recipes::default();
+    let text = bert_tower(&mut recipes, json, prefix, Pooled::Mean)?;
+    recipes.dense_layer();
+    Ok((Config { text: Some(text), ..Default::default() }, recipes))
+}
+
+/// The layers of a BERT whose tensors' names start with `prefix`.
+fn bert_tower(recipes: &mut Recipes, json: &Value, prefix: &str, pooled: Pooled) -> Result<Text, ModelError> {
     #[derive(Deserialize)]
     struct Bert {
         hidden_size: usize,
@@ -848,8 +902,6 @@ fn bert(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError
         max_position_embeddings: usize,
     }
     let bert: Bert = serde_json::from_value(json.clone()).map_err(config_error)?;
-    let prefix = if weights.contains("bert.embeddings.word_embeddings.weight") { "bert." } else { "" };
-    let mut recipes = Recipes::default();
     let embedding = |part: &str| format!("{prefix}embeddings.{part}");
     recipes.copy("text.token.weight", &embedding("word_embeddings.weight"));
     let position = ["position_embeddings.weight", "token_type_embeddings.weight"].map(embedding);
@@ -866,18 +918,15 @@ fn bert(json: &Value, weights: &dyn TensorSource) -> Result<Imported, ModelError
         recipes.layer(&to("down"), &from("output.dense"));
         recipes.layer(&to("norm2"), &from("output.LayerNorm"));
     }
-    let text = Text::Bert {
-        context_len: bert.max_position_embeddings,
-        transformer: Transformer {
-            width: bert.hidden_size,
-            n_layers: bert.num_hidden_layers,
-            n_heads: bert.num_attention_heads,
-            n_hidden: bert.intermediate_size,
-            activation: parse_activation(&bert.hidden_act)?,
-            epsilon: bert.layer_norm_eps,
-        },
+    let transformer = Transformer {
+        width: bert.hidden_size,
+        n_layers: bert.num_hidden_layers,
+        n_heads: bert.num_attention_heads,
+        n_hidden: bert.intermediate_size,
+        activation: parse_activation(&bert.hidden_act)?,
+        epsilon: bert.layer_norm_eps,
     };
-    Ok((Config { text: Some(text), ..Default::default() }, recipes))
+    Ok(Text::Bert { context_len: bert.max_position_embeddings, pooled, transformer })
 }
 
 /// Hugging Face's DistilBertModel: BERT without sentence types, under other names.
@@ -907,8 +956,10 @@ fn distilbert(json: &Value) -> Result<Imported, ModelError> {
         recipes.layer(&to("down"), &from("ffn.lin2"));
         recipes.layer(&to("norm2"), &from("output_layer_norm"));
     }
+    recipes.dense_layer();
     let text = Text::Bert {
         context_len: bert.max_position_embeddings,
+        pooled: Pooled::Mean,
         transformer: Transformer {
             width: bert.dim,
             n_layers: bert.n_layers,

@@ -17,6 +17,7 @@ mod efficientnet;
 mod file;
 mod head;
 mod import;
+mod importer;
 mod layers;
 mod modified_resnet;
 mod params;
@@ -25,8 +26,9 @@ mod text;
 mod transformer;
 
 pub use config::{Calibration, Config};
-pub use file::{Quantization, into_gguf, load_gguf, save_gguf};
-pub use import::{SUPPORTED, Source, Store, efficientnet_lite_strides, import, import_with};
+pub use file::{Quantization, file_of, load_gguf, save_gguf};
+pub use import::{Origin, SUPPORTED, Source, efficientnet_lite_strides, import};
+pub use importer::{Importer, Sink};
 pub use params::ParamSet;
 pub use synthetic::{ClipShape, VisionShape};
 pub use text::TextBatch;
@@ -77,13 +79,20 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Puts a checkpoint that holds only an image tower and one that holds only a text tower together; all else is
-    /// `self`'s, the tokenizer `text`'s.
+    /// Puts an image tower and the text tower of another checkpoint together; all else is `self`'s, the tokenizer
+    /// `text`'s. A text tower that `self` has goes.
     pub fn join(mut self, text: Checkpoint) -> Result<Self, ModelError> {
-        for name in text.weights.names() {
+        let is_texts = |name: &str| name.starts_with("text.") || name.starts_with("text_head.");
+        let old: Vec<String> =
+            self.weights.names().filter(|name| is_texts(name)).map(str::to_owned).collect();
+        for name in old {
+            self.weights.take(&name)?;
+        }
+        for name in text.weights.names().filter(|name| is_texts(name)) {
             self.weights.insert(name, text.weights.tensor(name)?.clone());
         }
         self.config.text = text.config.text;
+        self.config.text_head = text.config.text_head;
         self.config.tokenizer = text.config.tokenizer;
         Ok(self)
     }

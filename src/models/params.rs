@@ -5,16 +5,17 @@
 
 use crate::graph::Param;
 use crate::tensor::Tensor;
+use std::sync::Arc;
 
-/// A model's weights, in the order of their [`Param`].
+/// A model's weights, in the order of their [`Param`]. A clone shares them: an engine keeps what its backend works with.
 #[derive(Clone, Debug, Default)]
 pub struct ParamSet {
-    pub tensors: Vec<Tensor>,
+    pub tensors: Vec<Arc<Tensor>>,
 }
 
 impl ParamSet {
     pub fn push(&mut self, tensor: Tensor) -> Param {
-        self.tensors.push(tensor);
+        self.tensors.push(Arc::new(tensor));
         Param(self.tensors.len() - 1)
     }
 }

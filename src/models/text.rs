@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::config::{Text, Transformer};
+use super::config::{Pooled, Text, Transformer};
 use super::layers::{Linear, Loader, Norm};
 use super::transformer::{Order, Rows, Stack};
 use super::{ModelError, Taps};
@@ -201,16 +201,28 @@ impl TextTower {
                     }
                 }
             }
-            Text::Bert { .. } => {
+            Text::Bert { pooled, .. } => {
                 let x = graph.norm(x, &self.norm);
                 let rows = Rows { spans: &spans, is_causal: false, wanted: None };
                 let x = self.stack.emit(graph, x, &rows, |_, _, _| {});
-                let pooled = graph.mean_rows(x, batch.sequences.iter().map(Sequence::keys).collect(), width);
                 if taps == Taps::All {
                     graph.output("last_hidden", x, &shape);
-                    graph.output("mean_pooled", pooled, &[batch.len(), width]);
                 }
-                pooled
+                match pooled {
+                    Pooled::First => {
+                        let rows: Vec<usize> =
+                            batch.sequences.iter().map(|sequence| sequence.rows.start).collect();
+                        graph.gather_rows(x, &rows, width)
+                    }
+                    Pooled::Mean => {
+                        let rows = batch.sequences.iter().map(Sequence::keys).collect();
+                        let pooled = graph.mean_rows(x, rows, width);
+                        if taps == Taps::All {
+                            graph.output("mean_pooled", pooled, &[batch.len(), width]);
+                        }
+                        pooled
+                    }
+                }
             }
         };
         match &self.projection {

@@ -1,4 +1,5 @@
-//! Blocks to values and back, as ggml's reference code does (`ggml-quants.c`, `quantize_row_*_ref`).
+//! Blocks to values and back: as ggml's reference code does (`ggml-quants.c`, `quantize_row_*_ref`), and, into the same
+//! blocks, with the scale that is closest to the values.
 //!
 //! Invariant: a block is `scale f16 · [minimum f16] · [fifth bits u32] · quants`; value `j` of a nibble format
 //! sits in byte `j mod 16`, low half for `j < 16`, and its fifth bit is bit `j`.
@@ -30,7 +31,7 @@ pub fn dequantize(format: Format, bytes: &[u8]) -> Vec<f32> {
     }
 }
 
-/// `values`, a multiple of the block length, as blocks.
+/// `values`, a multiple of the block length, as blocks, with ggml's reference rounding.
 pub fn quantize(format: Format, values: &[f32]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(format.bytes_for(values.len()));
     match format {
@@ -51,6 +52,32 @@ pub fn quantize(format: Format, values: &[f32]) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// The same, but where a block has few levels and one scale (q4_0, q5_0) the scale is searched for: ggml takes the one that
+/// holds the largest value exactly, which serves the 31 others less well.
+pub fn quantize_closest(format: Format, values: &[f32]) -> Vec<u8> {
+    if !matches!(format, Format::Q4_0 | Format::Q5_0) {
+        return quantize(format, values);
+    }
+    let nibbles = Nibbles::of(format);
+    let mut bytes = Vec::with_capacity(format.bytes_for(values.len()));
+    for block in values.chunks_exact(BLOCK_LEN) {
+        let scale = nibbles.closest_scale(block);
+        nibbles.write(block, scale, 0.0, &mut bytes);
+    }
+    bytes
+}
+
+/// Blocks of q5_0 as blocks of q8_0 that hold the same values: the same scale, the quants less 16.
+pub fn q8_0_from_q5_0(bytes: &[u8]) -> Vec<u8> {
+    let nibbles = Nibbles::of(Format::Q5_0);
+    let widen = |block: &[u8]| {
+        let mut wide = block[..2].to_vec();
+        wide.extend(nibbles.quants(&block[2..]).map(|quant| (quant - 16) as u8));
+        wide
+    };
+    bytes.chunks_exact(Format::Q5_0.block_bytes()).flat_map(widen).collect()
 }
 
 /// The first block with a scale, minimum or value that is not finite.
@@ -88,28 +115,38 @@ impl Nibbles {
         let scale = f16_at(block);
         let (minimum, rest) =
             if self.has_minimum { (f16_at(&block[2..]), &block[4..]) } else { (0.0, &block[2..]) };
+        let zero = if self.has_minimum { 0 } else { i32::from(self.n_levels() / 2) };
+        self.quants(rest).map(|quant| (quant - zero) as f32 * scale + minimum)
+    }
+
+    /// The quants of a block, from behind its scale and minimum; 0 is the lowest.
+    fn quants(self, rest: &[u8]) -> [i32; BLOCK_LEN] {
         let (fifth_bits, quants) = match self.has_fifth_bit {
             true => (u32::from_le_bytes([rest[0], rest[1], rest[2], rest[3]]), &rest[4..]),
             false => (0, rest),
         };
-        let zero = if self.has_minimum { 0 } else { i32::from(self.n_levels() / 2) };
         std::array::from_fn(|j| {
             let nibble = if j < 16 { quants[j] & 15 } else { quants[j - 16] >> 4 };
-            let quant = i32::from(nibble) | ((fifth_bits >> j & 1) << 4) as i32;
-            (quant - zero) as f32 * scale + minimum
+            i32::from(nibble) | ((fifth_bits >> j & 1) << 4) as i32
         })
     }
 
     fn quantize(self, block: &[f32], bytes: &mut Vec<u8>) {
         let n_levels = f32::from(self.n_levels());
-        let (scale, minimum, offset) = if self.has_minimum {
+        let (scale, minimum) = if self.has_minimum {
             let low = block.iter().copied().fold(f32::INFINITY, f32::min);
             let high = block.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            ((high - low) / (n_levels - 1.0), low, 0.5)
+            ((high - low) / (n_levels - 1.0), low)
         } else {
             // The value furthest from zero takes the lowest quant, which alone has no opposite.
-            (largest(block) / -(n_levels / 2.0), 0.0, n_levels / 2.0 + 0.5)
+            (largest(block) / -(n_levels / 2.0), 0.0)
         };
+        self.write(block, scale, minimum, bytes);
+    }
+
+    /// A block with this scale and minimum.
+    fn write(self, block: &[f32], scale: f32, minimum: f32, bytes: &mut Vec<u8>) {
+        let offset = if self.has_minimum { 0.5 } else { f32::from(self.n_levels() / 2) + 0.5 };
         let inverse = inverse_or_zero(scale);
         let quant = |j: usize| (((block[j] - minimum) * inverse + offset) as u8).min(self.n_levels() - 1);
         bytes.extend(f16::from_f32(scale).to_le_bytes());
@@ -121,6 +158,39 @@ impl Nibbles {
             bytes.extend(bits.to_le_bytes());
         }
         bytes.extend((0..16).map(|j| quant(j) & 15 | quant(j + 16) << 4));
+    }
+
+    /// The scale, as f16 holds it, of least squared error: the largest value is put on one level after the other around
+    /// both ends, the quants follow, and of these the best scale (Σxq / Σq²).
+    fn closest_scale(self, block: &[f32]) -> f32 {
+        const STEPS_PER_LEVEL: i32 = 8;
+        let half = f32::from(self.n_levels() / 2);
+        let largest = largest(block);
+        let quant = |x: f32, inverse: f32| (x * inverse).round_ties_even().clamp(-half, half - 1.0);
+        // What a scale leaves of Σx²: less is better.
+        let error = |scale: f32| {
+            let inverse = inverse_or_zero(scale);
+            block.iter().map(|&x| (x - scale * quant(x, inverse)).powi(2)).sum::<f32>()
+        };
+        let rounded = |scale: f32| f16::from_f32(scale).to_f32();
+        let mut best = rounded(largest / -half);
+        let mut least = error(best);
+        for step in -2 * STEPS_PER_LEVEL..=STEPS_PER_LEVEL {
+            let level = half + step as f32 / STEPS_PER_LEVEL as f32;
+            for level in [-level, level] {
+                let inverse = level * inverse_or_zero(largest);
+                let (xq, qq) = block.iter().fold((0.0, 0.0), |(xq, qq), &x| {
+                    let q = quant(x, inverse);
+                    (xq + x * q, qq + q * q)
+                });
+                let scale = rounded(xq * inverse_or_zero(qq));
+                let left = error(scale);
+                if left < least {
+                    (best, least) = (scale, left);
+                }
+            }
+        }
+        best
     }
 }
 

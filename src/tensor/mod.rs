@@ -5,8 +5,9 @@
 //! Invariant: `shape` is outermost first (PyTorch's order; GGUF's files store the reverse).
 
 mod block;
-pub use block::{dequantize, quantize};
+pub use block::{dequantize, q8_0_from_q5_0, quantize, quantize_closest};
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// What is wrong with a tensor.
@@ -27,7 +28,7 @@ pub enum TensorError {
 }
 
 /// How a tensor's values are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Format {
     F32,
     F16,
@@ -152,12 +153,21 @@ impl Tensor {
         dequantize(self.format, &self.bytes[row_idx * row_bytes..][..row_bytes])
     }
 
-    /// The same values in another format.
+    /// Every value, row-major, some thousands at a time: a whole table in f32 can be more than a browser's tab has.
+    pub fn pieces_f32(&self) -> impl Iterator<Item = Vec<f32>> + '_ {
+        const PIECE_LEN: usize = 4096; // a multiple of every block's length
+        let pieces = self.bytes.chunks(self.format.bytes_for(PIECE_LEN));
+        pieces.map(|bytes| dequantize(self.format, bytes))
+    }
+
+    /// The same values in another format, as near as its blocks hold them.
     pub fn requantize(&self, format: Format) -> Result<Tensor, TensorError> {
         if format == self.format {
             return Ok(self.clone());
         }
-        Tensor::from_f32(&self.shape, &self.to_f32(), format)
+        let mut bytes = Vec::with_capacity(stored_bytes(&self.shape, format)?);
+        self.pieces_f32().for_each(|values| bytes.extend(quantize_closest(format, &values)));
+        Ok(Tensor { shape: self.shape.clone(), format, bytes })
     }
 
     pub fn n_values(&self) -> usize {

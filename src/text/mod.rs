@@ -3,8 +3,10 @@
 //! Invariant: text stays text: what a user types never becomes a special token.
 
 pub mod labels;
+mod pieces;
 mod template;
 mod tokenizer;
+pub mod vocabulary;
 mod words;
 
 pub use template::Template;
@@ -21,6 +23,8 @@ pub enum TextError {
         "tokenizer.json asks for a {kind} that is not known here, only those of CLIP and BERT are: {found}"
     )]
     Unsupported { kind: &'static str, found: String },
+    #[error("{file} cannot be used: {reason}")]
+    Vocabulary { file: &'static str, reason: String },
     #[error("a context of {context_len} tokens has no room for text between its start and end")]
     Context { context_len: usize },
     #[error("the text cannot be tokenized: {0}")]

@@ -9,16 +9,16 @@
 //! Invariant: special-token literals in a text are plain text.
 //! Invariant: ids equal those of the crate's own pipeline; a component that is not known here is an error.
 
+use super::pieces::Pieces;
 use super::{TextError, words};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-use tokenizers::models::{bpe::BPE, wordpiece::WordPiece};
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::{
-    Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+    NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
 };
 
 /// Token ids of one text.
@@ -64,13 +64,6 @@ enum Words {
     Bert,
 }
 
-/// Words to ids.
-#[derive(Clone, Debug)]
-enum Pieces {
-    Bpe(Box<BPE>),
-    WordPiece(Box<WordPiece>),
-}
-
 /// What is read of a `tokenizer.json`.
 #[derive(Deserialize)]
 struct File<'a> {
@@ -82,11 +75,6 @@ struct File<'a> {
     /// As it stands: the vocabulary is the crate's to read.
     #[serde(borrow)]
     model: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct Kind {
-    r#type: String,
 }
 
 #[derive(Deserialize)]
@@ -112,13 +100,7 @@ impl Tokenizer {
         if context_len <= start.len() + end.len() {
             return Err(TextError::Context { context_len });
         }
-        let model = file.model.get();
-        let kind = serde_json::from_str::<Kind>(model).map_err(malformed)?.r#type;
-        let pieces = match kind.as_str() {
-            "BPE" => Pieces::Bpe(serde_json::from_str(model).map_err(malformed)?),
-            "WordPiece" => Pieces::WordPiece(serde_json::from_str(model).map_err(malformed)?),
-            _ => return Err(unsupported("model", &Value::from(kind))),
-        };
+        let pieces = Pieces::from_json(file.model.get())?;
         Ok(Tokenizer { normalizers, words, pieces, start, end, context_len })
     }
 
@@ -135,11 +117,7 @@ impl Tokenizer {
         let max_len = self.context_len - self.end.len();
         let mut ids = self.start.clone();
         for word in self.words.of(text).map_err(failed)? {
-            let tokens = match &self.pieces {
-                Pieces::Bpe(model) => model.tokenize(&word),
-                Pieces::WordPiece(model) => model.tokenize(&word),
-            };
-            ids.extend(tokens.map_err(failed)?.iter().map(|token| token.id));
+            ids.extend(self.pieces.ids(&word).map_err(failed)?);
             if ids.len() > max_len {
                 break;
             }
@@ -267,11 +245,11 @@ fn special_ids(post_processor: Option<Value>) -> Result<(Vec<u32>, Vec<u32>), Te
     Ok((start, end))
 }
 
-fn malformed(error: impl std::fmt::Display) -> TextError {
+pub(super) fn malformed(error: impl std::fmt::Display) -> TextError {
     TextError::Tokenizer(error.to_string())
 }
 
 /// Names the component, shortened: a file may hold anything.
-fn unsupported(kind: &'static str, found: &Value) -> TextError {
+pub(super) fn unsupported(kind: &'static str, found: &Value) -> TextError {
     TextError::Unsupported { kind, found: found.to_string().chars().take(200).collect() }
 }

@@ -5,7 +5,7 @@
 use unicode_general_category::{GeneralCategory, get_general_category};
 
 /// What `tokenizer.json` of a CLIP says.
-const CLIP_PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+pub const CLIP_PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 /// With this before it in newer files: as plain text, special tokens are cut like any other text.
 const CLIP_LITERALS: &str = r"<\|startoftext\|>|<\|endoftext\|>|";
 

@@ -5,13 +5,14 @@
 //! or skipped, in arithmetic that also holds where `usize` has 32 bits.
 //! Invariant: tensors lie aligned inside the file and do not overlap; names and keys are unique.
 //! Invariant: writing is deterministic, and reading what was written gives the same file.
+//! Invariant: a file can be written without holding it: tensor data as it comes, placed by a [`Table`]; the header last.
 
 mod value;
 pub use value::{Array, Value};
 
 use crate::tensor::{Format, Tensor, TensorError, stored_bytes};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::Range;
 use thiserror::Error;
 use value::{Cursor, write_string};
@@ -22,7 +23,7 @@ const VERSION: u32 = 3;
 const ALIGNMENT_KEY: &str = "general.alignment";
 const DEFAULT_ALIGNMENT: u64 = 32;
 /// Far above any model's need; they bound what the tables allocate.
-const MAX_KEYS: u64 = 2048;
+const MAX_KEYS: u64 = 1024;
 const MAX_TENSORS: u64 = 4096;
 const MAX_DIMS: u32 = 4;
 
@@ -68,7 +69,7 @@ pub enum GgufError {
 }
 
 /// A tensor's place in the file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TensorInfo {
     pub name: String,
     /// Outermost first.
@@ -118,6 +119,74 @@ impl Header {
         let len = cursor.position().next_multiple_of(alignment);
         place_tensors(&mut tensors, len, file_len)?;
         Ok(Header { metadata, tensors, len })
+    }
+}
+
+/// Where the tensors of a file lie that is written one by one. Their data may go to a place of its own, in the order in
+/// which they come; the file is [`Table::header`], then that data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    alignment: u64,
+    /// In the order of their bytes; ranges are counted from the start of the tensor data.
+    tensors: Vec<TensorInfo>,
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Table { alignment: DEFAULT_ALIGNMENT, tensors: Vec::new() }
+    }
+}
+
+impl Table {
+    /// The place of one more tensor: its bytes from the start of the tensor data. What lies between two is zeros.
+    ///
+    /// # Errors
+    /// A tensor of this name is there already.
+    pub fn push(&mut self, name: &str, tensor: &Tensor) -> Result<Range<u64>, GgufError> {
+        if self.tensors.iter().any(|other| other.name == name) {
+            return Err(GgufError::Duplicate(name.to_owned()));
+        }
+        let start = self.n_bytes().next_multiple_of(self.alignment);
+        let range = start..start + tensor.bytes.len() as u64;
+        let (name, shape, format) = (name.to_owned(), tensor.shape.clone(), tensor.format);
+        self.tensors.push(TensorInfo { name, shape, format, range: range.clone() });
+        Ok(range)
+    }
+
+    /// Keeps the first `n_tensors` only.
+    pub fn truncate(&mut self, n_tensors: usize) {
+        self.tensors.truncate(n_tensors);
+    }
+
+    /// In the order of their bytes.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        &self.tensors
+    }
+
+    /// Bytes of the tensor data.
+    pub fn n_bytes(&self) -> u64 {
+        self.tensors.last().map_or(0, |last| last.range.end)
+    }
+
+    /// Everything before the tensor data, padding included.
+    pub fn header(&self, metadata: &BTreeMap<String, Value>) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend((self.tensors.len() as u64).to_le_bytes());
+        bytes.extend((metadata.len() as u64).to_le_bytes());
+        for (key, value) in metadata {
+            write_string(&mut bytes, key);
+            value.write(&mut bytes);
+        }
+        for TensorInfo { name, shape, format, range } in &self.tensors {
+            write_string(&mut bytes, name);
+            bytes.extend((shape.len() as u32).to_le_bytes());
+            shape.iter().rev().for_each(|&dim| bytes.extend((dim as u64).to_le_bytes()));
+            bytes.extend(type_id(*format).to_le_bytes());
+            bytes.extend(range.start.to_le_bytes());
+        }
+        bytes.resize(bytes.len().next_multiple_of(self.alignment as usize), 0);
+        bytes
     }
 }
 
@@ -212,53 +281,13 @@ impl GgufFile {
 
     /// The whole file as bytes: version 3, keys and tensors in alphabetical order.
     pub fn to_bytes(&self) -> Result<Vec<u8>, GgufError> {
-        let mut bytes = self.header()?;
-        let alignment = alignment(&self.metadata)? as usize;
-        for tensor in self.tensors.values() {
-            bytes.resize(bytes.len().next_multiple_of(alignment), 0);
+        let mut table = Table { alignment: alignment(&self.metadata)?, tensors: Vec::new() };
+        self.tensors.iter().try_for_each(|(name, tensor)| table.push(name, tensor).map(drop))?;
+        let mut bytes = table.header(&self.metadata);
+        let data_start = bytes.len();
+        for (tensor, info) in self.tensors.values().zip(&table.tensors) {
+            bytes.resize(data_start + info.range.start as usize, 0);
             bytes.extend(&tensor.bytes);
-        }
-        Ok(bytes)
-    }
-
-    /// Writes the same bytes piece by piece, so that a large file is not held twice.
-    ///
-    /// # Errors
-    /// `out`'s; an alignment that is no power of two is [`io::ErrorKind::InvalidInput`].
-    pub fn write_to(&self, out: &mut impl io::Write) -> io::Result<()> {
-        let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
-        let alignment = alignment(&self.metadata).map_err(invalid)?;
-        let header = self.header().map_err(invalid)?;
-        let mut at = header.len() as u64;
-        out.write_all(&header)?;
-        for tensor in self.tensors.values() {
-            let padded = at.next_multiple_of(alignment);
-            out.write_all(&vec![0; (padded - at) as usize])?;
-            out.write_all(&tensor.bytes)?;
-            at = padded + tensor.bytes.len() as u64;
-        }
-        Ok(())
-    }
-
-    /// Everything before the tensor data, but for the padding.
-    fn header(&self) -> Result<Vec<u8>, GgufError> {
-        let alignment = alignment(&self.metadata)?;
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(VERSION.to_le_bytes());
-        bytes.extend((self.tensors.len() as u64).to_le_bytes());
-        bytes.extend((self.metadata.len() as u64).to_le_bytes());
-        for (key, value) in &self.metadata {
-            write_string(&mut bytes, key);
-            value.write(&mut bytes);
-        }
-        let mut offset = 0u64;
-        for (name, tensor) in &self.tensors {
-            write_string(&mut bytes, name);
-            bytes.extend((tensor.shape.len() as u32).to_le_bytes());
-            tensor.shape.iter().rev().for_each(|&dim| bytes.extend((dim as u64).to_le_bytes()));
-            bytes.extend(type_id(tensor.format).to_le_bytes());
-            bytes.extend(offset.to_le_bytes());
-            offset = (offset + tensor.bytes.len() as u64).next_multiple_of(alignment);
         }
         Ok(bytes)
     }

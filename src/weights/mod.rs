@@ -6,6 +6,9 @@
 
 pub mod gguf;
 pub mod safetensors;
+mod stream;
+
+pub use stream::{Header, Item, Stream};
 
 use crate::tensor::{Tensor, TensorError};
 use sha2::{Digest, Sha256};
@@ -30,6 +33,8 @@ pub enum WeightsError {
     MissingTensor { name: String, n_tensors: usize },
     #[error("tensor `{name}`: {source}")]
     BadTensor { name: String, source: TensorError },
+    #[error("the file has {found} bytes, {expected} were announced: it is incomplete or damaged")]
+    Length { expected: u64, found: u64 },
     #[error("tensor `{name}` cannot be read: {source}")]
     Unreadable { name: String, source: std::io::Error },
 }
@@ -50,6 +55,8 @@ impl WeightsError {
 
 /// Where tensors come from, one at a time: memory, or files that are read as they are asked for.
 pub trait TensorSource {
+    fn names(&self) -> Vec<&str>;
+
     fn contains(&self, name: &str) -> bool;
 
     /// The tensor, its values finite.
@@ -105,6 +112,10 @@ impl Weights {
 }
 
 impl TensorSource for Weights {
+    fn names(&self) -> Vec<&str> {
+        self.names().collect()
+    }
+
     fn contains(&self, name: &str) -> bool {
         self.contains(name)
     }

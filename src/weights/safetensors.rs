@@ -44,7 +44,7 @@ impl Kind {
         self.format().is_some()
     }
 
-    fn format(self) -> Option<Format> {
+    pub(super) fn format(self) -> Option<Format> {
         match self {
             Kind::F32 => Some(Format::F32),
             Kind::F16 => Some(Format::F16),

@@ -1,67 +1,127 @@
-//! The page's end of the channel.
+//! The page's ends of both channels.
 //!
-//! Invariant: a picture crosses once: its bytes go with the first question that names its id.
-//! Invariant: dropping the client ends its worker.
+//! Invariant: a picture crosses once: its bytes go with the first question that names its id, to the engine's worker.
+//! Invariant: dropping an end ends its worker.
 
-use super::protocol::{Event, Request};
+use super::DOWNLOADER;
+use super::protocol::{Event, FetchEvent, FetchRequest, Request};
 use gloo::events::EventListener;
-use js_sys::Array;
+use js_sys::{Array, Promise, Reflect};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::cell::Cell;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{MessageEvent, Worker};
+use web_sys::{Blob, File, MessageEvent, Worker, WorkerOptions};
 
-pub struct Client {
+/// A worker and what it says.
+struct Thread {
     worker: Worker,
-    sent_picture: Cell<u64>,
     _listeners: [EventListener; 2],
 }
 
-impl Client {
-    /// Starts a worker; `on_event` hears everything that it says, its breakdown included.
-    pub fn start(on_event: impl Fn(Event) + Clone + 'static) -> Result<Self, JsValue> {
-        let worker = Worker::new("worker-boot.js")?;
+impl Thread {
+    /// Starts `script`; `on_event` hears everything that it says with what travels beside, and `crashed` makes its
+    /// breakdown an event.
+    fn start<E: DeserializeOwned + 'static>(
+        script: &str,
+        name: &str,
+        crashed: fn(String) -> E,
+        on_event: impl Fn(E, JsValue) + Clone + 'static,
+    ) -> Result<Self, JsValue> {
+        let options = WorkerOptions::new();
+        options.set_name(name);
+        let worker = Worker::new_with_options(script, &options)?;
         let on_error = on_event.clone();
         let message = EventListener::new(&worker, "message", move |event| {
             let data = event.dyn_ref::<MessageEvent>().map(MessageEvent::data).unwrap_or_default();
-            let text = data.dyn_into::<Array>().ok().and_then(|parts| parts.get(0).as_string());
-            match text.as_deref().map(serde_json::from_str::<Event>) {
-                Some(Ok(event)) => on_event(event),
+            let parts = data.dyn_into::<Array>().unwrap_or_default();
+            let event = match parts.get(0).as_string().as_deref().map(serde_json::from_str) {
+                Some(Ok(event)) => event,
                 // A worker of another version is in a cache: as good as broken.
-                Some(Err(error)) => on_event(Event::Crashed(format!("unknown message: {error}"))),
-                None => on_event(Event::Crashed("a message without text".to_owned())),
-            }
+                Some(Err(error)) => crashed(format!("unknown message: {error}")),
+                None => crashed("a message without text".to_owned()),
+            };
+            on_event(event, parts.get(1));
         });
         let error = EventListener::new(&worker, "error", move |event| {
             let error = event.dyn_ref::<web_sys::ErrorEvent>();
-            on_error(Event::Crashed(
-                error.map_or("the script did not load".to_owned(), |error| error.message()),
-            ));
+            let text = error.map_or("the script did not load".to_owned(), |error| error.message());
+            on_error(crashed(text), JsValue::UNDEFINED);
         });
-        Ok(Self { worker, sent_picture: Cell::new(0), _listeners: [message, error] })
+        Ok(Self { worker, _listeners: [message, error] })
     }
 
-    /// Sends `request` with its `payload`: a model's file, or a picture (a blob or a bitmap, and its id) that the worker
-    /// has not got yet.
-    pub fn send(&self, request: &Request, payload: Option<(u64, &JsValue)>) -> Result<(), JsValue> {
+    fn send(&self, request: &impl Serialize, payload: Option<&JsValue>) -> Result<(), JsValue> {
         let text = serde_json::to_string(request).map_err(|error| JsValue::from_str(&error.to_string()))?;
         let message = Array::of1(&text.into());
         let transfer = Array::new();
-        let is_picture = matches!(request, Request::Ask(_));
-        if let Some((id, payload)) = payload.filter(|(id, _)| !is_picture || *id != self.sent_picture.get()) {
+        if let Some(payload) = payload {
             message.push(payload);
             if payload.is_instance_of::<web_sys::ImageBitmap>() {
                 transfer.push(payload);
-            }
-            if is_picture {
-                self.sent_picture.set(id);
             }
         }
         self.worker.post_message_with_transfer(&message, &transfer)
     }
 }
 
-impl Drop for Client {
+impl Drop for Thread {
     fn drop(&mut self) {
         self.worker.terminate();
     }
+}
+
+/// The engine's worker.
+pub struct Client {
+    thread: Thread,
+    sent_picture: Cell<u64>,
+}
+
+impl Client {
+    /// Starts a worker; `on_event` hears everything that it says, its breakdown included.
+    pub fn start(on_event: impl Fn(Event) + Clone + 'static) -> Result<Self, JsValue> {
+        let thread =
+            Thread::start("worker-boot.js", "engine", Event::Crashed, move |event, _| on_event(event))?;
+        Ok(Self { thread, sent_picture: Cell::new(0) })
+    }
+
+    /// Sends `request` with its `payload`: a model's file, or a picture (a blob or a bitmap, and its id) that the worker
+    /// has not got yet.
+    pub fn send(&self, request: &Request, payload: Option<(u64, &JsValue)>) -> Result<(), JsValue> {
+        let is_picture = matches!(request, Request::Ask(_));
+        let payload = payload.filter(|(id, _)| !is_picture || *id != self.sent_picture.get());
+        if let Some((id, _)) = payload.filter(|_| is_picture) {
+            self.sent_picture.set(id);
+        }
+        self.thread.send(request, payload.map(|(_, payload)| payload))
+    }
+}
+
+/// The downloader.
+pub struct Downloader(Thread);
+
+impl Downloader {
+    /// Starts the worker; `on_event` hears everything that it says, with the model where it could not be stored.
+    pub fn start(on_event: impl Fn(FetchEvent, Option<Blob>) + Clone + 'static) -> Result<Self, JsValue> {
+        let on_event = move |event, payload: JsValue| on_event(event, payload.dyn_into().ok());
+        Thread::start("downloader-boot.js", DOWNLOADER, FetchEvent::Crashed, on_event).map(Self)
+    }
+
+    /// Sends `request`, with the files of an import.
+    pub fn send(&self, request: &FetchRequest, files: &[File]) -> Result<(), JsValue> {
+        let payload: Array = files.iter().collect();
+        self.0.send(request, (!files.is_empty()).then_some(&payload))
+    }
+}
+
+/// Asks the browser not to clear what is stored by itself; only pages may ask. The answer is in the next
+/// [`Store`](super::protocol::Store).
+pub fn ask_to_persist() {
+    let ask = || {
+        let navigator = Reflect::get(&js_sys::global(), &"navigator".into())?;
+        let storage = Reflect::get(&navigator, &"storage".into())?;
+        let persist: js_sys::Function = Reflect::get(&storage, &"persist".into())?.dyn_into()?;
+        persist.call0(&storage)?.dyn_into::<Promise>()
+    };
+    drop(ask()); // a browser without it does as it likes
 }

@@ -1,33 +1,28 @@
-//! The model's file: from this browser's storage or from the page's own server, verified either way.
+//! Model files to checkpoints: the page's own, one of the store's, or the reader's.
 //!
-//! Invariant: no byte is used before SHA-256 over all of them equals the manifest's; a stored copy that fails is
-//! deleted and fetched again.
-//! Invariant: works without storage (private mode, quota): then it fetches on every visit.
-//! Invariant: three tries with growing pauses; an interrupted one goes on where it broke off if the file is the same.
+//! Invariant: all are read the same way: in pieces, every byte through SHA-256, the file never beside its tensors.
+//! Invariant: nothing is built from a file whose hash is known before all of its bytes were found to have it; a stored
+//! copy that fails is deleted.
+//! Invariant: works without storage (private mode, quota): then the page's own model is fetched on every visit.
 
+use super::feed::{Feed, Place, Unfit};
+use super::fetch::{self, Body, settled};
+use super::lock::{Lock, Share};
 use super::problem::{Code, Problem};
 use super::protocol::{LoadStage, Progress};
-use crate::weights::sha256_hex;
-use gloo::timers::callback::Timeout;
-use gloo::timers::future::TimeoutFuture;
-use js_sys::{Reflect, Uint8Array};
+use super::shelf::{self, Shelf};
+use crate::models::{Checkpoint, Importer, ModelError, Origin};
+use crate::weights::gguf::GgufFile;
+use crate::weights::{Item, Weights};
+use js_sys::{Array, Reflect};
 use serde::Deserialize;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
-use web_sys::{
-    AbortController, AbortSignal, Blob, Cache, CacheStorage, DedicatedWorkerGlobalScope, Headers,
-    ReadableStreamDefaultReader, RequestInit, Response,
-};
+use web_sys::{AbortSignal, Blob, Cache, CacheStorage, Response};
 
 const MANIFEST: &str = "models/manifest.json";
 const STORE: &str = "cliplet-weights";
-const TRIES: u32 = 3;
-const PAUSE_MILLIS: u32 = 800;
-/// A connection that brings nothing for this long is broken.
-const STALL_MILLIS: u32 = 20_000;
 /// Progress is told this often at most.
 const STEP_BYTES: u64 = 256 * 1024;
-
 /// A model and its weights on the device have to fit a tab's 4 GiB twice.
 const MAX_FILE_BYTES: f64 = 1.0e9;
 
@@ -39,216 +34,244 @@ pub struct Manifest {
     pub sha256: String,
 }
 
-/// The verified bytes of the page's model.
-pub async fn model(
-    abort: &AbortController,
-    mut tell: impl FnMut(Progress),
-) -> Result<(Manifest, Vec<u8>), Problem> {
-    let manifest = manifest(abort).await?;
+/// A model that was read.
+pub struct Loaded {
+    pub file: String,
+    pub n_bytes: u64,
+    pub sha256: String,
+    pub checkpoint: Checkpoint,
+}
+
+/// The page's own model.
+pub async fn starter(cancel: &AbortSignal, mut tell: impl FnMut(Progress)) -> Result<Loaded, Problem> {
+    let manifest = manifest(cancel).await?;
     let address = format!("models/{}", manifest.file);
     let key = format!("models/by-sha256/{}", manifest.sha256);
-    if let Some(bytes) = stored(&key, manifest.bytes, &mut tell).await {
-        match verify(&bytes, &manifest, &mut tell) {
-            Ok(()) => return Ok((manifest, bytes)),
-            Err(_) => drop(forget().await),
+    let known = Some((manifest.bytes, manifest.sha256.as_str()));
+    if let Some(blob) = stored(&key).await {
+        match read(&manifest.file, &blob, known, cancel, &mut tell).await {
+            Err(problem) if problem.code == Code::WeightsDamaged => drop(forget().await),
+            outcome => return outcome,
         }
     }
-    let mut bytes = Vec::new();
-    let mut fetched = None;
-    with_tries(abort, async || {
-        fetch(&address, manifest.bytes, &mut bytes, &mut fetched, abort, &mut tell).await?;
+    let mut beginning = Beginning::default();
+    fetch::with_tries(cancel, async || {
+        let blob = beginning.complete(&address, manifest.bytes, cancel, &mut tell).await?;
         // A damaged copy is worth another try, from the start.
-        verify(&bytes, &manifest, &mut tell).inspect_err(|_| bytes.clear())
+        let loaded = read(&manifest.file, &blob, known, cancel, &mut tell).await;
+        if loaded.is_ok() {
+            // Storage is a convenience: without it the model is fetched again next time.
+            drop(keep(&key, &blob).await);
+        }
+        beginning = Beginning::default();
+        loaded
     })
-    .await?;
-    // Storage is a convenience: without it the model is fetched again next time.
-    drop(keep(&key, &bytes).await);
-    Ok((manifest, bytes))
+    .await
 }
 
-/// Deletes what is stored.
+/// Deletes the page's own model from this browser's storage.
 pub async fn forget() -> Result<(), JsValue> {
-    JsFuture::from(caches()?.delete(STORE)).await.map(drop)
-}
-
-/// Undefined on pages that are not secure.
-fn caches() -> Result<CacheStorage, JsValue> {
-    let caches = Reflect::get(&scope(), &"caches".into())?;
-    caches.dyn_into().map_err(|_| "no storage".into())
+    settled::<JsValue>(Ok(caches()?.delete(STORE))).await.map(drop)
 }
 
 /// A file of the reader's own: nothing is known of it, so its hash is told, not checked.
 pub async fn from_file(
-    name: String,
+    name: &str,
     file: &Blob,
+    cancel: &AbortSignal,
     mut tell: impl FnMut(Progress),
-) -> Result<(Manifest, Vec<u8>), Problem> {
-    let unusable = |detail: String| Problem::new(Code::ModelFileUnusable, detail);
+) -> Result<Loaded, Problem> {
     let n_bytes = file.size();
     if n_bytes > MAX_FILE_BYTES {
-        return Err(unusable(format!("{name}: {n_bytes} bytes; the limit is {MAX_FILE_BYTES}")));
+        let detail = format!("{name}: {n_bytes} bytes; the limit is {MAX_FILE_BYTES}");
+        return Err(Problem::new(Code::ModelFileUnusable, detail));
     }
-    let total = n_bytes as u64;
-    tell(Progress { stage: LoadStage::Read, done: 0, total });
-    let buffer = JsFuture::from(file.array_buffer()).await;
-    let bytes = Uint8Array::new(&buffer.map_err(|error| unusable(format!("{name}: {error:?}")))?).to_vec();
-    tell(Progress { stage: LoadStage::Verify, done: total, total });
-    let sha256 = sha256_hex(&bytes);
-    Ok((Manifest { file: name, bytes: total, sha256 }, bytes))
+    read(name, file, None, cancel, &mut tell).await.map_err(|problem| match problem.code {
+        Code::WeightsUnreadable | Code::StorageFailed => Problem { code: Code::ModelFileUnusable, ..problem },
+        _ => problem,
+    })
 }
 
-async fn manifest(abort: &AbortController) -> Result<Manifest, Problem> {
-    let mut text = Vec::new();
-    with_tries(abort, async || {
-        text.clear();
-        fetch(MANIFEST, 0, &mut text, &mut None, abort, &mut |_| {}).await
-    })
-    .await?;
-    serde_json::from_slice(&text)
+/// A model of the store's. A damaged one is deleted.
+pub async fn from_store(
+    key: &str,
+    cancel: &AbortSignal,
+    mut tell: impl FnMut(Progress),
+) -> Result<Loaded, Problem> {
+    let shelf = Shelf::open().await;
+    // Nobody deletes it meanwhile.
+    let lock = Lock::take(&shelf::lock_name(key), Share::Readers, Some(cancel)).await;
+    fetch::check(cancel)?;
+    let lock = lock.map_err(shelf::failed)?;
+    let missing = || Problem::new(Code::StoredMissing, format!("no stored model {key:?}"));
+    let entry = shelf.entry(key).await.ok_or_else(missing)?;
+    let known = Some((entry.bytes, entry.sha256.as_str()));
+    let loaded = match shelf.get(&format!("{key}.gguf")).await {
+        Some(blob) => read(&entry.name, &blob, known, cancel, &mut tell).await,
+        None => Err(Problem::new(Code::WeightsDamaged, "its file is gone")),
+    };
+    match loaded {
+        Err(Problem { code: Code::WeightsDamaged | Code::StorageFailed, detail }) => {
+            drop(lock);
+            shelf.delete(key).await?;
+            Err(Problem::new(Code::StoredDamaged, detail))
+        }
+        loaded => loaded,
+    }
+}
+
+/// Reads a GGUF; its length and SHA-256, where they are known, decide whether it may be used.
+async fn read(
+    name: &str,
+    blob: &Blob,
+    known: Option<(u64, &str)>,
+    cancel: &AbortSignal,
+    tell: &mut impl FnMut(Progress),
+) -> Result<Loaded, Problem> {
+    let n_bytes = blob.size() as u64;
+    let damaged = |detail: String| Err(Problem::new(Code::WeightsDamaged, detail));
+    if let Some((expected, _)) = known.filter(|(expected, _)| *expected != n_bytes) {
+        return damaged(format!("{name}: {n_bytes} bytes, {expected} are expected"));
+    }
+    let mut feed = Feed::open(Place::Blob(blob.clone()), cancel).await?;
+    let mut told = 0;
+    tell(Progress { stage: LoadStage::Read, done: 0, total: n_bytes });
+    let mut on_piece = |feed: &Feed| {
+        let done = feed.n_received();
+        if done - told >= STEP_BYTES {
+            told = done;
+            tell(Progress { stage: LoadStage::Read, done, total: n_bytes });
+        }
+    };
+    let parsed = parse(&mut feed, &mut on_piece).await;
+    if let Err(Failure::Problem(problem)) = parsed {
+        return Err(problem);
+    }
+    // What could not be parsed is damaged if its hash says so.
+    while feed.next(&mut on_piece).await.map_err(Failure::from).map_err(Failure::problem)?.is_some() {}
+    let sha256 = feed.sha256();
+    if let Some((_, expected)) = known.filter(|(_, expected)| *expected != sha256) {
+        return damaged(format!("{name}: SHA-256 {sha256}, expected is {expected}"));
+    }
+    let checkpoint = parsed.map_err(Failure::problem)?;
+    Ok(Loaded { file: name.to_owned(), n_bytes, sha256, checkpoint })
+}
+
+async fn parse(feed: &mut Feed, on_piece: &mut dyn FnMut(&Feed)) -> Result<Checkpoint, Failure> {
+    let (mut names, mut gguf) = (Vec::new(), GgufFile::default());
+    if let Some(Item::Header(header)) = feed.next(on_piece).await? {
+        (names, gguf) = (header.names, header.gguf.unwrap_or_default());
+    }
+    let mut importer = Importer::new(Origin::Gguf(&gguf), names)?;
+    let mut weights = Weights::default();
+    while let Some(item) = feed.next(on_piece).await? {
+        let Item::Tensor(name, tensor) = item else { continue };
+        importer.push(&name, tensor, &mut |name, tensor| {
+            weights.insert(name, tensor);
+            Ok::<_, ModelError>(())
+        })?;
+    }
+    Ok(Checkpoint { config: importer.finish()?, weights })
+}
+
+enum Failure {
+    Problem(Problem),
+    Model(ModelError),
+}
+
+impl Failure {
+    fn problem(self) -> Problem {
+        match self {
+            Failure::Problem(problem) => problem,
+            Failure::Model(error) => Problem::new(Code::WeightsUnreadable, error),
+        }
+    }
+}
+
+impl From<Unfit> for Failure {
+    fn from(unfit: Unfit) -> Failure {
+        match unfit {
+            Unfit::Problem(problem) => Failure::Problem(problem),
+            Unfit::Weights(error) => Failure::Model(error.into()),
+        }
+    }
+}
+
+impl From<ModelError> for Failure {
+    fn from(error: ModelError) -> Failure {
+        Failure::Model(error)
+    }
+}
+
+async fn manifest(cancel: &AbortSignal) -> Result<Manifest, Problem> {
+    let text =
+        fetch::with_tries(cancel, async || Body::open(MANIFEST, None, cancel).await?.collect(1 << 20).await);
+    serde_json::from_slice(&text.await?)
         .map_err(|error| Problem::new(Code::WeightsDamaged, format!("{MANIFEST}: {error}")))
 }
 
-async fn with_tries(
-    abort: &AbortController,
-    mut attempt: impl AsyncFnMut() -> Result<(), Problem>,
-) -> Result<(), Problem> {
-    let mut n_tries = 1;
-    let cancelled = || Err(Problem::new(Code::LoadCancelled, ""));
-    loop {
-        // Also during the last pause, or while storage was read.
-        if is_cancelled(&abort.signal()) {
-            return cancelled();
+/// The beginning of a download, outside the memory of this program.
+#[derive(Default)]
+struct Beginning {
+    pieces: Array,
+    n_bytes: u64,
+    etag: Option<String>,
+}
+
+impl Beginning {
+    /// Fetches what is missing.
+    async fn complete(
+        &mut self,
+        address: &str,
+        n_expected: u64,
+        cancel: &AbortSignal,
+        tell: &mut impl FnMut(Progress),
+    ) -> Result<Blob, Problem> {
+        let from = self.etag.as_deref().map(|etag| fetch::From { start: self.n_bytes, etag });
+        let mut body = Body::open(address, from, cancel).await?;
+        if body.start != self.n_bytes {
+            (self.pieces, self.n_bytes) = (Array::new(), 0);
         }
-        let problem = match attempt().await {
-            Ok(()) => return Ok(()),
-            _ if is_cancelled(&abort.signal()) => return cancelled(),
-            Err(problem) => problem,
-        };
-        // What the server says plainly does not change by asking again.
-        if n_tries == TRIES || matches!(problem.code, Code::WeightsMissing | Code::WeightsHtml) {
-            return Err(problem);
+        self.etag = body.etag.clone();
+        let mut told = 0;
+        while let Some(piece) = body.next().await? {
+            self.n_bytes += u64::from(piece.length());
+            self.pieces.push(&piece);
+            if self.n_bytes > n_expected {
+                *self = Beginning::default();
+                let detail = format!("{address}: more than the manifest's {n_expected} bytes");
+                return Err(Problem::new(Code::WeightsDamaged, detail));
+            }
+            if self.n_bytes - told >= STEP_BYTES {
+                told = self.n_bytes;
+                tell(Progress { stage: LoadStage::Download, done: told, total: n_expected });
+            }
         }
-        TimeoutFuture::new(PAUSE_MILLIS << n_tries).await;
-        n_tries += 1;
+        Blob::new_with_u8_array_sequence(&self.pieces)
+            .map_err(|error| Problem::new(Code::EngineFailed, fetch::message(&error)))
     }
 }
 
-/// Appends what is missing of `address` to `bytes`. `etag` is the version that `bytes` is the beginning of.
-async fn fetch(
-    address: &str,
-    n_expected: u64,
-    bytes: &mut Vec<u8>,
-    etag: &mut Option<String>,
-    cancel: &AbortController,
-    tell: &mut impl FnMut(Progress),
-) -> Result<(), Problem> {
-    let network = |error: JsValue| Problem::new(Code::WeightsNetwork, format!("{address}: {error:?}"));
-    // One controller an attempt: a stall ends the attempt, a cancel ends them all.
-    let attempt = AbortController::new().map_err(network)?;
-    let stop = attempt.clone();
-    let _cancel = gloo::events::EventListener::once(&cancel.signal(), "abort", move |_| stop.abort());
-    let watch = || {
-        let stop = attempt.clone();
-        Timeout::new(STALL_MILLIS, move || stop.abort())
-    };
-    let mut watchdog = watch();
-
-    let headers = Headers::new().map_err(network)?;
-    match etag.as_deref().filter(|_| !bytes.is_empty()) {
-        Some(etag) => {
-            headers.set("Range", &format!("bytes={}-", bytes.len())).map_err(network)?;
-            headers.set("If-Range", etag).map_err(network)?;
-        }
-        None => bytes.clear(),
-    }
-    let init = RequestInit::new();
-    init.set_headers(&headers);
-    init.set_signal(Some(&attempt.signal()));
-    let response = JsFuture::from(scope().fetch_with_str_and_init(address, &init)).await.map_err(network)?;
-    let response: Response = response.unchecked_into();
-    let status = response.status();
-    match status {
-        206 => {}
-        200 => bytes.clear(),
-        404 | 410 => return Err(Problem::new(Code::WeightsMissing, format!("{address}: status {status}"))),
-        _ => return Err(Problem::new(Code::WeightsServer, format!("{address}: status {status}"))),
-    }
-    let header = |name| response.headers().get(name).ok().flatten();
-    if header("content-type").is_some_and(|kind| kind.contains("text/html")) {
-        return Err(Problem::new(Code::WeightsHtml, format!("{address}: text/html")));
-    }
-    *etag = header("etag").filter(|etag| !etag.starts_with("W/"));
-
-    let body =
-        response.body().ok_or_else(|| Problem::new(Code::WeightsNetwork, format!("{address}: no body")))?;
-    let reader: ReadableStreamDefaultReader = body.get_reader().unchecked_into();
-    let mut told = 0;
-    loop {
-        let part = JsFuture::from(reader.read()).await.map_err(network)?;
-        watchdog.cancel();
-        watchdog = watch();
-        let field = |name: &str| Reflect::get(&part, &name.into()).unwrap_or_default();
-        if field("done").is_truthy() {
-            break;
-        }
-        let chunk: Uint8Array = field("value").unchecked_into();
-        let start = bytes.len();
-        bytes.resize(start + chunk.length() as usize, 0);
-        chunk.copy_to(&mut bytes[start..]);
-        let done = bytes.len() as u64;
-        if n_expected > 0 && done > n_expected {
-            attempt.abort();
-            bytes.clear();
-            let detail = format!("{address}: more than the manifest's {n_expected} bytes");
-            return Err(Problem::new(Code::WeightsDamaged, detail));
-        }
-        if done - told >= STEP_BYTES {
-            told = done;
-            tell(Progress { stage: LoadStage::Download, done, total: n_expected });
-        }
-    }
-    watchdog.cancel();
-    Ok(())
+/// Undefined on pages that are not secure.
+fn caches() -> Result<CacheStorage, JsValue> {
+    let caches = Reflect::get(&fetch::scope(), &"caches".into())?;
+    caches.dyn_into().map_err(|_| "no storage".into())
 }
 
-fn verify(bytes: &[u8], manifest: &Manifest, tell: &mut impl FnMut(Progress)) -> Result<(), Problem> {
-    tell(Progress { stage: LoadStage::Verify, done: 0, total: 0 });
-    let damaged = |detail| Err(Problem::new(Code::WeightsDamaged, detail));
-    if bytes.len() as u64 != manifest.bytes {
-        return damaged(format!("{} bytes, the manifest says {}", bytes.len(), manifest.bytes));
-    }
-    let found = sha256_hex(bytes);
-    if found != manifest.sha256 {
-        return damaged(format!("SHA-256 {found}, the manifest says {}", manifest.sha256));
-    }
-    Ok(())
-}
-
-async fn stored(key: &str, n_bytes: u64, tell: &mut impl FnMut(Progress)) -> Option<Vec<u8>> {
+async fn stored(key: &str) -> Option<Blob> {
     let store = open().await.ok()?;
-    let found = JsFuture::from(store.match_with_str(key)).await.ok()?;
+    let found: JsValue = settled(Ok(store.match_with_str(key))).await.ok()?;
     let response: Response = found.dyn_into().ok()?;
-    tell(Progress { stage: LoadStage::Read, done: 0, total: n_bytes });
-    let buffer = JsFuture::from(response.array_buffer().ok()?).await.ok()?;
-    Some(Uint8Array::new(&buffer).to_vec())
+    settled(response.blob()).await.ok()
 }
 
-async fn keep(key: &str, bytes: &[u8]) -> Result<(), JsValue> {
+async fn keep(key: &str, blob: &Blob) -> Result<(), JsValue> {
     // One model at a time: earlier versions would only take room.
     forget().await?;
-    let body = Uint8Array::from(bytes);
-    let response = Response::new_with_opt_js_u8_array(Some(&body))?;
-    JsFuture::from(open().await?.put_with_str(key, &response)).await.map(drop)
+    let response = Response::new_with_opt_blob(Some(blob))?;
+    settled::<JsValue>(Ok(open().await?.put_with_str(key, &response))).await.map(drop)
 }
 
 async fn open() -> Result<Cache, JsValue> {
-    JsFuture::from(caches()?.open(STORE)).await.map(JsCast::unchecked_into)
-}
-
-fn is_cancelled(signal: &AbortSignal) -> bool {
-    signal.aborted()
-}
-
-fn scope() -> DedicatedWorkerGlobalScope {
-    js_sys::global().unchecked_into()
+    settled(Ok(caches()?.open(STORE))).await
 }

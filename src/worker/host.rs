@@ -5,12 +5,12 @@
 //! Invariant: label embeddings are kept per (prompts, label): a new label costs one label, a new picture none.
 //! Invariant: a lost device is replaced once; lost again within two minutes, the CPU takes over for good.
 
+use super::fetch::scope;
 use super::problem::{Code, Problem};
-use super::protocol::{Answer, Card, Event, LoadStage, Progress, Question, Request, Stage};
+use super::protocol::{Answer, Card, Event, LoadStage, ModelRef, Progress, Question, Request, Stage};
 use super::{download, pictures};
 use crate::engine::{BackendChoice, BackendKind, Engine, EngineError, Stage as EngineStage, now_millis};
 use crate::image::PixelTensor;
-use crate::models::load_gguf;
 use crate::tasks::{ImageEmbedding, LabelEmbedding, classify};
 use crate::text::Template;
 use gloo::events::EventListener;
@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{AbortController, Blob, DedicatedWorkerGlobalScope, MessageEvent};
+use web_sys::{AbortController, Blob, MessageEvent};
 
 /// Chrome blocks a page's WebGPU after two losses within this time.
 const LOSS_MILLIS: f64 = 120_000.0;
@@ -74,8 +74,9 @@ enum Job {
 
 struct Load {
     id: u32,
-    /// A file of the reader's and its name, or the page's own model.
-    file: Option<(String, Blob)>,
+    model: ModelRef,
+    /// A file of the reader's.
+    file: Option<Blob>,
 }
 
 struct Picture {
@@ -85,7 +86,8 @@ struct Picture {
 
 struct Model {
     engine: Engine,
-    manifest: download::Manifest,
+    file: String,
+    sha256: String,
     /// By prompts and label: the embedding, and whether the label was cut.
     labels: HashMap<(String, String), (LabelEmbedding, bool)>,
     /// A picture's numbers until it has an embedding: a camera frame can be read once, and the device may be lost.
@@ -101,17 +103,9 @@ impl Host {
                 self.give_up_loading();
                 return;
             }
-            Request::Load { id, file } => {
+            Request::Load { id, model } => {
                 self.give_up_loading();
-                let file = match (file, payload.dyn_into()) {
-                    (None, _) => None,
-                    (Some(name), Ok(file)) => Some((name, file)),
-                    (Some(name), Err(_)) => {
-                        let problem = Problem::new(Code::ModelFileUnusable, format!("{name} did not arrive"));
-                        return tell(&Event::LoadFailed(id, problem));
-                    }
-                };
-                self.next_load.replace(Some(Load { id, file }));
+                self.next_load.replace(Some(Load { id, model, file: payload.dyn_into().ok() }));
             }
             Request::Forget => self.next_forget.set(true),
             Request::Ask(question) => {
@@ -173,17 +167,25 @@ impl Host {
         }
     }
 
-    async fn load(&self, Load { id, file }: Load) -> Result<Card, Problem> {
+    async fn load(&self, Load { id, model, file }: Load) -> Result<Card, Problem> {
         self.model.take();
-        let is_own = file.is_some();
+        let is_own = matches!(model, ModelRef::File(_));
         let abort =
             AbortController::new().map_err(|error| Problem::new(Code::EngineFailed, format!("{error:?}")))?;
         self.abort.replace(Some(abort.clone()));
         let on_progress = |progress| tell(&Event::Progress(id, progress));
-        let (manifest, bytes) = match file {
-            Some((name, file)) => download::from_file(name, &file, on_progress).await?,
-            None => download::model(&abort, on_progress).await?,
+        let cancel = abort.signal();
+        let loaded = match (model, file) {
+            (ModelRef::Starter, _) => download::starter(&cancel, on_progress).await?,
+            (ModelRef::Stored(key), _) => download::from_store(&key, &cancel, on_progress).await?,
+            (ModelRef::File(name), Some(file)) => {
+                download::from_file(&name, &file, &cancel, on_progress).await?
+            }
+            (ModelRef::File(name), None) => {
+                return Err(Problem::new(Code::ModelFileUnusable, format!("{name} did not arrive")));
+            }
         };
+        let download::Loaded { file, n_bytes, sha256, checkpoint } = loaded;
         let on_stage = |stage| {
             let stage = match stage {
                 EngineStage::Testing => LoadStage::SelfTest,
@@ -192,10 +194,7 @@ impl Host {
             on_progress(Progress { stage, done: 0, total: 0 });
         };
         let engine = async {
-            let checkpoint = load_gguf(&bytes)?;
-            let n_bytes = bytes.len();
-            // The tensors are copies: the file would only take their room.
-            drop(bytes);
+            let n_bytes = n_bytes as usize;
             let engine = Engine::from_checkpoint(checkpoint, n_bytes, BackendChoice::Auto, on_stage).await?;
             // Without a tokenizer no label could be asked about.
             engine.tokenize("").map(|_| engine)
@@ -204,10 +203,8 @@ impl Host {
             (true, Code::WeightsUnreadable) => Problem { code: Code::ModelFileUnusable, ..problem },
             _ => problem,
         })?;
-        if abort.signal().aborted() {
-            return Err(Problem::new(Code::LoadCancelled, ""));
-        }
-        let model = Model { engine, manifest, labels: HashMap::new(), tensor: None, image: None };
+        super::fetch::check(&cancel)?;
+        let model = Model { engine, file, sha256, labels: HashMap::new(), tensor: None, image: None };
         let card = model.card();
         self.model.replace(Some(model));
         Ok(card)
@@ -355,8 +352,8 @@ impl Model {
         Card {
             info,
             templates: self.engine.templates().to_vec(),
-            file: self.manifest.file.clone(),
-            sha256: self.manifest.sha256.clone(),
+            file: self.file.clone(),
+            sha256: self.sha256.clone(),
             fallback,
         }
     }
@@ -413,8 +410,4 @@ fn tell(event: &Event) {
     if let Ok(text) = serde_json::to_string(event) {
         drop(scope().post_message(&Array::of1(&text.into())));
     }
-}
-
-fn scope() -> DedicatedWorkerGlobalScope {
-    js_sys::global().unchecked_into()
 }

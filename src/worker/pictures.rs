@@ -64,8 +64,7 @@ pub async fn pixels(payload: JsValue) -> Result<Pixels, Problem> {
 
 /// Decodes a picture's file: JPEG, PNG, WebP, GIF, BMP, and whatever else this browser shows.
 pub async fn decode(file: &Blob) -> Result<Pixels, ImageError> {
-    let bytes = JsFuture::from(file.array_buffer()).await.map_err(malformed)?;
-    let bytes = Uint8Array::new(&bytes).to_vec();
+    let bytes = bytes(file).await.map_err(malformed)?;
     if let Ok(size) = imagesize::blob_size(&bytes) {
         check_size(size.width as u64, size.height as u64)?;
     }
@@ -77,6 +76,12 @@ pub async fn decode(file: &Blob) -> Result<Pixels, ImageError> {
     let bitmap = async { JsFuture::from(create_image_bitmap(file, &options)?).await };
     let bitmap: ImageBitmap = bitmap.await.map_err(|_| unreadable(&bytes))?.unchecked_into();
     from_bitmap(&bitmap)
+}
+
+/// A file's bytes.
+pub async fn bytes(file: &Blob) -> Result<Vec<u8>, JsValue> {
+    let buffer = JsFuture::from(file.array_buffer()).await?;
+    Ok(Uint8Array::new(&buffer).to_vec())
 }
 
 /// Reads a picture that the browser has decoded, and closes it.

@@ -50,6 +50,38 @@ pub enum Code {
     ModelFileUnusable,
     /// Loading was stopped by the reader.
     LoadCancelled,
+    /// What is to be downloaded is neither a model's id nor an address that may be talked to.
+    SourceInvalid,
+    /// The hub or the host has no such model or file (404).
+    SourceMissing,
+    /// The hub wants a sign-in or an agreement first (401, 403); hubs also say so of ids that they do not have.
+    SourceGated,
+    /// No connection, no permission for pages of other hosts (CORS), or it broke off three times.
+    SourceUnreachable,
+    /// The host answered with an error (5xx and the like).
+    SourceServer,
+    /// A web page came where a model's file should be.
+    SourceHtml,
+    /// A file changed while it was downloaded.
+    SourceChanged,
+    /// A file's SHA-256 is not the one that is known of it.
+    SourceHash,
+    /// An architecture that is not read.
+    SourceUnsupported,
+    /// The files are no model that can be converted: damaged, incomplete, of another kind.
+    SourceUnusable,
+    /// No tokenizer lies beside the weights.
+    TokenizerMissing,
+    /// This browser gives no more room.
+    StorageFull,
+    /// This browser's storage failed.
+    StorageFailed,
+    /// The model is not in this browser's storage.
+    StoredMissing,
+    /// The stored model was not what was stored, and was deleted.
+    StoredDamaged,
+    /// The model does not fit this device's memory.
+    OutOfMemory,
     /// The engine's thread could not start.
     WorkerMissing,
     /// The engine's thread broke down.

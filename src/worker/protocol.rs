@@ -11,10 +11,9 @@ use serde::{Deserialize, Serialize};
 /// What the page asks for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Request {
-    /// Load a model, which takes the place of the one there: the page's own, fetched and verified, or the file of this
-    /// name that travels beside the request. Also the way to retry.
+    /// Load a model, which takes the place of the one there. Also the way to retry.
     /// Its events carry `id` back; a load that is under way is given up for it.
-    Load { id: u32, file: Option<String> },
+    Load { id: u32, model: ModelRef },
     /// Stop fetching.
     CancelLoad,
     /// Rank; the picture travels beside it the first time that its id is named.

@@ -7,9 +7,12 @@
 mod faults;
 mod golden;
 mod harness;
+mod hub;
 mod journeys;
 mod js;
 mod kernels;
 mod page;
 mod server;
+#[path = "../synthetic/mod.rs"]
+mod synthetic;
 mod webdriver;

@@ -6,15 +6,17 @@
 //! Invariant: nothing leaves the machine.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-/// The page's own policy (the `meta` element of index.html) and what only a header can say, on every answer.
+/// The page's own policy (the `meta` element of index.html), loosened for the downloader as Trunk.toml has it, and what
+/// only a header can say, on every answer.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
-    img-src 'self' blob: data:; media-src 'self' blob: mediastream:; connect-src 'self'; worker-src 'self'; \
+    img-src 'self' blob: data:; media-src 'self' blob: mediastream:; connect-src 'self' https: http://localhost:* http://127.0.0.1:*; worker-src 'self'; \
     manifest-src 'self'; base-uri 'self'; form-action 'none'; require-trusted-types-for 'script'; \
     trusted-types default; frame-ancestors 'none'";
 
@@ -33,6 +35,10 @@ pub enum Fault {
     Truncated,
     /// Half of the file, then nothing more until the fault is lifted: then the rest.
     Stalled,
+    /// 403, as a hub answers for what it wants a sign-in for.
+    Gated,
+    /// Without leave for pages of other hosts to read it.
+    NoCors,
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +47,10 @@ pub struct Request {
     /// The path on this server, or for another host its whole address.
     pub target: String,
     pub n_body_bytes: usize,
+    /// Of a `Range: bytes=START-`.
+    pub range_start: Option<u64>,
+    /// Says who asks: a cookie, a referrer, credentials.
+    pub is_personal: bool,
     pub is_for_another_host: bool,
 }
 
@@ -82,6 +92,10 @@ struct State {
     without_policy: BTreeSet<String>,
     /// Folders besides the root, by the start of the path.
     mounts: BTreeMap<String, PathBuf>,
+    /// Pages of other hosts may read what is served.
+    is_hub: bool,
+    /// Of the files: in every ETag.
+    version: u32,
     requests: Vec<Request>,
 }
 
@@ -113,6 +127,18 @@ impl Server {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The same for another host's pages, as a hub of models serves them.
+    pub fn hub(root: impl Into<PathBuf>) -> Server {
+        let server = Server::start(root);
+        server.shared.lock().is_hub = true;
+        server
+    }
+
+    /// From now on the files are others than before, to those who compare ETags.
+    pub fn change_files(&self) {
+        self.shared.lock().version += 1;
     }
 
     /// The flag that sends a browser's requests for other hosts here.
@@ -188,7 +214,7 @@ impl Shared {
         reader.read_line(&mut line)?;
         let mut words = line.split_whitespace();
         let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(()) };
-        let (mut n_body_bytes, mut range_start) = (0, None);
+        let (mut n_body_bytes, mut range_start, mut is_personal) = (0, None, false);
         loop {
             let mut header = String::new();
             if reader.read_line(&mut header)? == 0 || header.trim().is_empty() {
@@ -199,8 +225,10 @@ impl Shared {
                 n_body_bytes = value.trim().parse().unwrap_or(0);
             }
             if let Some(value) = header.strip_prefix("range: bytes=") {
-                range_start = value.trim().strip_suffix('-').and_then(|start| start.parse::<usize>().ok());
+                range_start = value.trim().strip_suffix('-').and_then(|start| start.parse::<u64>().ok());
             }
+            is_personal |=
+                ["cookie:", "referer:", "authorization:"].iter().any(|name| header.starts_with(name));
         }
         std::io::copy(&mut (&mut reader).take(n_body_bytes as u64), &mut std::io::sink())?;
         let is_for_another_host = !target.starts_with('/');
@@ -208,77 +236,78 @@ impl Shared {
             method: method.to_owned(),
             target: target.to_owned(),
             n_body_bytes,
+            range_start,
+            is_personal,
             is_for_another_host,
         });
         let path = target.split(['?', '#']).next().unwrap_or(target);
+        let fault = self.fault(path);
+        let mut headers = Vec::new();
+        if self.lock().is_hub && fault != Some(Fault::NoCors) {
+            headers.push("Access-Control-Allow-Origin: *".to_owned());
+            headers.push("Access-Control-Expose-Headers: ETag, Content-Range, Accept-Ranges".to_owned());
+        }
+        if self.lock().without_policy.contains(path) {
+            headers.push(NO_POLICY.to_owned());
+        }
+        let say = |status: &str, media_type: &str, body: &[u8]| {
+            respond(&stream, status, media_type, &headers, body)
+        };
         if is_for_another_host {
-            return respond(&stream, "403 Forbidden", "text/plain", &[], b"nothing leaves the machine");
+            return say("403 Forbidden", "text/plain", b"nothing leaves the machine");
         }
         if method != "GET" {
-            return respond(&stream, "405 Method Not Allowed", "text/plain", &[], b"");
+            return say("405 Method Not Allowed", "text/plain", b"");
         }
         let page = self.lock().pages.get(path).cloned();
         if let Some(html) = page {
-            return respond(&stream, "200 OK", "text/html; charset=utf-8", &[], html.as_bytes());
+            return say("200 OK", "text/html; charset=utf-8", html.as_bytes());
         }
-        let Some((file, mut bytes)) = self.file(path) else {
-            return respond(&stream, "404 Not Found", "text/plain", &[], b"");
-        };
-        if let Some(prelude) = self.lock().preludes.get(path) {
-            bytes.splice(..0, prelude.bytes());
+        let Some(path_on_disk) = self.file(path) else { return say("404 Not Found", "text/plain", b"") };
+        match fault {
+            Some(Fault::NotFound) => return say("404 Not Found", "text/plain", b""),
+            Some(Fault::ServerError) => return say("500 Internal Server Error", "text/plain", b""),
+            Some(Fault::Gated) => return say("403 Forbidden", "text/plain", b"sign in"),
+            Some(Fault::Html) => return say("200 OK", "text/html", b"<!doctype html><title>Home</title>"),
+            _ => {}
         }
-        match self.fault(path) {
-            Some(Fault::NotFound) => return respond(&stream, "404 Not Found", "text/plain", &[], b""),
-            Some(Fault::ServerError) => {
-                return respond(&stream, "500 Internal Server Error", "text/plain", &[], b"");
-            }
-            Some(Fault::Html) => {
-                return respond(&stream, "200 OK", "text/html", &[], b"<!doctype html><title>Home</title>");
-            }
-            Some(Fault::Corrupted) => {
+        let media_type = media_type(&path_on_disk);
+        let mut file = File::open(&path_on_disk)?;
+        let n_bytes = file.metadata()?.len();
+        let prelude = self.lock().preludes.get(path).cloned();
+        if prelude.is_some() || fault == Some(Fault::Corrupted) {
+            let mut bytes = prelude.unwrap_or_default().into_bytes();
+            file.read_to_end(&mut bytes)?;
+            if fault == Some(Fault::Corrupted) {
                 let middle = bytes.len() / 2;
                 bytes[middle] ^= 0xff;
             }
-            fault @ (Some(Fault::Truncated | Fault::Stalled) | None) => {
-                if let Some(fault) = fault {
-                    return self.respond_in_halves(&stream, path, media_type(&file), &bytes, fault);
-                }
-            }
+            return say("200 OK", media_type, &bytes);
         }
         // As real hosts do, so that an interrupted download can go on where it stopped.
-        let tag = format!("ETag: \"{}\"", bytes.len());
-        if let Some(start) = range_start.filter(|start| *start < bytes.len()) {
-            let range = format!("Content-Range: bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
-            return respond(
-                &stream,
-                "206 Partial Content",
-                media_type(&file),
-                &[&tag, &range],
-                &bytes[start..],
-            );
+        headers.push(format!("ETag: \"{n_bytes}-{}\"", self.lock().version));
+        headers.push("Accept-Ranges: bytes".to_owned());
+        let start = range_start.filter(|start| *start < n_bytes);
+        let status = if start.is_some() { "206 Partial Content" } else { "200 OK" };
+        if let Some(start) = start {
+            headers.push(format!("Content-Range: bytes {start}-{}/{n_bytes}", n_bytes - 1));
         }
-        let mut headers = vec![tag.as_str(), "Accept-Ranges: bytes"];
-        if self.lock().without_policy.contains(path) {
-            headers.push(NO_POLICY);
+        let start = start.unwrap_or(0);
+        file.seek(SeekFrom::Start(start))?;
+        let n_rest = n_bytes - start;
+        (&stream).write_all(head(status, media_type, &headers, n_rest).as_bytes())?;
+        if let Some(fault @ (Fault::Truncated | Fault::Stalled)) = fault {
+            std::io::copy(&mut (&mut file).take(n_rest / 2), &mut &stream)?;
+            (&stream).flush()?;
+            if fault == Fault::Truncated {
+                return stream.shutdown(std::net::Shutdown::Both);
+            }
+            self.wait_while_stalled(path);
         }
-        respond(&stream, "200 OK", media_type(&file), &headers, &bytes)
+        std::io::copy(&mut file, &mut &stream).map(drop)
     }
 
-    fn respond_in_halves(
-        &self,
-        mut stream: &TcpStream,
-        path: &str,
-        media_type: &str,
-        bytes: &[u8],
-        fault: Fault,
-    ) -> std::io::Result<()> {
-        let (first, rest) = bytes.split_at(bytes.len() / 2);
-        stream.write_all(head("200 OK", media_type, &[], bytes.len()).as_bytes())?;
-        stream.write_all(first)?;
-        stream.flush()?;
-        if fault == Fault::Truncated {
-            return stream.shutdown(std::net::Shutdown::Both);
-        }
+    fn wait_while_stalled(&self, path: &str) {
         let mut state = self.lock();
         while state
             .faults
@@ -287,12 +316,10 @@ impl Shared {
         {
             state = self.changed.wait(state).expect("no thread of the server panics");
         }
-        drop(state);
-        stream.write_all(rest)
     }
 
     /// A file below the root; `/` is `/index.html`.
-    fn file(&self, path: &str) -> Option<(PathBuf, Vec<u8>)> {
+    fn file(&self, path: &str) -> Option<PathBuf> {
         let mount = self.lock().mounts.iter().find_map(|(prefix, folder)| {
             let rest = path.strip_prefix(prefix.as_str())?.strip_prefix('/')?;
             Some((folder.clone(), rest.to_owned()))
@@ -304,21 +331,20 @@ impl Shared {
         if file.is_dir() {
             file = file.join("index.html");
         }
-        let bytes = is_inside.then(|| std::fs::read(&file).ok()).flatten()?;
-        Some((file, bytes))
+        (is_inside && file.is_file()).then_some(file)
     }
 }
 
 /// Among the headers: leaves the policy out.
 const NO_POLICY: &str = "X-Policy: none";
 
-fn head(status: &str, media_type: &str, headers: &[&str], n_bytes: usize) -> String {
+fn head(status: &str, media_type: &str, headers: &[String], n_bytes: u64) -> String {
     let mut head =
         format!("HTTP/1.1 {status}\r\nContent-Type: {media_type}\r\nContent-Length: {n_bytes}\r\n");
     for header in headers {
         head += &format!("{header}\r\n");
     }
-    if !headers.contains(&NO_POLICY) {
+    if !headers.iter().any(|header| header == NO_POLICY) {
         head += &format!("Content-Security-Policy: {CONTENT_SECURITY_POLICY}\r\n");
     }
     head + "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-cache\r\n\
@@ -329,10 +355,10 @@ fn respond(
     mut stream: &TcpStream,
     status: &str,
     media_type: &str,
-    headers: &[&str],
+    headers: &[String],
     body: &[u8],
 ) -> std::io::Result<()> {
-    stream.write_all(head(status, media_type, headers, body.len()).as_bytes())?;
+    stream.write_all(head(status, media_type, headers, body.len() as u64).as_bytes())?;
     stream.write_all(body)
 }
 

@@ -18,7 +18,7 @@ fn quantizing_gives_ggmls_bytes() {
     let file = fixture();
     let weights = &file.tensors["f32"];
     for format in QUANTIZED.into_iter().chain([Format::F16]) {
-        let ours = weights.requantize(format).unwrap();
+        let ours = Tensor::from_f32(&weights.shape, &weights.to_f32(), format).unwrap();
         assert!(ours == file.tensors[format.name()], "{format} differs from ggml's bytes");
     }
     // The comparison sees one quant of one block.
@@ -52,6 +52,42 @@ fn dequantized_values_lie_within_half_a_step() {
             }
         }
     }
+}
+
+/// Squared distance of each block's values.
+fn errors(exact: &[f32], values: &[f32]) -> Vec<f64> {
+    let error = |(exact, values): (&[f32], &[f32])| {
+        exact.iter().zip(values).map(|(a, b)| f64::from(a - b).powi(2)).sum()
+    };
+    exact.chunks(32).zip(values.chunks(32)).map(error).collect()
+}
+
+#[test]
+fn a_searched_scale_is_closer_than_ggmls() {
+    let file = fixture();
+    let weights = &file.tensors["f32"];
+    let exact = weights.to_f32();
+    for (format, most) in [(Format::Q4_0, 0.9), (Format::Q5_0, 0.95)] {
+        let theirs = errors(&exact, &file.tensors[format.name()].to_f32());
+        let ours = errors(&exact, &weights.requantize(format).unwrap().to_f32());
+        // The same up to the rounding of their scale at the worst.
+        assert!(ours.iter().zip(&theirs).all(|(ours, theirs)| *ours <= theirs * 1.001), "{format}");
+        let ratio = ours.iter().sum::<f64>() / theirs.iter().sum::<f64>();
+        println!("{format}: {ratio:.3} of ggml's squared error");
+        assert!(ratio <= most, "{format}: {ratio}");
+    }
+    // What 4 bits hold exactly is found again.
+    for sign in [-1.0, 1.0] {
+        let levels: Vec<f32> = (0..32).map(|i| sign * 0.25 * ((i % 16) as f32 - 8.0)).collect();
+        let tensor = Tensor::from_f32(&[32], &levels, Format::F32).unwrap();
+        assert_eq!(tensor.requantize(Format::Q4_0).unwrap().to_f32(), levels);
+    }
+    // Five bits in eight are the same values.
+    let five = &file.tensors["q5_0"];
+    let eight = Tensor::new(&five.shape, Format::Q8_0, cliplet::tensor::q8_0_from_q5_0(&five.bytes)).unwrap();
+    assert_eq!(eight.to_f32(), five.to_f32());
+    let zeros = Tensor::from_f32(&[32], &[0.0; 32], Format::F32).unwrap();
+    assert_eq!(zeros.requantize(Format::Q4_0).unwrap().to_f32(), [0.0; 32]);
 }
 
 #[test]
@@ -106,12 +142,17 @@ proptest! {
     #[test]
     fn quantizing_any_values_keeps_them_near(values in proptest::collection::vec(-1e4f32..1e4, 32 * 3)) {
         for format in QUANTIZED {
-            let back = Tensor::from_f32(&[3, 32], &values, format).unwrap().to_f32();
-            for (exact, back) in values.chunks(32).zip(back.chunks(32)) {
+            let tensor = Tensor::from_f32(&[3, 32], &values, Format::F32).unwrap();
+            let reference = Tensor::from_f32(&[3, 32], &values, format).unwrap().to_f32();
+            for (exact, back) in values.chunks(32).zip(reference.chunks(32)) {
                 let reach = exact.iter().fold(0.0f32, |reach, v| reach.max(v.abs()));
                 for (a, b) in exact.iter().zip(back) {
                     prop_assert!((a - b).abs() <= reach * 0.15, "{} became {} in {}", a, b, format);
                 }
+            }
+            let closest = errors(&values, &tensor.requantize(format).unwrap().to_f32());
+            for (closest, reference) in closest.iter().zip(errors(&values, &reference)) {
+                prop_assert!(*closest <= reference * 1.001, "{}: {} > {}", format, closest, reference);
             }
         }
     }

@@ -25,6 +25,13 @@ static CLIP_TWIN: LazyLock<tokenizers::Tokenizer> = LazyLock::new(|| {
     twin
 });
 
+/// CLIP's file with another model in it.
+fn with_model(model: &str) -> String {
+    let mut file: serde_json::Value = serde_json::from_slice(&CLIP_JSON).unwrap();
+    file["model"] = serde_json::from_str(model).unwrap();
+    file.to_string()
+}
+
 #[derive(serde::Deserialize)]
 struct Case {
     text: String,
@@ -119,6 +126,18 @@ fn damaged_tokenizers_are_refused() {
         let error = Tokenizer::from_json(json.as_bytes(), 77).unwrap_err();
         assert!(matches!(error, TextError::Tokenizer(_) | TextError::Unsupported { .. }), "{json}: {error}");
     }
+    // Merges whose token is longer than any, or none: the library's own reader panics.
+    let bpe = |prefix: &str, merges: &str| {
+        let model = format!(
+            r#"{{"type":"BPE","vocab":{{"a":0,"b":1,"ab":2}},"continuing_subword_prefix":{prefix},"merges":{merges}}}"#
+        );
+        Tokenizer::from_json(with_model(&model).as_bytes(), 77)
+    };
+    assert!(bpe("null", r#"[["a","b"]]"#).is_ok() && bpe("\"\"", r#"["a b"]"#).is_ok());
+    for merges in [r#"[["b","a"]]"#, r#"[["ab","ab"]]"#, r#"["ab"]"#, r#"[["a","b","ab"]]"#] {
+        assert!(matches!(bpe("null", merges), Err(TextError::Tokenizer(_))), "{merges}");
+    }
+    assert!(matches!(bpe("\"##\"", "[]"), Err(TextError::Unsupported { .. })));
     assert_eq!(Tokenizer::from_json(&CLIP_JSON, 2).unwrap_err(), TextError::Context { context_len: 2 });
     // A component that is not known is named, not left out.
     for (known, unknown, kind) in [

@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cpu", &["tensor", "graph", "models"]),
     ("tasks", &["models"]),
     ("engine", &["tensor", "image", "text", "graph", "weights", "models", "gpu", "cpu", "tasks"]),
-    ("worker", &["image", "text", "weights", "models", "tasks", "engine"]),
+    ("worker", &["tensor", "image", "text", "weights", "models", "tasks", "engine"]),
     ("app", &["image", "text", "tasks", "engine", "worker"]),
     (
         "cli",
@@ -39,6 +39,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("web_sys", &["worker", "app"]),
     ("yew", &["app"]),
     ("clap", &["cli"]),
+    ("ureq", &["cli"]),
 ];
 
 fn root() -> PathBuf {

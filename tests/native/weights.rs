@@ -1,6 +1,7 @@
 //! Weight files: what is valid is read whole, and any other bytes give a typed error, quickly and in bounded memory.
 
 use crate::allocation::peak_of;
+use cliplet::models::load_gguf;
 use cliplet::tensor::{Format, Tensor, TensorError};
 use cliplet::weights::gguf::{self, GgufError, GgufFile, Header, Value};
 use cliplet::weights::safetensors::{self, Kind, SafetensorsError};
@@ -202,8 +203,8 @@ fn costly_inputs_stay_within_bounds() {
     let file = gguf_bytes(0, 1, &[&text("a"), &strings, &array]);
     assert!(read_within_bounds(&file).0.is_ok());
     // As many keys and tensors as are allowed.
-    let keys: Vec<u8> = (0..2048).flat_map(|idx| key(&format!("{idx}"), 0, &[0])).collect();
-    assert!(read_within_bounds(&gguf_bytes(0, 2048, &[&keys])).0.is_ok());
+    let keys: Vec<u8> = (0..1024).flat_map(|idx| key(&format!("{idx}"), 0, &[0])).collect();
+    assert!(read_within_bounds(&gguf_bytes(0, 1024, &[&keys])).0.is_ok());
     let rows: Vec<u8> =
         (0..4096u64).flat_map(|idx| tensor_row(&format!("{idx}"), &[1], 0, idx * 32)).collect();
     let file = [gguf_bytes(4096, 0, &[&rows]), vec![0; 4096 * 32]].concat();
@@ -232,6 +233,37 @@ fn costly_inputs_stay_within_bounds() {
         .map(|idx| format!(r#""{idx}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#))
         .collect();
     assert!(read_within_bounds(&safetensors_bytes(&format!("{{{}}}", few.join(",")), &[])).1.is_ok());
+}
+
+/// Metadata that would cost a model's reader many times their bytes: a key nests no deeper than a section, and lists are
+/// as short as ours.
+#[test]
+fn costly_configurations_stay_within_bounds() {
+    let load = |keys: &[Vec<u8>]| {
+        let all = [&[key("general.architecture", 8, &text("cliplet"))], keys].concat();
+        let all: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
+        let bytes = gguf_bytes(0, all.len() as u64, &all);
+        let (loaded, peak) = peak_of(|| load_gguf(&bytes));
+        let allowed = 2 * bytes.len() + (1 << 20);
+        assert!(peak <= allowed, "{peak} bytes allocated for {} of input, {allowed} allowed", bytes.len());
+        loaded.map(|checkpoint| checkpoint.config).map_err(|error| error.to_string())
+    };
+    let list = |n: u64| [0u32.to_le_bytes().as_slice(), &n.to_le_bytes(), &vec![1; n as usize]].concat();
+    // A level a byte, whose tree could be neither held nor let go.
+    let dots = key(&format!("cliplet.{}", ".".repeat(1 << 20)), 0, &[1]);
+    assert_eq!(load(&[dots]).unwrap(), Default::default());
+    let sections: Vec<Vec<u8>> = (0..1023).map(|idx| key(&format!("cliplet.{idx}.a.b.c"), 0, &[1])).collect();
+    assert_eq!(load(&sections).unwrap(), Default::default());
+    let few: Vec<Vec<u8>> = (0..8).map(|idx| key(&format!("cliplet.a.{idx}"), 9, &list(1024))).collect();
+    assert_eq!(load(&few).unwrap(), Default::default());
+    for (n_keys, n_items) in [(1, 1 << 20), (1000, 8192), (9, 1024)] {
+        let lists: Vec<Vec<u8>> =
+            (0..n_keys).map(|idx| key(&format!("cliplet.a.{idx}"), 9, &list(n_items))).collect();
+        let error = load(&lists).unwrap_err();
+        assert!(error.contains("more than 8192 items"), "{error}");
+    }
+    let error = load(&[key("cliplet.vision", 0, &[1]), key("cliplet.vision.width", 0, &[1])]).unwrap_err();
+    assert!(error.contains("\"cliplet.vision.width\" stands beside another"), "{error}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub fn shipped() -> Quantization {
     Quantization {
         matrices: Format::Q8_0,
         token_table: Format::Q4_0,
-        exceptions: fewer.map(|prefix| (prefix, Format::Q5_0)).collect(),
+        exceptions: fewer.map(|part| (part, Format::Q5_0)).collect(),
     }
 }
 

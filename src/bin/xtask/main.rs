@@ -26,6 +26,7 @@ cargo xtask COMMAND
   size           hold dist/ to the size limits
   browser [ARGS] only the browser tests (ARGS go to the test binary: a name, --nocapture …), on the last build
   bench [ARGS]   `cliplet bench ARGS`: speed of each kernel and stage on this machine's adapter
+  fuzz [SECONDS] every fuzz target of tests/fuzz, for so many seconds in all (300); not part of `test`
   env            the environment in which trunk and cargo build for the browser, as shell exports";
 
 fn main() -> ExitCode {
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         "size" => size::check(),
         "browser" => steps::browser(&rest),
         "bench" => steps::bench(&rest),
+        "fuzz" => steps::fuzz(&rest),
         "env" => steps::env(),
         "" | "help" | "-h" | "--help" => {
             println!("{USAGE}");

@@ -15,6 +15,7 @@ use std::process::Command;
 use std::time::Duration;
 
 const WASM: &str = "wasm32-unknown-unknown";
+const CARGO_FUZZ_VERSION: &str = "0.13.2";
 /// Trunk's releases after this one need a compiler newer than `rust-version` in Cargo.toml.
 const TRUNK_VERSION: &str = "0.21.14";
 const AXE_VERSION: &str = "4.14.1";
@@ -203,6 +204,16 @@ fn axe() -> Result<PathBuf> {
             .arg(format!("axe-core@{AXE_VERSION}")))?;
     }
     Ok(script)
+}
+
+/// `cargo-fuzz`, and the C++ compiler that its libFuzzer is built with.
+pub fn fuzzer() -> Result<PathBuf> {
+    if on_path(&["c++", "g++", "clang++"]).is_none() {
+        packages(&[("compiles libFuzzer", "g++")])?;
+    }
+    tool("cargo-fuzz", "cargo-fuzz", CARGO_FUZZ_VERSION, "runs the fuzz targets", &["--locked"])?;
+    let in_cache = cache()?.join("tools/bin/cargo-fuzz");
+    Ok(if in_cache.is_file() { in_cache } else { PathBuf::from("cargo-fuzz") })
 }
 
 /// The wasm32 target by rustup, or else by Debian's packages: then the folder of its standard library.

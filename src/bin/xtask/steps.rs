@@ -4,7 +4,7 @@
 //! shows all of them.
 //! Invariant: a test step in which no test ran has failed.
 
-use crate::process::{Result, command, repository, run, run_tests};
+use crate::process::{Result, command, output, repository, run, run_tests};
 use crate::setup::{self, BrowserTools, WebTools};
 use crate::size;
 use std::path::{Path, PathBuf};
@@ -76,6 +76,39 @@ pub fn test() -> Result<()> {
         report.left_out("browser tests", "no page");
     }
     report.close(start)
+}
+
+/// Every fuzz target of tests/fuzz for its share of so many seconds (300). A target that finds something does not keep
+/// the others from running.
+pub fn fuzz(args: &[String]) -> Result<()> {
+    let seconds = match args {
+        [] => 300,
+        [seconds] => seconds.parse().map_err(|_| format!("`{seconds}` is no number of seconds"))?,
+        _ => return Err("cargo xtask fuzz takes one number: seconds in all".to_owned()),
+    };
+    let cargo_fuzz = setup::fuzzer()?;
+    let folder = ["--fuzz-dir", "tests/fuzz"];
+    let targets = output(command(&cargo_fuzz).arg("list").args(folder)).unwrap_or_default();
+    let targets: Vec<&str> = targets.lines().collect();
+    if targets.is_empty() {
+        return Err("tests/fuzz lists no targets".to_owned());
+    }
+    let build = ["--target-dir", "target/fuzz"];
+    run(cargo("run")
+        .args(["--quiet", "--release", "--manifest-path", "tests/fuzz/Cargo.toml", "--example", "seeds"])
+        .args(build)
+        .args(["--", "tests/fuzz/corpus"]))?;
+    let share = format!("-max_total_time={}", (seconds / targets.len() as u64).max(1));
+    let fuzz = |target: &&str| {
+        // Without a sanitizer: this is safe Rust, and any toolchain will do.
+        let mut fuzz = command(&cargo_fuzz);
+        fuzz.arg("run").args(folder).args(build).args(["--sanitizer", "none", target, "--"]);
+        // The targets count time and memory themselves; these limits end what hangs.
+        fuzz.args([&share, "-timeout=10", "-rss_limit_mb=1024", "-max_len=32768", "-print_final_stats=1"]);
+        run(fuzz.arg("-dict=tests/fuzz/words.dict")).err()
+    };
+    let findings: Vec<String> = targets.iter().filter_map(fuzz).collect();
+    if findings.is_empty() { Ok(()) } else { Err(findings.join("\n\n")) }
 }
 
 const DENY_WARNINGS: [&str; 3] = ["--", "--deny", "warnings"];

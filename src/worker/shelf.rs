@@ -1,0 +1,496 @@
+//! The models in this browser's storage: files of this origin's own file system, else entries of its cache.
+//!
+//! A model `KEY` is `KEY.gguf` and, written last, `KEY.json`. One that is being downloaded is `KEY.part` (tensor data),
+//! `KEY.header` (its source's header) and `KEY.todo` (where to go on).
+//!
+//! Invariant: who writes or deletes a model's files holds its lock alone; who reads them shares it.
+//! Invariant: without storage everything works, and nothing is kept.
+
+use super::fetch::{message, scope, settled};
+use super::lock::{Lock, Share};
+use super::problem::{Code, Problem};
+use super::protocol::{Store, StoredModel, Unfinished};
+use crate::weights::gguf::Table;
+use js_sys::{Array, AsyncIterator, Object, Promise, Reflect, Uint8Array};
+use sha2::{Digest, Sha256};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{AbortSignal, Blob, Cache, CacheStorage, Response};
+
+const FOLDER: &str = "models";
+const CACHE: &str = "cliplet-models";
+/// Tensor data is copied in pieces of this size.
+const PIECE_BYTES: u64 = 1 << 20;
+
+// Hand-written, because web-sys' own bindings abort where a browser has no such function.
+#[wasm_bindgen]
+extern "C" {
+    type Storage;
+    #[wasm_bindgen(method, catch, js_name = getDirectory)]
+    fn get_directory(this: &Storage) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn estimate(this: &Storage) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn persisted(this: &Storage) -> Result<Promise, JsValue>;
+
+    #[derive(Clone)]
+    pub type Folder;
+    #[wasm_bindgen(method, catch, js_name = getDirectoryHandle)]
+    fn folder(this: &Folder, name: &str, options: &JsValue) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = getFileHandle)]
+    fn file(this: &Folder, name: &str, options: &JsValue) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = removeEntry)]
+    fn remove(this: &Folder, name: &str) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn keys(this: &Folder) -> Result<AsyncIterator, JsValue>;
+
+    type FileHandle;
+    #[wasm_bindgen(method, catch, js_name = getFile)]
+    fn blob(this: &FileHandle) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = createSyncAccessHandle)]
+    fn open(this: &FileHandle) -> Result<Promise, JsValue>;
+
+    pub type OpenFile;
+    #[wasm_bindgen(method, catch)]
+    fn read(this: &OpenFile, bytes: &mut [u8], options: &JsValue) -> Result<f64, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn write(this: &OpenFile, bytes: &[u8], options: &JsValue) -> Result<f64, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn truncate(this: &OpenFile, n_bytes: f64) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn flush(this: &OpenFile) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn close(this: &OpenFile) -> Result<(), JsValue>;
+}
+
+/// Where models are kept.
+pub enum Shelf {
+    Files(Folder),
+    Cache(Cache),
+    Nothing,
+}
+
+/// The lock of a model's files.
+pub fn lock_name(key: &str) -> String {
+    format!("cliplet-model:{key}")
+}
+
+impl Shelf {
+    pub async fn open() -> Shelf {
+        let files = async {
+            // Some browsers have files and no way for a worker to write them piece by piece.
+            let handles = Reflect::get(&scope(), &"FileSystemFileHandle".into())?;
+            let prototype = Reflect::get(&handles, &"prototype".into())?;
+            if !Reflect::has(&prototype, &"createSyncAccessHandle".into())? {
+                return Err(JsValue::UNDEFINED);
+            }
+            let root: Folder = settled(storage()?.get_directory()).await?;
+            settled(root.folder(FOLDER, &create())).await
+        };
+        if let Ok(folder) = files.await {
+            return Shelf::Files(folder);
+        }
+        let cache = async {
+            let caches: CacheStorage = Reflect::get(&scope(), &"caches".into())?.dyn_into()?;
+            settled(Ok(caches.open(CACHE))).await
+        };
+        cache.await.map_or(Shelf::Nothing, Shelf::Cache)
+    }
+
+    /// A file, as it is now.
+    pub async fn get(&self, name: &str) -> Option<Blob> {
+        match self {
+            Shelf::Files(folder) => {
+                let file: FileHandle = settled(folder.file(name, &JsValue::UNDEFINED)).await.ok()?;
+                settled(file.blob()).await.ok()
+            }
+            Shelf::Cache(cache) => {
+                let found: JsValue = settled(Ok(cache.match_with_str(&address(name)))).await.ok()?;
+                settled(found.dyn_into::<Response>().ok()?.blob()).await.ok()
+            }
+            Shelf::Nothing => None,
+        }
+    }
+
+    pub async fn get_bytes(&self, name: &str) -> Option<Vec<u8>> {
+        super::pictures::bytes(&self.get(name).await?).await.ok()
+    }
+
+    async fn get_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_slice(&self.get_bytes(name).await?).ok()
+    }
+
+    /// Writes a small file.
+    pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Problem> {
+        match self {
+            Shelf::Files(folder) => write(folder, name, bytes).await.map_err(failed),
+            Shelf::Cache(cache) => {
+                let parts = Array::of1(&Uint8Array::from(bytes));
+                let blob = Blob::new_with_u8_array_sequence(&parts).map_err(failed)?;
+                put_blob(cache, name, &blob).await.map_err(failed)
+            }
+            Shelf::Nothing => Ok(()),
+        }
+    }
+
+    async fn remove(&self, name: &str) {
+        // What is not there is as good as removed.
+        drop(match self {
+            Shelf::Files(folder) => settled::<JsValue>(folder.remove(name)).await,
+            Shelf::Cache(cache) => settled(Ok(cache.delete_with_str(&address(name)))).await,
+            Shelf::Nothing => return,
+        });
+    }
+
+    async fn names(&self) -> Result<Vec<String>, JsValue> {
+        let mut names = Vec::new();
+        match self {
+            Shelf::Files(folder) => {
+                let keys = folder.keys()?;
+                loop {
+                    let next: JsValue = settled(keys.next()).await?;
+                    if Reflect::get(&next, &"done".into())?.is_truthy() {
+                        break;
+                    }
+                    names.extend(Reflect::get(&next, &"value".into())?.as_string());
+                }
+            }
+            Shelf::Cache(cache) => {
+                let keys: Array = settled(Ok(cache.keys())).await?;
+                let name = |request: JsValue| {
+                    let url = request.unchecked_into::<web_sys::Request>().url();
+                    url.rsplit('/').next().map(str::to_owned)
+                };
+                names.extend(keys.iter().filter_map(name));
+            }
+            Shelf::Nothing => {}
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// What a finished model's entry says.
+    pub async fn entry(&self, key: &str) -> Option<StoredModel> {
+        self.get_json(&format!("{key}.json")).await
+    }
+
+    /// Everything that is stored.
+    pub async fn list(&self) -> Store {
+        let mut store = Store::default();
+        for name in self.names().await.unwrap_or_default() {
+            if let Some(key) = name.strip_suffix(".json") {
+                store.models.extend(self.entry(key).await);
+            } else if name.ends_with(".todo") {
+                let todo: Option<Unfinished> = self.get_json(&name).await;
+                store.unfinished.extend(todo);
+            }
+        }
+        store.models.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Ok(storage) = storage() {
+            let estimate: JsValue = settled(storage.estimate()).await.unwrap_or_default();
+            let field = |name: &str| Reflect::get(&estimate, &name.into()).ok()?.as_f64();
+            store.used_bytes = field("usage").unwrap_or(0.0) as u64;
+            store.quota_bytes = field("quota").unwrap_or(0.0) as u64;
+            let persisted: JsValue = settled(storage.persisted()).await.unwrap_or_default();
+            store.is_persistent = persisted.is_truthy();
+        }
+        store
+    }
+
+    /// Deletes a model, finished or not, once nobody reads or writes it.
+    pub async fn delete(&self, key: &str) -> Result<(), Problem> {
+        let _lock = Lock::take(&lock_name(key), Share::Alone, None).await.map_err(failed)?;
+        self.remove_all(key).await;
+        Ok(())
+    }
+
+    /// Deletes a model's files; its lock is held.
+    pub async fn remove_all(&self, key: &str) {
+        // The entry first: what remains after a power cut is no model.
+        self.remove(&format!("{key}.json")).await;
+        self.remove(&format!("{key}.gguf")).await;
+        self.remove_part(key).await;
+    }
+
+    pub async fn remove_part(&self, key: &str) {
+        self.remove_todo(key).await;
+        self.remove(&format!("{key}.part")).await;
+    }
+
+    /// Where to go on is not known any more.
+    pub async fn remove_todo(&self, key: &str) {
+        self.remove(&format!("{key}.todo")).await;
+        self.remove(&format!("{key}.header")).await;
+    }
+
+    /// Removes what a worker left that ended while it wrote; what is in hand is left alone.
+    pub async fn tidy(&self) {
+        let names = self.names().await.unwrap_or_default();
+        for name in &names {
+            let Some((key, end)) = name.rsplit_once('.') else { continue };
+            let owner = if end == "gguf" { "json" } else { "todo" };
+            if end == owner || end == "json" || names.contains(&format!("{key}.{owner}")) {
+                continue;
+            }
+            if let Ok(Some(_lock)) = Lock::try_take(&lock_name(key), Share::Alone).await
+                && self.get(&format!("{key}.{owner}")).await.is_none()
+            {
+                self.remove(name).await;
+            }
+        }
+    }
+
+    /// Tensor data that is being written, `n_bytes` of it from before.
+    pub async fn part(&self, key: &str, n_bytes: u64) -> Result<Part, Problem> {
+        let part = async {
+            Ok(match self {
+                Shelf::Files(folder) => {
+                    let part = Part::File(access(folder, &format!("{key}.part")).await?);
+                    if let Part::File(file) = &part {
+                        file.truncate(n_bytes as f64)?;
+                    }
+                    part
+                }
+                _ => Part::Blobs { blobs: Array::new(), n_bytes: 0 },
+            })
+        };
+        part.await.map_err(failed)
+    }
+
+    /// Puts the header and the tensor data together under the model's name; returns the file's size and SHA-256, and the
+    /// file where it could not be kept.
+    pub async fn finish(
+        &self,
+        key: &str,
+        header: &[u8],
+        part: &mut Part,
+        cancel: &AbortSignal,
+    ) -> Result<Finished, Problem> {
+        let mut hash = Sha256::new();
+        hash.update(header);
+        let n_bytes = header.len() as u64 + part.n_bytes().map_err(failed)?;
+        let name = format!("{key}.gguf");
+        let mut blob = None;
+        match (self, &mut *part) {
+            (Shelf::Files(folder), part) => {
+                let file = access(folder, &name).await.map_err(failed)?;
+                file.truncate(0.0).map_err(failed)?;
+                write_at(&file, 0, header).map_err(failed)?;
+                let mut at = 0;
+                let n_data = n_bytes - header.len() as u64;
+                while at < n_data {
+                    super::fetch::check(cancel)?;
+                    let piece = part.read(at..n_data.min(at + PIECE_BYTES)).await?;
+                    hash.update(&piece);
+                    write_at(&file, header.len() as u64 + at, &piece).map_err(failed)?;
+                    at += piece.len() as u64;
+                }
+                file.flush().map_err(failed)?;
+            }
+            (shelf, Part::Blobs { blobs, .. }) => {
+                let parts = Array::of1(&Uint8Array::from(header));
+                let parts = parts.concat(blobs);
+                let whole = Blob::new_with_blob_sequence(&parts).map_err(failed)?;
+                let mut at = header.len() as u64;
+                while at < n_bytes {
+                    super::fetch::check(cancel)?;
+                    let piece = read_blob(&whole, at..n_bytes.min(at + PIECE_BYTES)).await.map_err(failed)?;
+                    hash.update(&piece);
+                    at += piece.len() as u64;
+                }
+                let is_kept = match shelf {
+                    Shelf::Cache(cache) => put_blob(cache, &name, &whole).await.is_ok(),
+                    _ => false,
+                };
+                blob = Some(whole).filter(|_| !is_kept);
+            }
+            (_, Part::File(_)) => return Err(Problem::new(Code::StorageFailed, "two kinds of storage")),
+        }
+        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Finished { n_bytes, sha256, blob })
+    }
+
+    /// Writes the entry that makes a model's file one.
+    pub async fn enter(&self, model: &StoredModel) -> Result<(), Problem> {
+        let json = serde_json::to_vec(model).map_err(|error| Problem::new(Code::StorageFailed, error))?;
+        self.put(&format!("{}.json", model.key), &json).await
+    }
+}
+
+pub struct Finished {
+    pub n_bytes: u64,
+    pub sha256: String,
+    /// What no storage took.
+    pub blob: Option<Blob>,
+}
+
+/// Tensor data, in the order in which it comes.
+pub enum Part {
+    File(Access),
+    /// Outside the memory of this program.
+    Blobs {
+        blobs: Array,
+        n_bytes: u64,
+    },
+}
+
+impl Part {
+    /// Writes at or behind the end.
+    pub fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), Problem> {
+        match self {
+            Part::File(file) => write_at(file, at, bytes).map_err(failed),
+            Part::Blobs { blobs, n_bytes } => {
+                let zeros = vec![0; at.saturating_sub(*n_bytes) as usize];
+                for bytes in [&zeros, bytes] {
+                    let parts = Array::of1(&Uint8Array::from(bytes));
+                    let blob: JsValue = Blob::new_with_u8_array_sequence(&parts).map_err(failed)?.into();
+                    blobs.push(&blob);
+                }
+                *n_bytes = at + bytes.len() as u64;
+                Ok(())
+            }
+        }
+    }
+
+    pub fn flush(&self) -> Result<(), Problem> {
+        match self {
+            Part::File(file) => file.flush().map_err(failed),
+            Part::Blobs { .. } => Ok(()),
+        }
+    }
+
+    /// Whether another visit can go on with it.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Part::File(_))
+    }
+
+    fn n_bytes(&self) -> Result<u64, JsValue> {
+        match self {
+            Part::File(file) => {
+                let size = Reflect::get(file, &"getSize".into())?.dyn_into::<js_sys::Function>()?;
+                Ok(size.call0(file)?.as_f64().unwrap_or(0.0) as u64)
+            }
+            Part::Blobs { n_bytes, .. } => Ok(*n_bytes),
+        }
+    }
+
+    pub async fn read(&self, range: std::ops::Range<u64>) -> Result<Vec<u8>, Problem> {
+        match self {
+            Part::File(file) => {
+                let mut bytes = vec![0; (range.end - range.start) as usize];
+                let n_read = file.read(&mut bytes, &at(range.start)).map_err(failed)?;
+                if n_read as usize == bytes.len() {
+                    return Ok(bytes);
+                }
+                Err(Problem::new(Code::StorageFailed, format!("{n_read} of {} bytes read", bytes.len())))
+            }
+            Part::Blobs { blobs, .. } => {
+                let blob = Blob::new_with_blob_sequence(blobs).map_err(failed)?;
+                read_blob(&blob, range).await.map_err(failed)
+            }
+        }
+    }
+
+    /// The tensors of `table` that `is_wanted`, as they were stored.
+    pub async fn weights(
+        &self,
+        table: &Table,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Result<crate::weights::Weights, Problem> {
+        let mut weights = crate::weights::Weights::default();
+        for info in table.tensors().iter().filter(|info| is_wanted(&info.name)) {
+            let bytes = self.read(info.range.clone()).await?;
+            let tensor = crate::tensor::Tensor { shape: info.shape.clone(), format: info.format, bytes };
+            weights.insert(&info.name, tensor);
+        }
+        Ok(weights)
+    }
+}
+
+/// A file that is open to this worker alone, until it is dropped.
+pub struct Access(OpenFile);
+
+impl std::ops::Deref for Access {
+    type Target = OpenFile;
+
+    fn deref(&self) -> &OpenFile {
+        &self.0
+    }
+}
+
+impl Drop for Access {
+    fn drop(&mut self) {
+        let _ = self.0.close(); // nothing can be told from here
+    }
+}
+
+async fn access(folder: &Folder, name: &str) -> Result<Access, JsValue> {
+    let file: FileHandle = settled(folder.file(name, &create())).await?;
+    Ok(Access(settled(file.open()).await?))
+}
+
+/// Replaces a small file.
+async fn write(folder: &Folder, name: &str, bytes: &[u8]) -> Result<(), JsValue> {
+    let file = access(folder, name).await?;
+    write_at(&file, 0, bytes)?;
+    file.truncate(bytes.len() as f64)?;
+    file.flush()
+}
+
+fn write_at(file: &OpenFile, start: u64, bytes: &[u8]) -> Result<(), JsValue> {
+    let n_written = file.write(bytes, &at(start))?;
+    if n_written as usize == bytes.len() {
+        return Ok(());
+    }
+    let error = js_sys::Error::new(&format!("{n_written} of {} bytes written", bytes.len()));
+    error.set_name(QUOTA);
+    Err(error.into())
+}
+
+async fn put_blob(cache: &Cache, name: &str, blob: &Blob) -> Result<(), JsValue> {
+    let response = Response::new_with_opt_blob(Some(blob))?;
+    settled::<JsValue>(Ok(cache.put_with_str(&address(name), &response))).await.map(drop)
+}
+
+async fn read_blob(blob: &Blob, range: std::ops::Range<u64>) -> Result<Vec<u8>, JsValue> {
+    let piece = blob.slice_with_f64_and_f64(range.start as f64, range.end as f64)?;
+    super::pictures::bytes(&piece).await
+}
+
+/// A cache's key is an address; nothing is ever fetched from this one.
+fn address(name: &str) -> String {
+    format!("stored-models/{name}")
+}
+
+const QUOTA: &str = "QuotaExceededError";
+
+/// What an exception of storage means.
+pub fn failed(error: JsValue) -> Problem {
+    let name = Reflect::get(&error, &"name".into()).ok().and_then(|name| name.as_string());
+    let code = if name.as_deref() == Some(QUOTA) { Code::StorageFull } else { Code::StorageFailed };
+    let text = Reflect::get(&error, &"message".into()).ok().and_then(|text| text.as_string());
+    let detail = match (name, text) {
+        (Some(name), Some(text)) => format!("{name}: {text}"),
+        _ => message(&error),
+    };
+    Problem::new(code, detail)
+}
+
+fn storage() -> Result<Storage, JsValue> {
+    let storage = Reflect::get(&scope().navigator(), &"storage".into())?;
+    if storage.is_undefined() { Err("no storage".into()) } else { Ok(storage.unchecked_into()) }
+}
+
+fn create() -> JsValue {
+    options("create", JsValue::TRUE)
+}
+
+fn at(start: u64) -> JsValue {
+    options("at", (start as f64).into())
+}
+
+fn options(name: &str, value: JsValue) -> JsValue {
+    let options = Object::new();
+    let _ = Reflect::set(&options, &name.into(), &value); // a plain object takes every property
+    options.into()
+}
