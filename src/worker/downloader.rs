@@ -103,8 +103,12 @@ impl Host {
                 Err(problem) => tell(&FetchEvent::Failed(id, problem), None),
             },
             FetchRequest::Import { id, format } => {
-                let files: Vec<web_sys::File> =
-                    Array::from(&payload).iter().filter_map(|file| file.dyn_into().ok()).collect();
+                let files: Vec<web_sys::File> = payload
+                    .dyn_into::<Array>()
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(|file| file.dyn_into().ok())
+                    .collect();
                 let name = |file: &web_sys::File| format!("{} {}", file.name(), file.size());
                 let source = files.iter().map(name).collect::<Vec<_>>().join("\n");
                 let files = files.into_iter().map(|file| (file.name(), file.into())).collect();
@@ -198,8 +202,9 @@ async fn locked(
             problem.code,
             Code::SourceUnreachable | Code::SourceServer | Code::StorageFull | Code::LoadCancelled
         );
-        if is_cancelled() || !may_go_on {
-            shelf.remove_all(key).await;
+        match is_cancelled() || !may_go_on {
+            true => shelf.remove_all(key).await,
+            false => shelf.remove_file(key).await,
         }
     }
     outcome
@@ -241,6 +246,14 @@ struct Clean {
     mark: Mark,
     n_tensors: usize,
     scalars: BTreeMap<String, f32>,
+}
+
+impl Clean {
+    /// The state now, if nothing is held and the file can be gone on with.
+    fn of(importer: &Importer, feed: &Feed, table: &Table) -> Option<Clean> {
+        let mark = feed.mark().filter(|_| importer.is_idle())?;
+        Some(Clean { mark, n_tensors: table.tensors().len(), scalars: importer.scalars().clone() })
+    }
 }
 
 impl Job<'_> {
@@ -331,8 +344,10 @@ impl Job<'_> {
             let file = found.files[next_file].clone();
             let n_before: u64 = done.iter().map(|done| done.n_bytes).sum();
             self.meter.borrow_mut().total = found.n_bytes.max(n_before + feed.n_bytes());
-            let mut clean: Option<Clean> = None;
+            let mut clean = Clean::of(&importer, &feed, &table);
+            self.keep(&root, &done, clean.as_ref(), &table, &part).await?;
             let mut n_kept = feed.n_received();
+            self.arrived(n_before + feed.n_received()); // what came with the header
             let outcome: Result<(), Problem> = async {
                 loop {
                     let item = feed.next(&mut |feed| self.arrived(n_before + feed.n_received())).await;
@@ -344,23 +359,17 @@ impl Job<'_> {
                             table.push(name, &tensor).map_err(ModelError::from).map_err(unfit_model)?;
                         part.write(place.start, &tensor.bytes).map_err(Stop)
                     })?;
-                    if importer.is_idle()
-                        && part.is_lasting()
-                        && let Some(mark) = feed.mark()
-                    {
-                        let (n_tensors, scalars) = (table.tensors().len(), importer.scalars().clone());
-                        clean = Some(Clean { mark, n_tensors, scalars });
-                        if feed.n_received() >= n_kept + KEEP_BYTES {
-                            n_kept = feed.n_received();
-                            self.keep(&root, &done, clean.take(), &table, &part).await?;
-                        }
+                    clean = Clean::of(&importer, &feed, &table).or(clean.take());
+                    if feed.n_received() >= n_kept + KEEP_BYTES {
+                        n_kept = feed.n_received();
+                        self.keep(&root, &done, clean.as_ref(), &table, &part).await?;
                     }
                 }
             }
             .await;
             if let Err(problem) = outcome {
                 // So that the next try can go on; that it cannot be kept is the lesser trouble.
-                drop(self.keep(&root, &done, clean, &table, &part).await);
+                drop(self.keep(&root, &done, clean.as_ref(), &table, &part).await);
                 return Err(problem);
             }
             let sha256 = feed.sha256();
@@ -378,7 +387,7 @@ impl Job<'_> {
             let header;
             (feed, header) = self.header(next).await?;
             if part.is_lasting() && feed.has_etag() {
-                // The two belong together: until the first tensor of this file there is nothing to go on with.
+                // The two belong together: what is known of the last file must not meet this one's header.
                 self.shelf.remove_todo(self.key).await;
                 self.shelf.put(&format!("{}.header", self.key), &header.bytes).await?;
             }
@@ -463,11 +472,13 @@ impl Job<'_> {
         &self,
         root: &str,
         done: &[Done],
-        clean: Option<Clean>,
+        clean: Option<&Clean>,
         table: &Table,
         part: &Part,
     ) -> Result<(), Problem> {
-        let Some(Clean { mark, n_tensors, scalars }) = clean else { return Ok(()) };
+        let Some(Clean { mark, n_tensors, scalars }) = clean.filter(|_| part.is_lasting()) else {
+            return Ok(());
+        };
         part.flush()?;
         let n_before: u64 = done.iter().map(|done| done.n_bytes).sum();
         let unfinished = Unfinished {
@@ -477,9 +488,9 @@ impl Job<'_> {
             total: self.meter.borrow().total,
         };
         let mut table = table.clone();
-        table.truncate(n_tensors);
-        let (root, done) = (root.to_owned(), done.to_vec());
-        let todo = Todo { unfinished, root, done, mark, table, scalars };
+        table.truncate(*n_tensors);
+        let (mark, scalars) = (mark.clone(), scalars.clone());
+        let todo = Todo { unfinished, root: root.to_owned(), done: done.to_vec(), mark, table, scalars };
         let json = serde_json::to_vec(&todo).map_err(|error| Problem::new(Code::StorageFailed, error))?;
         self.shelf.put(&format!("{}.todo", self.key), &json).await
     }

@@ -181,8 +181,8 @@ impl Shelf {
             if let Some(key) = name.strip_suffix(".json") {
                 store.models.extend(self.entry(key).await);
             } else if name.ends_with(".todo") {
-                let todo: Option<Unfinished> = self.get_json(&name).await;
-                store.unfinished.extend(todo);
+                let begun: Option<Begun> = self.get_json(&name).await;
+                store.unfinished.extend(begun.map(|begun| begun.unfinished));
             }
         }
         store.models.sort_by(|a, b| a.name.cmp(&b.name));
@@ -208,8 +208,13 @@ impl Shelf {
     pub async fn remove_all(&self, key: &str) {
         // The entry first: what remains after a power cut is no model.
         self.remove(&format!("{key}.json")).await;
-        self.remove(&format!("{key}.gguf")).await;
+        self.remove_file(key).await;
         self.remove_part(key).await;
+    }
+
+    /// Of a model that has no entry yet.
+    pub async fn remove_file(&self, key: &str) {
+        self.remove(&format!("{key}.gguf")).await;
     }
 
     pub async fn remove_part(&self, key: &str) {
@@ -315,6 +320,12 @@ impl Shelf {
         let json = serde_json::to_vec(model).map_err(|error| Problem::new(Code::StorageFailed, error))?;
         self.put(&format!("{}.json", model.key), &json).await
     }
+}
+
+/// The part of a `.todo` that is for people.
+#[derive(serde::Deserialize)]
+struct Begun {
+    unfinished: Unfinished,
 }
 
 pub struct Finished {

@@ -217,7 +217,7 @@ fn load(page: &Page, model: Value) -> Value {
         "threads.engine.worker.postMessage([arguments[0], ...threads.downloader.blobs])",
         json!([request]),
     );
-    let event = page.browser.wait_for("the engine", || {
+    page.browser.wait_for("the engine", || {
         let texts = page.browser.run("return threads.engine.events", json!([]));
         let events: Vec<Value> = texts
             .as_array()?
@@ -227,8 +227,7 @@ fn load(page: &Page, model: Value) -> Value {
         events
             .into_iter()
             .find(|event| ["Ready", "LoadFailed", "Crashed"].iter().any(|kind| event.get(kind).is_some()))
-    });
-    event
+    })
 }
 
 /// The stored model runs, and the device computes what the downloader computed.
@@ -253,7 +252,7 @@ fn a_model_of_a_hub_is_downloaded_stored_and_run() {
     let sha256 = cliplet::weights::sha256_hex(&bytes);
     assert_eq!(model.source_sha256, [("model.safetensors".to_owned(), sha256)]);
     let Store { models, unfinished, used_bytes, quota_bytes, .. } = wait_store(&page, |_| true);
-    assert_eq!(models, [model.clone()]);
+    assert_eq!(models, std::slice::from_ref(&model));
     assert!(unfinished.is_empty() && used_bytes > 0 && quota_bytes > used_bytes);
     assert_eq!(files(&page).as_array().map(Vec::len), Some(2), "the model and its entry: {}", files(&page));
     assert_runs(&page, &model);
@@ -579,7 +578,7 @@ fn without_a_file_system_the_cache_keeps_a_model_and_without_both_the_tab_does()
         assert_eq!(model.is_kept, is_kept);
         let models = wait_store(&page, |_| true).models;
         if is_kept {
-            assert_eq!(models, [model.clone()]);
+            assert_eq!(models, std::slice::from_ref(&model));
             assert_runs(&page, &model);
             send(&page, &FetchRequest::Delete(model.key));
             wait_store(&page, |store| store.models.is_empty());

@@ -6,8 +6,9 @@ use crate::process::{Result, command, repository};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-const MAX_BYTES: u64 = 1_500_000;
-const MAX_GZIPPED_BYTES: u64 = 600_000;
+/// A page that ranks stays below 1.5 MB; converting the models of others while they arrive takes the rest.
+const MAX_BYTES: u64 = 1_900_000;
+const MAX_GZIPPED_BYTES: u64 = 700_000;
 
 pub fn check() -> Result<()> {
     let dist = repository().join("dist");
