@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::WarmGpu;
 use crate::cpu::{CpuError, CpuModel};
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, Gpu, GpuError, GpuModel, GpuOptions};
@@ -108,14 +109,28 @@ enum Runnable {
 impl Backend {
     /// Puts the weights where the caller wants them.
     pub async fn start(choice: BackendChoice, params: &ParamSet) -> Result<Self, BackendError> {
+        Self::start_on(None, choice, params).await
+    }
+
+    /// The same; the GPU, where it is one, is the one that was made ready.
+    pub(super) async fn start_on(
+        warm: Option<WarmGpu>,
+        choice: BackendChoice,
+        params: &ParamSet,
+    ) -> Result<Self, BackendError> {
         match choice {
             BackendChoice::Cpu => Ok(Self::cpu(params, None)),
-            BackendChoice::Gpu => Self::gpu(params).await,
-            BackendChoice::Auto => match Self::gpu(params).await {
+            BackendChoice::Gpu => Self::gpu(warm, params).await,
+            BackendChoice::Auto => match Self::gpu(warm, params).await {
                 Ok(backend) => Ok(backend),
                 Err(error) => Ok(Self::cpu(params, Some(error.to_string()))),
             },
         }
+    }
+
+    /// Whether the CPU may take over from here.
+    pub(super) fn may_be_left(&self, choice: BackendChoice) -> bool {
+        choice == BackendChoice::Auto && self.info.kind == BackendKind::Gpu
     }
 
     /// The CPU; `fallback_reason` says why it is not the GPU.
@@ -128,8 +143,11 @@ impl Backend {
     }
 
     #[cfg(feature = "gpu")]
-    async fn gpu(params: &ParamSet) -> Result<Self, BackendError> {
-        let gpu = Gpu::request(GpuOptions::default()).await?;
+    async fn gpu(warm: Option<WarmGpu>, params: &ParamSet) -> Result<Self, BackendError> {
+        let gpu = match warm {
+            Some(warm) if !warm.gpu.is_lost() => warm.gpu,
+            _ => Gpu::request(GpuOptions::default()).await?,
+        };
         let adapter = gpu.adapter();
         let info = BackendInfo {
             kind: BackendKind::Gpu,
@@ -141,7 +159,7 @@ impl Backend {
     }
 
     #[cfg(not(feature = "gpu"))]
-    async fn gpu(_params: &ParamSet) -> Result<Self, BackendError> {
+    async fn gpu(_warm: Option<WarmGpu>, _params: &ParamSet) -> Result<Self, BackendError> {
         Err(BackendError::NoGpu)
     }
 

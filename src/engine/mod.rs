@@ -36,6 +36,7 @@ mod clock;
 mod record;
 mod self_test;
 mod verify;
+mod warm;
 
 pub use crate::models::catalogue;
 pub use backend::{Backend, BackendChoice, BackendError, BackendInfo, BackendKind, Prepared};
@@ -43,6 +44,7 @@ pub use clock::now_millis;
 pub use record::{Recorder, Side};
 pub use self_test::{MIN_COSINE as SELF_TEST_MIN_COSINE, SelfTest, picture as self_test_picture};
 pub use verify::{Comparison, GoldenFiles, MAX_ERROR, MIN_COSINE, Report, cosine, verify, verify_checkpoint};
+pub use warm::WarmGpu;
 
 use std::cell::Cell;
 use std::fmt;
@@ -178,8 +180,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Loads a model from our GGUF and checks it on this device. `Auto` goes to the CPU where there is no GPU or where
-    /// the GPU computes wrong results; [`Self::info`] then says why.
+    /// Loads a model from our GGUF and checks it on this device. `Auto` goes to the CPU where there is no GPU, or
+    /// where the GPU fails or computes wrong results; [`Self::info`] then says why.
     ///
     /// # Errors
     /// A file that is damaged or of another kind; a backend that is not there; results that are wrong on the backend that
@@ -194,6 +196,17 @@ impl Engine {
 
     /// The same from a checkpoint that was imported.
     pub async fn from_checkpoint(
+        checkpoint: Checkpoint,
+        file_bytes: usize,
+        choice: BackendChoice,
+        on_progress: impl FnMut(Stage),
+    ) -> Result<Self, EngineError> {
+        Self::on_warm_gpu(None, checkpoint, file_bytes, choice, on_progress).await
+    }
+
+    /// The same on a GPU that was made ready for this model, where it runs on a GPU.
+    pub async fn on_warm_gpu(
+        warm: Option<WarmGpu>,
         mut checkpoint: Checkpoint,
         file_bytes: usize,
         choice: BackendChoice,
@@ -213,9 +226,17 @@ impl Engine {
             file.map(|file| Tokenizer::from_json(file.json.as_bytes(), context_len)).transpose()?;
         let (model, params) = DualEncoder::new(checkpoint)?;
         on_progress(Stage::Uploading);
-        let backend = Backend::start(choice, &params).await?;
+        let mut backend = Backend::start_on(warm, choice, &params).await?;
         on_progress(Stage::Preparing);
-        let image = backend.prepare(model.image_graph(1, Taps::None)?)?;
+        let graph = model.image_graph(1, Taps::None)?;
+        let image = match backend.prepare(graph.clone()) {
+            Err(error) if backend.may_be_left(choice) => {
+                backend.destroy();
+                backend = Backend::cpu(&params, Some(error.to_string()));
+                backend.prepare(graph)?
+            }
+            prepared => prepared?,
+        };
         let info = ModelInfo {
             about: model.config.about.clone(),
             backend: backend.info().clone(),
@@ -235,18 +256,24 @@ impl Engine {
 
     /// Runs the self-test where the file has one; with `Auto`, a GPU that fails is given up for the CPU.
     async fn check(&mut self, choice: BackendChoice) -> Result<(), EngineError> {
-        let Some(found) = self.self_test().await? else { return Ok(()) };
-        self.info.self_test = Some(found);
-        if found.passed {
-            return Ok(());
-        }
-        let error = EngineError::SelfTest {
-            device: self.info.backend.adapter.clone().unwrap_or_else(|| "CPU".to_owned()),
-            image: found.cosine_image,
-            text: found.cosine_text,
-            min: SELF_TEST_MIN_COSINE,
+        let error = match self.self_test().await {
+            Ok(Some(found)) if !found.passed => {
+                self.info.self_test = Some(found);
+                EngineError::SelfTest {
+                    device: self.info.backend.adapter.clone().unwrap_or_else(|| "CPU".to_owned()),
+                    image: found.cosine_image,
+                    text: found.cosine_text,
+                    min: SELF_TEST_MIN_COSINE,
+                }
+            }
+            Ok(found) => {
+                self.info.self_test = found;
+                return Ok(());
+            }
+            Err(error) => error,
         };
-        if choice != BackendChoice::Auto || self.info.backend.kind == BackendKind::Cpu {
+        let is_devices_fault = matches!(error, EngineError::SelfTest { .. } | EngineError::Backend(_));
+        if !is_devices_fault || !self.backend.may_be_left(choice) {
             return Err(error);
         }
         self.switch(Backend::cpu(&self.params, Some(error.to_string())))?;

@@ -217,13 +217,18 @@ impl Gpu {
         Ok(buffer)
     }
 
+    /// How many pipelines were compiled so far.
+    pub fn n_pipelines(&self) -> usize {
+        lock(&self.0.pipelines).len()
+    }
+
     /// The pipeline of a kernel with these overrides, compiled once.
     fn pipeline(&self, kernel: &'static Kernel, overrides: &Overrides) -> wgpu::ComputePipeline {
         let key = (kernel.name, overrides.iter().map(|(name, value)| (*name, value.to_bits())).collect());
-        lock(&self.0.pipelines).entry(key).or_insert_with(|| self.compile(kernel, overrides)).clone()
+        lock(&self.0.pipelines).entry(key).or_insert_with(|| self.compiled(kernel, overrides)).clone()
     }
 
-    fn compile(&self, kernel: &'static Kernel, overrides: &Overrides) -> wgpu::ComputePipeline {
+    fn compiled(&self, kernel: &'static Kernel, overrides: &Overrides) -> wgpu::ComputePipeline {
         let device = &self.0.device;
         let label = Some(kernel.name);
         let module = lock(&self.0.modules)

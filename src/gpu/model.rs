@@ -40,14 +40,33 @@ struct MatrixKey {
 impl Gpu {
     /// Takes a model's weights. They go to the device when a graph first needs them.
     pub fn upload(&self, params: ParamSet) -> GpuModel {
-        let shape = |tensor: &Arc<Tensor>| (tensor.shape.iter().product(), WordFormat::of(tensor.format));
+        let shapes = shapes(&params);
         #[allow(clippy::arc_with_non_send_sync)] // in a browser there is one thread
         GpuModel(Arc::new(Weights {
             gpu: self.clone(),
-            shapes: params.tensors.iter().map(shape).collect(),
+            shapes,
             places: Mutex::new(params.tensors.into_iter().map(Place::Host).collect()),
         }))
     }
+}
+
+impl Gpu {
+    /// Compiles what running `graph` takes; of `params` only shapes and formats count. A browser compiles beside the
+    /// thread that asks.
+    pub fn compile(&self, graph: &Graph, params: &ParamSet) -> Result<(), GpuError> {
+        let is_software = self.adapter().is_software;
+        let context = Context { slots: &graph.slots, params: &shapes(params), is_software };
+        for launch in super::plans(graph, &context)? {
+            self.pipeline(launch.kernel, &launch.overrides);
+        }
+        Ok(())
+    }
+}
+
+/// Number of values and word format of each parameter.
+fn shapes(params: &ParamSet) -> Vec<(usize, WordFormat)> {
+    let shape = |tensor: &Arc<Tensor>| (tensor.n_values(), WordFormat::of(tensor.format));
+    params.tensors.iter().map(shape).collect()
 }
 
 impl GpuModel {

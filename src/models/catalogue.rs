@@ -172,10 +172,9 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ClipShape, Quantization, save_gguf};
+    use super::super::{ClipShape, Quantization};
     use super::*;
     use crate::tensor::Format;
-    use crate::weights::{TensorSource, Weights, gguf};
 
     const SHIPPED: &str = include_str!("../../static/models/catalogue.json");
 
@@ -208,14 +207,18 @@ mod tests {
         let catalogue = shipped();
         for (id, shape) in [
             ("openai/clip-vit-base-patch32", ClipShape::VIT_B32),
+            ("timm/vit_base_patch16_clip_224.openai", ClipShape::VIT_B16),
+            ("openai/clip-vit-large-patch14", ClipShape::VIT_L14),
             ("timm/resnet50_clip.openai", ClipShape::RN50),
         ] {
-            let checkpoint = shape.checkpoint(Format::Q8_0).unwrap();
+            let weights = shape.checkpoint(Format::Q8_0).unwrap().weights;
             let stated = catalogue.find(id).unwrap().memory;
             for (format, stated) in [(Format::Q8_0, stated.q8_0), (Format::Q4_0, stated.q4_0)] {
-                let bytes = save_gguf(&checkpoint, &Quantization::preset(format)).unwrap();
-                let weights = Weights::from(gguf::read(&bytes).unwrap());
-                let sum: usize = weights.names().map(|name| weights.get(name).unwrap().bytes.len()).sum();
+                let quantization = Quantization::preset(format);
+                let tensors = weights.names().map(|name| (name, weights.tensor(name).unwrap()));
+                let sum: usize = tensors
+                    .map(|(name, tensor)| quantization.format_of(name, tensor).bytes_for(tensor.n_values()))
+                    .sum();
                 assert_eq!(sum as u64, stated, "{id} as {}", format.name());
             }
         }

@@ -2,10 +2,12 @@
 //!
 //! Invariant: text stays text: what a user types never becomes a special token.
 
+mod charsmap;
 pub mod labels;
 mod pieces;
 mod template;
 mod tokenizer;
+mod unigram;
 pub mod vocabulary;
 mod words;
 
@@ -20,7 +22,7 @@ pub enum TextError {
     #[error("tokenizer.json cannot be read: {0}")]
     Tokenizer(String),
     #[error(
-        "tokenizer.json asks for a {kind} that is not known here, only those of CLIP and BERT are: {found}"
+        "tokenizer.json asks for a {kind} that is not known here, only those of CLIP, BERT, SigLIP and XLM-R are: {found}"
     )]
     Unsupported { kind: &'static str, found: String },
     #[error("{file} cannot be used: {reason}")]

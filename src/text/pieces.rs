@@ -1,14 +1,18 @@
-//! Words to ids: byte-pair encoding and WordPiece, as a tokenizer file's `model` says.
+//! Words to ids: byte-pair encoding, WordPiece and Unigram, as a tokenizer file's `model` says.
 //!
-//! The models are the `tokenizers` crate's. Of BPE its reader stays out: it panics on merges that make no token.
+//! BPE and WordPiece are the `tokenizers` crate's. Of BPE its reader stays out: it panics on merges that make no token.
 //!
 //! Invariant: the same word gives the same ids: nothing is sampled (BPE's dropout is for training).
 //! Invariant: words are not remembered: a label is encoded once, and the crate's cache outlives its model.
 
 use super::TextError;
 use super::tokenizer::{malformed, unsupported};
-use serde::Deserialize;
+use super::unigram::Unigram;
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
+use std::fmt;
 use tokenizers::Model;
 use tokenizers::models::bpe::{BPE, BpeBuilder, Vocab};
 use tokenizers::models::wordpiece::WordPiece;
@@ -17,38 +21,20 @@ use tokenizers::models::wordpiece::WordPiece;
 pub enum Pieces {
     Bpe(Box<BPE>),
     WordPiece(Box<WordPiece>),
+    Unigram(Unigram),
 }
 
-impl Pieces {
-    /// From the `model` of a tokenizer file.
-    pub fn from_json(model: &str) -> Result<Pieces, TextError> {
-        #[derive(Deserialize)]
-        struct Kind {
-            r#type: String,
-        }
-        let kind = serde_json::from_str::<Kind>(model).map_err(malformed)?.r#type;
-        match kind.as_str() {
-            "BPE" => bpe(model).map(|model| Pieces::Bpe(Box::new(model))),
-            "WordPiece" => serde_json::from_str(model).map(Pieces::WordPiece).map_err(malformed),
-            _ => Err(unsupported("model", &Value::from(kind))),
-        }
-    }
-
-    pub fn ids(&self, word: &str) -> tokenizers::Result<Vec<u32>> {
-        let tokens = match self {
-            Pieces::Bpe(model) => model.tokenize(word),
-            Pieces::WordPiece(model) => model.tokenize(word),
-        };
-        Ok(tokens?.iter().map(|token| token.id).collect())
-    }
-}
-
-/// The fields of a BPE model; `dropout` is not read.
+/// A tokenizer file's `model`. BPE's `dropout` is not read.
 #[derive(Deserialize)]
-struct BpeFile {
-    vocab: Vocab,
+struct ModelFile<'a> {
+    r#type: String,
+    /// Ids by token, or tokens with scores.
+    #[serde(borrow)]
+    vocab: &'a RawValue,
+    #[serde(default)]
     merges: Vec<Merge>,
     unk_token: Option<String>,
+    unk_id: Option<u32>,
     continuing_subword_prefix: Option<String>,
     end_of_word_suffix: Option<String>,
     #[serde(default)]
@@ -59,35 +45,76 @@ struct BpeFile {
     ignore_merges: bool,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Merge {
-    Pair(String, String),
-    /// Until 2024: the same with a space between.
-    Line(String),
+impl Pieces {
+    /// From the `model` of a tokenizer file, and the names of its special tokens.
+    pub fn from_json(json: &str, special: &[&str]) -> Result<Pieces, TextError> {
+        let file: ModelFile = serde_json::from_str(json).map_err(malformed)?;
+        match file.r#type.as_str() {
+            "BPE" => bpe(file).map(|model| Pieces::Bpe(Box::new(model))),
+            "WordPiece" => serde_json::from_str(json).map(Pieces::WordPiece).map_err(malformed),
+            "Unigram" => {
+                let vocab = serde_json::from_str(file.vocab.get()).map_err(malformed)?;
+                Unigram::new(vocab, file.unk_id, file.byte_fallback, special).map(Pieces::Unigram)
+            }
+            _ => Err(unsupported("model", &Value::from(file.r#type))),
+        }
+    }
+
+    pub fn ids(&self, word: &str) -> tokenizers::Result<Vec<u32>> {
+        let tokens = match self {
+            Pieces::Bpe(model) => model.tokenize(word),
+            Pieces::WordPiece(model) => model.tokenize(word),
+            Pieces::Unigram(model) => {
+                return model.ids(word).ok_or_else(|| "it holds a character that has no token".into());
+            }
+        };
+        Ok(tokens?.iter().map(|token| token.id).collect())
+    }
 }
 
-fn bpe(model: &str) -> Result<BPE, TextError> {
-    let file: BpeFile = serde_json::from_str(model).map_err(malformed)?;
+/// Two tokens that become one: `["a", "b"]`, until 2024 `"a b"`.
+struct Merge(String, String);
+
+impl<'de> Deserialize<'de> for Merge {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Merge, D::Error> {
+        struct Pair;
+        impl<'de> Visitor<'de> for Pair {
+            type Value = Merge;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a merge of two tokens")
+            }
+
+            fn visit_str<E: Error>(self, line: &str) -> Result<Merge, E> {
+                let (a, b) = line.split_once(' ').ok_or_else(|| E::custom("a merge without a space"))?;
+                Ok(Merge(a.to_owned(), b.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut tokens: A) -> Result<Merge, A::Error> {
+                match (tokens.next_element()?, tokens.next_element()?, tokens.next_element::<String>()?) {
+                    (Some(a), Some(b), None) => Ok(Merge(a, b)),
+                    _ => Err(A::Error::custom("a merge that is not of two tokens")),
+                }
+            }
+        }
+        deserializer.deserialize_any(Pair)
+    }
+}
+
+fn bpe(file: ModelFile) -> Result<BPE, TextError> {
+    let vocab: Vocab = serde_json::from_str(file.vocab.get()).map_err(malformed)?;
     if let Some(prefix) = file.continuing_subword_prefix.filter(|prefix| !prefix.is_empty()) {
         return Err(unsupported("continuing_subword_prefix", &Value::from(prefix)));
     }
-    let pair = |merge| match merge {
-        Merge::Pair(a, b) => Ok((a, b)),
-        Merge::Line(line) => match line.split_once(' ') {
-            Some((a, b)) => Ok((a.to_owned(), b.to_owned())),
-            None => Err(malformed(format!("the merge {line:?} holds no space"))),
-        },
-    };
-    let merges: Vec<(String, String)> = file.merges.into_iter().map(pair).collect::<Result<_, _>>()?;
     // The builder reserves room for the longest token and writes each merge's into it.
-    for (a, b) in &merges {
-        if !file.vocab.contains_key(&format!("{a}{b}")) {
+    for Merge(a, b) in &file.merges {
+        if !vocab.contains_key(&format!("{a}{b}")) {
             return Err(malformed(format!("the merge of {a:?} and {b:?} makes no token")));
         }
     }
+    let merges = file.merges.into_iter().map(|Merge(a, b)| (a, b)).collect();
     let mut builder = BpeBuilder::new()
-        .vocab_and_merges(file.vocab, merges)
+        .vocab_and_merges(vocab, merges)
         .fuse_unk(file.fuse_unk)
         .byte_fallback(file.byte_fallback)
         .ignore_merges(file.ignore_merges)

@@ -1,20 +1,21 @@
-//! Text to token ids, as a model's own `tokenizer.json` says: CLIP's byte-level BPE, BERT's WordPiece.
+//! Text to token ids, as a model's own `tokenizer.json` says: CLIP's byte-level BPE, BERT's WordPiece, SentencePiece's
+//! Unigram (SigLIP, XLM-R) and BPE (SigLIP 2).
 //!
-//! The models, the Unicode forms and BERT's rules are the `tokenizers` crate's. Its own reader of the file stays out:
+//! BPE, WordPiece, the Unicode forms and BERT's rules are the `tokenizers` crate's. Its own reader of the file stays out:
 //! it links every component there is and two regular expression engines, which made the engine's wasm 2.8 MB instead of
-//! 1.4 MB, where CLIP's one expression is a loop over characters.
+//! 1.4 MB, where the few expressions that such files hold are loops over characters.
 //!
 //! Invariant: ids start and end with the special tokens of the file and are at most `context_len`; a longer text
 //! loses its tail, never its end token (CLIP reads the embedding there).
 //! Invariant: special-token literals in a text are plain text.
 //! Invariant: ids equal those of the crate's own pipeline; a component that is not known here is an error.
 
+use super::charsmap::Charsmap;
 use super::pieces::Pieces;
 use super::{TextError, words};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::{
@@ -33,8 +34,10 @@ pub struct Tokens {
 /// A model's tokenizer.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
+    /// Texts that are one token wherever they stand, before anything else: Gemma's runs of line breaks.
+    added: Vec<(String, u32)>,
     normalizers: Vec<Normalize>,
-    words: Words,
+    cuts: Vec<Cut>,
     pieces: Pieces,
     /// Ids before and after every text.
     start: Vec<u32>,
@@ -51,17 +54,52 @@ enum Normalize {
     Lowercase,
     /// A run of white space becomes one space.
     Spaces,
+    /// Two spaces or more become this.
+    Runs(String),
     Bert(BertNormalizer),
+    Charsmap(Charsmap),
+    Replace {
+        from: String,
+        to: String,
+    },
+    /// Without these characters.
+    Drop(String),
+    /// White space at the ends.
+    Strip {
+        left: bool,
+        right: bool,
+    },
+    /// Spaces, and no other white space, at both ends.
+    Trim,
+    /// Before a text that is not empty.
+    Prepend(String),
+    /// A prefix twice where it stands once.
+    Double(String),
 }
 
-/// How text is cut into words.
+/// How text is cut into words, one way after the other.
 #[derive(Clone, Copy, Debug)]
-enum Words {
+enum Cut {
     /// CLIP's regular expression, then bytes as printable characters. (GPT-2's expression, which the file asks for in
     /// between, cuts no word of CLIP's again.)
     Clip,
     /// White space drops out, punctuation stands alone.
     Bert,
+    /// White space drops out.
+    WhiteSpace,
+    /// A space ends a word.
+    BehindSpaces,
+    /// A space becomes `mark`, and one is put before; each begins a word.
+    Metaspace { mark: char, prepend: Prepend, is_cut: bool },
+}
+
+/// Which words a mark is put before, if they have none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Prepend {
+    Always,
+    /// The one at the start of the text.
+    First,
+    Never,
 }
 
 /// What is read of a `tokenizer.json`.
@@ -79,8 +117,17 @@ struct File<'a> {
 
 #[derive(Deserialize)]
 struct AddedToken {
+    id: u32,
     content: String,
     special: bool,
+    #[serde(default)]
+    normalized: bool,
+    #[serde(default)]
+    single_word: bool,
+    #[serde(default)]
+    lstrip: bool,
+    #[serde(default)]
+    rstrip: bool,
 }
 
 impl Tokenizer {
@@ -88,20 +135,26 @@ impl Tokenizer {
     /// file's own padding and truncation are not read.
     pub fn from_json(json: &[u8], context_len: usize) -> Result<Tokenizer, TextError> {
         let file: File = serde_json::from_slice(json).map_err(malformed)?;
-        if let Some(token) = file.added_tokens.iter().find(|token| !token.special) {
+        let (special, added): (Vec<_>, Vec<_>) =
+            file.added_tokens.into_iter().partition(|token| token.special);
+        let is_plain =
+            |token: &AddedToken| !(token.normalized || token.single_word || token.lstrip || token.rstrip);
+        if let Some(token) = added.iter().find(|token| !is_plain(token) || token.content.is_empty()) {
             return Err(unsupported("added token", &Value::from(token.content.as_str())));
         }
         let mut normalizers = Vec::new();
         for part in parts(file.normalizer, "normalizers") {
             normalizers.push(normalizer(part)?);
         }
-        let words = words(file.pre_tokenizer)?;
+        let cuts = cuts(file.pre_tokenizer)?;
         let (start, end) = special_ids(file.post_processor)?;
         if context_len <= start.len() + end.len() {
             return Err(TextError::Context { context_len });
         }
-        let pieces = Pieces::from_json(file.model.get())?;
-        Ok(Tokenizer { normalizers, words, pieces, start, end, context_len })
+        let special: Vec<&str> = special.iter().map(|token| token.content.as_str()).collect();
+        let pieces = Pieces::from_json(file.model.get(), &special)?;
+        let added = added.into_iter().map(|token| (token.content, token.id)).collect();
+        Ok(Tokenizer { added, normalizers, cuts, pieces, start, end, context_len })
     }
 
     pub fn context_len(&self) -> usize {
@@ -109,51 +162,131 @@ impl Tokenizer {
     }
 
     pub fn encode(&self, text: &str) -> Result<Tokens, TextError> {
-        let failed = |error: tokenizers::Error| TextError::Encode(error.to_string());
-        let mut text = NormalizedString::from(text);
-        for normalizer in &self.normalizers {
-            normalizer.apply(&mut text).map_err(failed)?;
-        }
         let max_len = self.context_len - self.end.len();
         let mut ids = self.start.clone();
-        for word in self.words.of(text).map_err(failed)? {
-            ids.extend(self.pieces.ids(&word).map_err(failed)?);
-            if ids.len() > max_len {
-                break;
-            }
+        let mut rest = text;
+        while !rest.is_empty() && ids.len() <= max_len {
+            let is_start = rest.len() == text.len();
+            let (before, id, after) = self.split_at_added(rest);
+            self.encode_plain(before, is_start, max_len, &mut ids)?;
+            ids.extend(id);
+            rest = after;
         }
         let is_cut = ids.len() > max_len;
         ids.truncate(max_len);
         ids.extend(&self.end);
         Ok(Tokens { ids, is_cut })
     }
-}
 
-impl Normalize {
-    fn apply(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
-        match self {
-            Normalize::Nfc => drop(text.nfc()),
-            Normalize::Nfd => drop(text.nfd()),
-            Normalize::Nfkc => drop(text.nfkc()),
-            Normalize::Lowercase => drop(text.lowercase()),
-            Normalize::Spaces => *text = NormalizedString::from(words::collapse_spaces(text.get())),
-            Normalize::Bert(bert) => bert.normalize(text)?,
+    /// What stands before the first added token (the longest, where several start there), its id, and what follows.
+    fn split_at_added<'a>(&self, text: &'a str) -> (&'a str, Option<u32>, &'a str) {
+        for (at, _) in text.char_indices().filter(|_| !self.added.is_empty()) {
+            let here = self.added.iter().filter(|(token, _)| text[at..].starts_with(token.as_str()));
+            if let Some((token, id)) = here.max_by_key(|(token, _)| token.len()) {
+                return (&text[..at], Some(*id), &text[at + token.len()..]);
+            }
+        }
+        (text, None, "")
+    }
+
+    /// Adds the ids of a text without added tokens, up to a few more than `max_len`.
+    fn encode_plain(
+        &self,
+        text: &str,
+        is_start: bool,
+        max_len: usize,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), TextError> {
+        let failed = |error: tokenizers::Error| TextError::Encode(error.to_string());
+        let mut text = NormalizedString::from(text);
+        for normalizer in &self.normalizers {
+            normalizer.apply(&mut text).map_err(failed)?;
+        }
+        let mut words = vec![text.get().to_owned()];
+        for cut in &self.cuts {
+            words = cut.apply(&words, is_start).map_err(failed)?;
+        }
+        for word in words.iter().filter(|word| !word.is_empty()) {
+            ids.extend(self.pieces.ids(word).map_err(failed)?);
+            if ids.len() > max_len {
+                break;
+            }
         }
         Ok(())
     }
 }
 
-impl Words {
-    fn of(self, text: NormalizedString) -> tokenizers::Result<Vec<String>> {
-        match self {
-            Words::Clip => Ok(words::clip(text.get()).map(words::printable_bytes).collect()),
-            Words::Bert => {
-                let mut words = PreTokenizedString::from(text);
-                BertPreTokenizer.pre_tokenize(&mut words)?;
-                let words = words.get_splits(OffsetReferential::Normalized, OffsetType::None);
-                Ok(words.into_iter().map(|(word, ..)| word.to_owned()).collect())
+impl Normalize {
+    fn apply(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
+        let changed = match self {
+            Normalize::Nfc => {
+                text.nfc();
+                return Ok(());
+            }
+            Normalize::Nfd => {
+                text.nfd();
+                return Ok(());
+            }
+            Normalize::Nfkc => {
+                text.nfkc();
+                return Ok(());
+            }
+            Normalize::Lowercase => {
+                text.lowercase();
+                return Ok(());
+            }
+            Normalize::Bert(bert) => return bert.normalize(text),
+            Normalize::Spaces => words::collapse_spaces(text.get()),
+            Normalize::Runs(to) => words::replace_runs(text.get(), to),
+            Normalize::Charsmap(charsmap) => charsmap.apply(text.get()),
+            Normalize::Replace { from, to } => text.get().replace(from, to),
+            Normalize::Drop(set) => text.get().chars().filter(|c| !set.contains(*c)).collect(),
+            Normalize::Strip { left, right } => {
+                let text = if *left { text.get().trim_start() } else { text.get() };
+                if *right { text.trim_end() } else { text }.to_owned()
+            }
+            Normalize::Trim => text.get().trim_matches(' ').to_owned(),
+            Normalize::Prepend(_) if text.get().is_empty() => return Ok(()),
+            Normalize::Prepend(prefix) => format!("{prefix}{}", text.get()),
+            Normalize::Double(prefix) if text.get().starts_with(prefix) => format!("{prefix}{}", text.get()),
+            Normalize::Double(_) => return Ok(()),
+        };
+        *text = NormalizedString::from(changed);
+        Ok(())
+    }
+}
+
+impl Cut {
+    /// Cuts every word; `is_start`: the first is the start of the text.
+    fn apply(self, all: &[String], is_start: bool) -> tokenizers::Result<Vec<String>> {
+        let owned = |word: &str| word.to_owned();
+        let mut cut: Vec<String> = Vec::new();
+        for (idx, word) in all.iter().enumerate() {
+            match self {
+                Cut::Clip => cut.extend(words::clip(word).map(words::printable_bytes)),
+                Cut::Bert => {
+                    let mut words = PreTokenizedString::from(word.as_str());
+                    BertPreTokenizer.pre_tokenize(&mut words)?;
+                    let words = words.get_splits(OffsetReferential::Normalized, OffsetType::None);
+                    cut.extend(words.into_iter().map(|(word, ..)| owned(word)));
+                }
+                Cut::WhiteSpace => cut.extend(word.split_whitespace().map(owned)),
+                Cut::BehindSpaces => cut.extend(words::behind_each(word, ' ').map(owned)),
+                Cut::Metaspace { mark, prepend, is_cut } => {
+                    let mut marked = word.replace(' ', mark.encode_utf8(&mut [0; 4]));
+                    let is_wanted =
+                        prepend == Prepend::Always || prepend == Prepend::First && is_start && idx == 0;
+                    if is_wanted && !marked.is_empty() && !marked.starts_with(mark) {
+                        marked.insert(0, mark);
+                    }
+                    match is_cut {
+                        true => cut.extend(words::before_each(&marked, mark).map(owned)),
+                        false => cut.push(marked),
+                    }
+                }
             }
         }
+        Ok(cut)
     }
 }
 
@@ -171,70 +304,114 @@ fn parts(component: Option<Value>, members: &str) -> Vec<Value> {
     }
 }
 
-fn normalizer(part: Value) -> Result<Normalize, TextError> {
-    Ok(match part["type"].as_str() {
-        Some("NFC") => Normalize::Nfc,
-        Some("NFD") => Normalize::Nfd,
-        Some("NFKC") => Normalize::Nfkc,
-        Some("Lowercase") => Normalize::Lowercase,
-        Some("Replace") if part["pattern"]["Regex"] == r"\s+" && part["content"] == " " => Normalize::Spaces,
-        Some("BertNormalizer") => Normalize::Bert(serde_json::from_value(part).map_err(malformed)?),
-        _ => return Err(unsupported("normalizer", &part)),
-    })
+fn normalizer(mut part: Value) -> Result<Normalize, TextError> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let known = match part["type"].as_str() {
+        Some("NFC") => Some(Normalize::Nfc),
+        Some("NFD") => Some(Normalize::Nfd),
+        Some("NFKC") => Some(Normalize::Nfkc),
+        Some("Lowercase") => Some(Normalize::Lowercase),
+        Some("Replace") => replacement(&part),
+        Some("Strip") => {
+            let side = |key: &str| part[key].as_bool();
+            side("strip_left").zip(side("strip_right")).map(|(left, right)| Normalize::Strip { left, right })
+        }
+        Some("Prepend") => text(&part["prepend"]).map(Normalize::Prepend),
+        Some("Precompiled") => match part["precompiled_charsmap"].take() {
+            Value::String(charsmap) => Some(Normalize::Charsmap(Charsmap::from_base64(&charsmap)?)),
+            _ => None,
+        },
+        Some("BertNormalizer") => {
+            return serde_json::from_value(part).map(Normalize::Bert).map_err(malformed);
+        }
+        _ => None,
+    };
+    known.ok_or_else(|| unsupported("normalizer", &part))
 }
 
-fn words(pre_tokenizer: Option<Value>) -> Result<Words, TextError> {
+/// A text for another, or one of the expressions that stand in tokenizer files.
+fn replacement(part: &Value) -> Option<Normalize> {
+    let to = part["content"].as_str()?;
+    let pattern = &part["pattern"];
+    if let Some(from) = pattern["String"].as_str().filter(|from| !from.is_empty()) {
+        return Some(Normalize::Replace { from: from.to_owned(), to: to.to_owned() });
+    }
+    match (pattern["Regex"].as_str()?, to) {
+        (r"\s+", " ") => Some(Normalize::Spaces),
+        (" {2,}", to) => Some(Normalize::Runs(to.to_owned())),
+        (r"\A +| +\z", "") => Some(Normalize::Trim),
+        (r"\A▁", "▁▁") => Some(Normalize::Double("▁".to_owned())),
+        (set, "") => words::punctuation_set(set).map(Normalize::Drop),
+        _ => None,
+    }
+}
+
+fn cuts(pre_tokenizer: Option<Value>) -> Result<Vec<Cut>, TextError> {
     let parts = parts(pre_tokenizer, "pretokenizers");
-    match &parts[..] {
-        [bert] if bert["type"] == "BertPreTokenizer" => Ok(Words::Bert),
-        [split, bytes]
-            if split["type"] == "Split"
-                && (split["invert"] == true && split["behavior"] == "Removed")
-                && (split["pattern"]["Regex"].as_str()).is_some_and(words::is_clip_pattern)
-                && (bytes["type"] == "ByteLevel" && bytes["add_prefix_space"] == false) =>
+    if let [split, bytes] = &parts[..]
+        && split["type"] == "Split"
+        && (split["invert"] == true && split["behavior"] == "Removed")
+        && (split["pattern"]["Regex"].as_str()).is_some_and(words::is_clip_pattern)
+        && (bytes["type"] == "ByteLevel" && bytes["add_prefix_space"] == false)
+    {
+        return Ok(vec![Cut::Clip]);
+    }
+    let cuts: Option<Vec<Cut>> = parts.iter().map(cut).collect();
+    cuts.ok_or_else(|| unsupported("pre-tokenizer", &Value::from(parts)))
+}
+
+fn cut(part: &Value) -> Option<Cut> {
+    match part["type"].as_str()? {
+        "BertPreTokenizer" => Some(Cut::Bert),
+        "WhitespaceSplit" => Some(Cut::WhiteSpace),
+        "Split"
+            if part["pattern"]["String"] == " "
+                && part["behavior"] == "MergedWithPrevious"
+                && part["invert"] == false =>
         {
-            Ok(Words::Clip)
+            Some(Cut::BehindSpaces)
         }
-        _ => Err(unsupported("pre-tokenizer", &Value::from(parts))),
+        "Metaspace" => {
+            let mark = part["replacement"].as_str()?.chars().next()?;
+            // Until 2023 `add_prefix_space` said whether to prepend.
+            let is_wanted = part["add_prefix_space"].as_bool().unwrap_or(true);
+            let prepend = match part["prepend_scheme"].as_str() {
+                None | Some("always") if is_wanted => Prepend::Always,
+                Some("first") if is_wanted => Prepend::First,
+                None | Some("never" | "always" | "first") => Prepend::Never,
+                Some(_) => return None,
+            };
+            Some(Cut::Metaspace { mark, prepend, is_cut: part["split"].as_bool().unwrap_or(true) })
+        }
+        _ => None,
     }
 }
 
 /// The ids that go before and after a text.
 fn special_ids(post_processor: Option<Value>) -> Result<(Vec<u32>, Vec<u32>), TextError> {
-    #[derive(Deserialize)]
-    struct Pair {
-        cls: (String, u32),
-        sep: (String, u32),
-    }
-    #[derive(Deserialize)]
-    struct Template {
-        single: Vec<BTreeMap<String, Value>>,
-        special_tokens: BTreeMap<String, Special>,
-    }
-    #[derive(Deserialize)]
-    struct Special {
-        ids: Vec<u32>,
-    }
+    let id = |value: &Value| {
+        let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
+        id.ok_or_else(|| malformed(format!("the post-processor holds {value} as an id")))
+    };
     let (mut start, mut end) = (Vec::new(), Vec::new());
     for part in parts(post_processor, "processors") {
         match part["type"].as_str() {
             Some("RobertaProcessing" | "BertProcessing") => {
-                let pair: Pair = serde_json::from_value(part).map_err(malformed)?;
-                start.push(pair.cls.1);
-                end.push(pair.sep.1);
+                start.push(id(&part["cls"][1])?);
+                end.push(id(&part["sep"][1])?);
             }
             Some("TemplateProcessing") => {
-                let template: Template = serde_json::from_value(part).map_err(malformed)?;
                 let mut is_after = false;
-                for piece in &template.single {
-                    let Some(special) = piece.get("SpecialToken") else {
+                for piece in part["single"].as_array().into_iter().flatten() {
+                    let Some(name) = piece["SpecialToken"]["id"].as_str() else {
                         is_after = true;
                         continue;
                     };
-                    let name = special["id"].as_str().unwrap_or_default();
-                    let special = template.special_tokens.get(name);
-                    let special = special.ok_or_else(|| malformed(format!("no special token \"{name}\"")))?;
-                    if is_after { &mut end } else { &mut start }.extend(&special.ids);
+                    let ids = part["special_tokens"][name]["ids"].as_array();
+                    let ids = ids.ok_or_else(|| malformed(format!("no special token \"{name}\"")))?;
+                    for value in ids {
+                        if is_after { &mut end } else { &mut start }.push(id(value)?);
+                    }
                 }
             }
             // It moves offsets alone.

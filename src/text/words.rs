@@ -1,4 +1,5 @@
-//! CLIP's way to cut text into words, without a regular expression engine.
+//! How text is changed and cut into words, without a regular expression engine: what files ask for as a pattern is known
+//! here by its text.
 //!
 //! Invariant: [`clip`] cuts exactly where [`CLIP_PATTERN`] matches.
 
@@ -61,6 +62,55 @@ pub fn collapse_spaces(text: &str) -> String {
         }
     }
     collapsed
+}
+
+/// Cuts behind each separator.
+pub fn behind_each(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    text.split_inclusive(separator)
+}
+
+/// Cuts before each separator.
+pub fn before_each(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?.len_utf8();
+        let end = rest[first..].find(separator).map_or(rest.len(), |at| first + at);
+        let (part, after) = rest.split_at(end);
+        rest = after;
+        Some(part)
+    })
+}
+
+/// `replacement` for every run of two spaces or more.
+pub fn replace_runs(text: &str, replacement: &str) -> String {
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("  ") {
+        replaced += before;
+        replaced += replacement;
+        rest = after.trim_start_matches(' ');
+    }
+    replaced + rest
+}
+
+/// The characters of a pattern that is a set of ASCII punctuation, `[!"\#…]`, as SigLIP's files drop.
+pub fn punctuation_set(pattern: &str) -> Option<String> {
+    let inside = pattern.strip_prefix('[')?.strip_suffix(']')?;
+    let mut set = String::new();
+    let mut chars = inside.chars();
+    while let Some(c) = chars.next() {
+        let c = if c == '\\' { chars.next()? } else { c };
+        set.push(Some(c).filter(char::is_ascii_punctuation)?);
+    }
+    // Not a complement, a range or a class.
+    let is_plain = !inside.starts_with('^') && !inside.contains("&&") && !inside.contains("[:");
+    (is_plain && !has_range(inside)).then_some(set)
+}
+
+/// Whether a hyphen that is not escaped stands between two characters.
+fn has_range(inside: &str) -> bool {
+    let bytes = inside.as_bytes();
+    (1..bytes.len().saturating_sub(1)).any(|at| bytes[at] == b'-' && bytes[at - 1] != b'\\')
 }
 
 /// Every byte as a printable character, in which byte-level vocabularies are written (GPT-2's `bytes_to_unicode`):

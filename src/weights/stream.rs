@@ -5,7 +5,7 @@
 //! Invariant: however a file is cut into pieces, it gives the same tensors and is refused for the same reasons as whole.
 
 use super::gguf::{self, GgufError, GgufFile};
-use super::{WeightsError, safetensors};
+use super::{Weights, WeightsError, safetensors};
 use crate::tensor::{Format, Tensor, TensorError};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -31,6 +31,8 @@ pub struct Header {
     pub gguf: Option<GgufFile>,
     /// Of tensors that are weights, in the order of their bytes.
     pub names: Vec<String>,
+    /// Those tensors without their bytes: shapes and formats, by name.
+    pub outlines: Weights,
     /// The file's first bytes, as many as are needed for [`Stream::resume`].
     pub bytes: Vec<u8>,
 }
@@ -250,10 +252,15 @@ fn parse(mut bytes: Vec<u8>, n_bytes: u64) -> Result<Result<Parsed, (Vec<u8>, u6
     } else {
         return Err(WeightsError::unknown(&bytes, n_bytes));
     };
-    let names =
-        places.iter().filter(|place| place.format.is_some()).map(|place| place.name.clone()).collect();
+    let mut names = Vec::new();
+    let mut outlines = Weights::default();
+    for Place { name, shape, format, .. } in &places {
+        let Some(format) = *format else { continue };
+        names.push(name.clone());
+        outlines.insert(name.clone(), Tensor { shape: shape.clone(), format, bytes: Vec::new() });
+    }
     let at = len.min(found);
     let behind_header = bytes.split_off(at as usize).into();
     let tensors = Tensors { behind_header, at, places, bytes: Vec::new() };
-    Ok(Ok((Header { gguf, names, bytes }, tensors)))
+    Ok(Ok((Header { gguf, names, outlines, bytes }, tensors)))
 }

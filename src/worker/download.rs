@@ -11,6 +11,7 @@ use super::lock::{Lock, Share};
 use super::problem::{Code, Problem};
 use super::protocol::{LoadStage, Progress};
 use super::shelf::{self, Shelf};
+use crate::engine::WarmGpu;
 use crate::models::{Checkpoint, Importer, ModelError, Origin};
 use crate::weights::gguf::GgufFile;
 use crate::weights::{Item, Weights};
@@ -40,6 +41,8 @@ pub struct Loaded {
     pub n_bytes: u64,
     pub sha256: String,
     pub checkpoint: Checkpoint,
+    /// Where its shaders were compiled meanwhile.
+    pub warm: Option<WarmGpu>,
 }
 
 /// The page's own model.
@@ -153,16 +156,20 @@ async fn read(
     if let Some((_, expected)) = known.filter(|(_, expected)| *expected != sha256) {
         return damaged(format!("{name}: SHA-256 {sha256}, expected is {expected}"));
     }
-    let checkpoint = parsed.map_err(Failure::problem)?;
-    Ok(Loaded { file: name.to_owned(), n_bytes, sha256, checkpoint })
+    let (checkpoint, warm) = parsed.map_err(Failure::problem)?;
+    Ok(Loaded { file: name.to_owned(), n_bytes, sha256, checkpoint, warm })
 }
 
-async fn parse(feed: &mut Feed, on_piece: &mut dyn FnMut(&Feed)) -> Result<Checkpoint, Failure> {
-    let (mut names, mut gguf) = (Vec::new(), GgufFile::default());
+async fn parse(
+    feed: &mut Feed,
+    on_piece: &mut dyn FnMut(&Feed),
+) -> Result<(Checkpoint, Option<WarmGpu>), Failure> {
+    let (mut names, mut gguf, mut outlines) = (Vec::new(), GgufFile::default(), Weights::default());
     if let Some(Item::Header(header)) = feed.next(on_piece).await? {
-        (names, gguf) = (header.names, header.gguf.unwrap_or_default());
+        (names, gguf, outlines) = (header.names, header.gguf.unwrap_or_default(), header.outlines);
     }
     let mut importer = Importer::new(Origin::Gguf(&gguf), names)?;
+    let warm = WarmGpu::new(importer.config(), outlines).await;
     let mut weights = Weights::default();
     while let Some(item) = feed.next(on_piece).await? {
         let Item::Tensor(name, tensor) = item else { continue };
@@ -171,7 +178,7 @@ async fn parse(feed: &mut Feed, on_piece: &mut dyn FnMut(&Feed)) -> Result<Check
             Ok::<_, ModelError>(())
         })?;
     }
-    Ok(Checkpoint { config: importer.finish()?, weights })
+    Ok((Checkpoint { config: importer.finish()?, weights }, warm))
 }
 
 enum Failure {

@@ -185,7 +185,7 @@ impl Host {
                 return Err(Problem::new(Code::ModelFileUnusable, format!("{name} did not arrive")));
             }
         };
-        let download::Loaded { file, n_bytes, sha256, checkpoint } = loaded;
+        let download::Loaded { file, n_bytes, sha256, checkpoint, warm } = loaded;
         let on_stage = |stage| {
             let stage = match stage {
                 EngineStage::Testing => LoadStage::SelfTest,
@@ -195,7 +195,8 @@ impl Host {
         };
         let engine = async {
             let n_bytes = n_bytes as usize;
-            let engine = Engine::from_checkpoint(checkpoint, n_bytes, BackendChoice::Auto, on_stage).await?;
+            let engine =
+                Engine::on_warm_gpu(warm, checkpoint, n_bytes, BackendChoice::Auto, on_stage).await?;
             // Without a tokenizer no label could be asked about.
             engine.tokenize("").map(|_| engine)
         };

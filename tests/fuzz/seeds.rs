@@ -56,6 +56,11 @@ fn main() -> std::io::Result<()> {
         "preprocess_cfg": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic",
             "resize_mode": "shortest"}});
     write("import", "open-clip", &[&[3], open_clip.to_string().as_bytes()].concat())?;
+    for name in ["siglip", "siglip2", "xlm-roberta"] {
+        let json = fs::read(fixture(&format!("tokenizer/sentencepiece/{name}.json")))?;
+        Tokenizer::from_json(&json, 77).expect(name);
+        write("tokenizer", name, &[&json[..], b"\0a photo of 2 cats"].concat())?;
+    }
     for (name, json) in tokenizers() {
         let json = json.to_string();
         Tokenizer::from_json(json.as_bytes(), 77).expect(name);

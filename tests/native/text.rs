@@ -1,6 +1,6 @@
 //! Text: token ids equal Hugging Face's, what a user types stays text, labels and templates are cleaned up.
 
-use cliplet::text::{Template, TextError, Tokenizer, labels};
+use cliplet::text::{Template, TextError, Tokenizer, clip_tokenizer_json, labels};
 use proptest::prelude::*;
 use std::io::Read;
 use std::sync::LazyLock;
@@ -43,6 +43,25 @@ struct Case {
 
 fn cases() -> Vec<Case> {
     serde_json::from_str(include_str!("../fixtures/tokenizer/cases.json")).unwrap()
+}
+
+/// The two files that CLIP's tokenizer was first published as say the same.
+#[test]
+fn vocabulary_and_merges_make_the_same_tokenizer() {
+    let file: serde_json::Value = serde_json::from_slice(&CLIP_JSON).unwrap();
+    let pairs = file["model"]["merges"].as_array().unwrap().iter();
+    let merges: Vec<String> =
+        pairs.map(|pair| format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap())).collect();
+    let merges = format!("#version: 0.2\n{}\n", merges.join("\n"));
+    let made = clip_tokenizer_json(&file["model"]["vocab"].to_string(), &merges).unwrap();
+    let made = Tokenizer::from_json(made.as_bytes(), 77).unwrap();
+    for Case { text, .. } in cases() {
+        assert_eq!(made.encode(&text).unwrap(), CLIP.encode(&text).unwrap(), "{text:?}");
+    }
+    for (vocab, what) in [("[]", "vocab.json"), (r#"{"a": 0}"#, "<|startoftext|>")] {
+        let error = clip_tokenizer_json(vocab, &merges).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
 }
 
 #[test]
@@ -114,6 +133,96 @@ fn bert_ids_are_word_pieces() {
     assert!(cut.is_cut && cut.ids == [2, 6, 6, 6, 6, 6, 6, 3]);
 }
 
+/// Small files of SentencePiece's kinds: Unigram (SigLIP, XLM-R) and BPE with byte fallback (SigLIP 2), their ids for
+/// each text by Hugging Face's library.
+const SENTENCEPIECE: [(&str, &[u8]); 3] = [
+    ("siglip", include_bytes!("../fixtures/tokenizer/sentencepiece/siglip.json")),
+    ("siglip2", include_bytes!("../fixtures/tokenizer/sentencepiece/siglip2.json")),
+    ("xlm-roberta", include_bytes!("../fixtures/tokenizer/sentencepiece/xlm-roberta.json")),
+];
+
+/// Ours and the library's own reader, both with room for texts of any length.
+fn sentencepiece_twins() -> [(&'static str, Tokenizer, tokenizers::Tokenizer); 3] {
+    SENTENCEPIECE.map(|(name, json)| {
+        let mut twin = tokenizers::Tokenizer::from_bytes(json).unwrap();
+        twin.set_encode_special_tokens(true);
+        (name, Tokenizer::from_json(json, 100_000).unwrap(), twin)
+    })
+}
+
+#[test]
+fn sentencepiece_ids_equal_hugging_faces() {
+    let cases: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../fixtures/tokenizer/sentencepiece/cases.json")).unwrap();
+    assert_eq!(cases.len(), 40);
+    for (name, ours, _) in sentencepiece_twins() {
+        let short =
+            Tokenizer::from_json(SENTENCEPIECE.iter().find(|file| file.0 == name).unwrap().1, 16).unwrap();
+        for case in &cases {
+            let text = case["text"].as_str().unwrap();
+            let expected: Vec<u32> = serde_json::from_value(case[name].clone()).unwrap();
+            let found = ours.encode(text).unwrap().ids;
+            // The library's Unigram finds special tokens in text; SentencePiece and we do not.
+            if name == "xlm-roberta" && text.contains("<s>") {
+                assert_ne!(found, expected, "{text:?}");
+                assert!(found[1..found.len() - 1].iter().all(|id| ![0, 1, 2].contains(id)), "{found:?}");
+                continue;
+            }
+            if name == "xlm-roberta" && text.contains("</s>") {
+                assert!(found[1..found.len() - 1].iter().all(|id| *id != 2), "{found:?}");
+                continue;
+            }
+            assert_eq!(found, expected, "{name}: {text:?}");
+            // A long one loses its tail, not its end.
+            let cut = short.encode(text).unwrap();
+            assert_eq!(cut.is_cut, expected.len() > 16);
+            let n_kept = cut.ids.len() - 1;
+            assert_eq!((&cut.ids[..n_kept], cut.ids.last()), (&expected[..n_kept], expected.last()));
+        }
+    }
+}
+
+#[test]
+fn damaged_sentencepiece_files_are_refused() {
+    for (name, json) in SENTENCEPIECE {
+        let json: serde_json::Value = serde_json::from_slice(json).unwrap();
+        let refused = |pointer: &str, value: serde_json::Value| {
+            let mut json = json.clone();
+            *json.pointer_mut(pointer).unwrap() = value;
+            Tokenizer::from_json(json.to_string().as_bytes(), 64).unwrap_err().to_string()
+        };
+        if name != "siglip2" {
+            assert!(refused("/model/unk_id", 9999.into()).contains("9999"));
+            let long = serde_json::json!([
+                ["a", 0.0],
+                ["b", 0.0],
+                ["c", 0.0],
+                ["<unk>", 0.0],
+                ["x".repeat(513), -1.0]
+            ]);
+            assert!(refused("/model/vocab", long).contains("513"));
+            let maps = json["normalizer"]["normalizers"].as_array().unwrap();
+            let at = maps.iter().position(|part| part["type"] == "Precompiled").unwrap();
+            let charsmap = format!("/normalizer/normalizers/{at}/precompiled_charsmap");
+            assert!(refused(&charsmap, "////".into()).contains("cut"));
+            assert!(refused(&charsmap, "?".into()).contains("cannot be read"));
+        }
+        let error = refused("/pre_tokenizer", serde_json::json!({"type": "Digits"}));
+        assert!(error.contains("pre-tokenizer") && error.contains("Digits"), "{error}");
+        let mut flagged = json["added_tokens"].clone();
+        flagged[0]["special"] = false.into();
+        flagged[0]["lstrip"] = true.into();
+        assert!(refused("/added_tokens", flagged).contains("added token"));
+        let range = serde_json::json!({"type": "Replace", "pattern": {"Regex": "[!-/]"}, "content": ""});
+        assert!(refused("/normalizer", range).contains("normalizer"));
+    }
+    // Without a token for what is unknown, a text may have none.
+    let json = r#"{"added_tokens":[],"model":{"type":"Unigram","vocab":[["a",0.0]],"unk_id":null}}"#;
+    let tokenizer = Tokenizer::from_json(json.as_bytes(), 64).unwrap();
+    assert_eq!(tokenizer.encode("aa").unwrap().ids, [0, 0]);
+    assert!(matches!(tokenizer.encode("ab"), Err(TextError::Encode(_))));
+}
+
 #[test]
 fn damaged_tokenizers_are_refused() {
     for json in [
@@ -144,7 +253,7 @@ fn damaged_tokenizers_are_refused() {
         ("\"NFC\"", "\"Nmt\"", "normalizer"),
         ("[\\\\p{N}]", "[\\\\p{N}]+", "pre-tokenizer"),
         ("RobertaProcessing", "Other", "post-processor"),
-        ("\"BPE\"", "\"Unigram\"", "model"),
+        ("\"BPE\"", "\"WordLevel\"", "model"),
     ] {
         let json = String::from_utf8_lossy(&CLIP_JSON);
         assert!(json.contains(known), "{known}");
@@ -205,6 +314,17 @@ proptest! {
     fn any_text_gives_the_ids_of_the_library(text in "\\PC{0,60}|[a-zA-Z0-9'! \t\u{a0}éÅß½²ǅʰªⅧ҈中]{0,60}") {
         let twin = CLIP_TWIN.encode_fast(text.as_str(), true).unwrap();
         prop_assert_eq!(CLIP_WHOLE.encode(&text).unwrap().ids, twin.get_ids());
+    }
+
+    #[test]
+    fn any_text_gives_the_ids_of_the_library_with_sentencepiece(
+        text in "\\PC{0,40}|[a-zA-Z0-9'!,. \t\n\u{a0}\u{200b}éÅß½²İ\u{301}\u{303}ﬁ▁猫фΣ]{0,60}|[ a-f\n▁]{0,30}"
+    ) {
+        static TWINS: LazyLock<[(&str, Tokenizer, tokenizers::Tokenizer); 3]> = LazyLock::new(sentencepiece_twins);
+        for (name, ours, twin) in TWINS.iter() {
+            let twin = twin.encode_fast(text.as_str(), true).unwrap();
+            prop_assert_eq!(ours.encode(&text).unwrap().ids, twin.get_ids(), "{}", name);
+        }
     }
 
     #[test]
