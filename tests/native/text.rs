@@ -1,6 +1,7 @@
 //! Text: token ids equal Hugging Face's, what a user types stays text, labels and templates are cleaned up.
 
-use cliplet::text::{Template, TextError, Tokenizer, clip_tokenizer_json, labels};
+use cliplet::text::vocabulary::clip_tokenizer_json;
+use cliplet::text::{Template, TextError, Tokenizer, labels};
 use proptest::prelude::*;
 use std::io::Read;
 use std::sync::LazyLock;
