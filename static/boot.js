@@ -43,7 +43,8 @@ try {
 if ("serviceWorker" in navigator) {
   const started = [own.dataset.js, own.dataset.wasm, own.src];
   const linked = [...document.querySelectorAll("link[rel=stylesheet], link[rel=icon]")].map((link) => link.href);
-  const later = ["./", "icons.svg", "worker-boot.js", "downloader-boot.js", "worker.js", "worker_bg.wasm", "models/manifest.json"];
+  const engine = ["worker-boot.js", "downloader-boot.js", "worker.js", "worker_bg.wasm"];
+  const later = ["./", "icons.svg", ...engine, "models/manifest.json", "models/catalogue.json"];
   const samples = ["cat.jpg", "coffee.jpg", "rocket.jpg", "astronaut.jpg", "flower.jpg", "guitar.png"];
   const files = [...started, ...linked, ...later, ...samples.map((name) => `samples/${name}`)];
   navigator.serviceWorker

@@ -2,12 +2,13 @@
 //!
 //! Invariant: what a hook starts it also stops: listeners, timers, tracks, the worker.
 
-use super::services::{Pictures, camera, motion, picture_in, store_settings};
+use super::picker::{Pick, Shelf};
+use super::services::{Intake, Pictures, camera, catalogue, leave_link, motion, store_settings, what_is_in};
 use super::state::{Action, Camera, Notice, Picture, State, Stop};
 use super::words;
-use crate::worker::client::Client;
+use crate::worker::client::{Client, Downloader, ask_to_persist};
 use crate::worker::problem::{Code, Problem};
-use crate::worker::protocol::{ModelRef, Request};
+use crate::worker::protocol::{FetchRequest, Request};
 use gloo::events::{EventListener, EventListenerOptions};
 use gloo::timers::callback::Timeout;
 use gloo::timers::future::TimeoutFuture;
@@ -64,13 +65,10 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
         })
     };
     {
-        let send = send.clone();
-        let file = page.model_file.clone();
+        let (send, model) = (send.clone(), page.model.clone());
         use_effect_with(page.load_generation, move |generation| {
             if *generation > 0 {
-                let (payload, file) = file.unzip();
-                let model = file.map_or(ModelRef::Starter, ModelRef::File);
-                send.emit((Request::Load { id: *generation, model }, payload));
+                send.emit((Request::Load { id: *generation, model: model.to_ref() }, model.payload()));
             }
         });
     }
@@ -86,13 +84,76 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
     send.reform(|request| (request, None))
 }
 
-/// Settings are kept as soon as they change.
+/// The downloader, once the picker needs it: started, replaced, told what the picker wants.
 #[hook]
-pub fn use_stored(page: &Page) {
-    use_effect_with(page.settings.clone(), store_settings);
+pub fn use_downloader(page: &Page, pictures: &Rc<Pictures>) {
+    let downloader = use_mut_ref(|| None::<Downloader>);
+    {
+        let (downloader, tell, pictures) = (downloader.clone(), page.dispatcher(), pictures.clone());
+        use_effect_with(page.picker.generation, move |generation| {
+            let heard = tell.clone();
+            let start = || {
+                Downloader::start(move |event, payload| {
+                    let payload = payload.map(|model| pictures.put(model.into()));
+                    heard.dispatch(Action::Pick(Pick::Heard(event, payload)));
+                })
+            };
+            match (*generation > 0).then(start) {
+                Some(Ok(started)) => drop(downloader.replace(Some(started))),
+                Some(Err(error)) => {
+                    tell.dispatch(Action::Pick(Pick::DownloaderMissing(format!("{error:?}"))));
+                }
+                None => {}
+            }
+            move || drop(downloader.take())
+        });
+    }
+    let (tell, pictures) = (page.dispatcher(), pictures.clone());
+    use_effect_with(page.picker.sendings().to_vec(), move |sendings| {
+        for (request, id) in sendings {
+            if matches!(request, FetchRequest::Start { .. } | FetchRequest::Import { .. }) {
+                ask_to_persist();
+            }
+            let payload = id.and_then(|id| pictures.get(id));
+            let sent = downloader.borrow().as_ref().map_or(Ok(()), |end| end.send(request, payload.as_ref()));
+            if let Err(error) = sent {
+                tell.dispatch(Action::Pick(Pick::DownloaderMissing(format!("{error:?}"))));
+            }
+        }
+        if !sendings.is_empty() {
+            tell.dispatch(Action::Pick(Pick::Sent(sendings.len())));
+        }
+    });
 }
 
-/// The way to put a picture on the stage; a model's file is taken as the model.
+/// The curated list, fetched when it is first on show, and again when it is asked for after a failure.
+#[hook]
+pub fn use_catalogue(page: &Page, is_shown: bool) {
+    let is_wanted = is_shown && page.picker.catalogue == Shelf::Unread;
+    let tell = page.dispatcher();
+    use_effect_with(is_wanted, move |is_wanted| {
+        if *is_wanted {
+            spawn_local(async move {
+                let read = catalogue().await.map(Rc::new);
+                tell.dispatch(Action::Pick(Pick::Shelved(read)));
+            });
+        }
+    });
+}
+
+/// Settings are kept as soon as they change; an address that says other labels than the page's is let go of, or a reload
+/// would bring them back.
+#[hook]
+pub fn use_stored(page: &Page) {
+    use_effect_with(page.kept_settings(), store_settings);
+    use_effect_with((page.settings.clone(), page.is_borrowed()), |(settings, is_borrowed)| {
+        if !is_borrowed {
+            leave_link(settings);
+        }
+    });
+}
+
+/// The way to put a picture on the stage.
 #[hook]
 pub fn use_show(page: &Page, pictures: &Rc<Pictures>) -> Callback<(Blob, String)> {
     let url = page.picture.as_ref().map(|picture| picture.url.clone());
@@ -101,43 +162,44 @@ pub fn use_show(page: &Page, pictures: &Rc<Pictures>) -> Callback<(Blob, String)
         move || drop(url.map(|url| Url::revoke_object_url(&url)))
     });
     let (tell, pictures) = (page.dispatcher(), pictures.clone());
-    Callback::from(move |(blob, name): (Blob, String)| {
-        if name.to_lowercase().ends_with(".gguf") {
+    Callback::from(move |(blob, name): (Blob, String)| match Url::create_object_url_with_blob(&blob) {
+        Ok(url) => {
             let id = pictures.put(blob.into());
-            return tell.dispatch(Action::UseModel(Some((id, name))));
+            tell.dispatch(Action::Show(Picture { id, name, url }));
         }
-        match Url::create_object_url_with_blob(&blob) {
-            Ok(url) => {
-                let id = pictures.put(blob.into());
-                tell.dispatch(Action::Show(Picture { id, name, url }));
-            }
-            Err(error) => {
-                tell.dispatch(Action::Fail(Problem::new(Code::PictureUnreadable, format!("{error:?}"))))
-            }
+        Err(error) => {
+            tell.dispatch(Action::Fail(Problem::new(Code::PictureUnreadable, format!("{error:?}"))))
         }
     })
 }
 
-/// Pictures dropped anywhere or pasted; says whether something is held over the page.
+/// The way to take files, however they came: those of a model as a model, else the first as a picture.
 #[hook]
-pub fn use_intake(page: &Page, show: &Callback<(Blob, String)>) -> bool {
+pub fn use_take(page: &Page, pictures: &Rc<Pictures>, show: &Callback<(Blob, String)>) -> Callback<Intake> {
+    let (tell, pictures, show) = (page.dispatcher(), pictures.clone(), show.clone());
+    Callback::from(move |intake: Intake| match intake {
+        Intake::Picture(file) => {
+            let name = file.name();
+            show.emit((file.into(), name));
+        }
+        Intake::Model(files, names) => {
+            let payload = pictures.put(files.into());
+            tell.dispatch(Action::Pick(Pick::Import { payload, names }));
+        }
+        Intake::Nothing => tell.dispatch(Action::Fail(Problem::new(Code::PictureNotAFile, ""))),
+    })
+}
+
+/// Files dropped anywhere or pasted; says whether something is held over the page.
+#[hook]
+pub fn use_intake(take: &Callback<Intake>) -> bool {
     let is_over = use_state(|| false);
-    let (tell, show, over) = (page.dispatcher(), show.clone(), is_over.setter());
+    let (take, over) = (take.clone(), is_over.setter());
     use_effect_with((), move |_| {
         let window = gloo::utils::window();
         let options = EventListenerOptions::enable_prevent_default();
         let listen = |name: &'static str, heard: Box<dyn Fn(&Event)>| {
             EventListener::new_with_options(&window, name, options, heard)
-        };
-        let take = {
-            let tell = tell.clone();
-            move |data: Option<web_sys::DataTransfer>| match data.as_ref().and_then(picture_in) {
-                Some(file) => {
-                    let name = file.name();
-                    show.emit((file.into(), name));
-                }
-                None => tell.dispatch(Action::Fail(Problem::new(Code::PictureNotAFile, ""))),
-            }
         };
         let (entered, left, dropped) = (over.clone(), over.clone(), over);
         let on_drop = take.clone();
@@ -163,19 +225,20 @@ pub fn use_intake(page: &Page, show: &Callback<(Blob, String)>) -> bool {
                 Box::new(move |event| {
                     event.prevent_default();
                     dropped.set(false);
-                    on_drop(event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer));
+                    let data = event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer);
+                    on_drop.emit(what_is_in(data.and_then(|data| data.files())));
                 }),
             ),
             listen(
                 "paste",
                 Box::new(move |event| {
                     let data = event.dyn_ref::<ClipboardEvent>().and_then(ClipboardEvent::clipboard_data);
-                    let has_files =
-                        data.as_ref().and_then(|data| data.files()).is_some_and(|files| files.length() > 0);
+                    let files = data.and_then(|data| data.files());
+                    let has_files = files.as_ref().is_some_and(|files| files.length() > 0);
                     // Text pasted into a field is the field's.
                     if has_files || !is_typing(event) {
                         event.prevent_default();
-                        take(data);
+                        take.emit(what_is_in(files));
                     }
                 }),
             ),

@@ -1,7 +1,8 @@
 //! The page.
 //!
 //! ```text
-//! state     what is known, and the one reducer (pure)          settings, share, words (pure)
+//! state     what is known, and the one reducer (pure)          settings, share, source, words (pure)
+//! picker    its part about models: catalogue, store, download   (pure)
 //! page      owns the reducer, wires hooks to components
 //! hooks     effects: worker, storage, camera, drops, keys, motion
 //! services  the browser's files, clipboard, storage, camera
@@ -34,11 +35,22 @@
 //! | `notice` | message that is no error: `data-code` where it has one; `undo` inside |
 //! | `cut-notice` | labels that the model reads only in part |
 //! | `share`, `details`, `shortcuts`, `privacy` | header and footer buttons; each opens `dialog-NAME` (share copies) |
-//! | `copy-json`, `save-json`, `save-csv`, `forget` | inside `dialog-details` |
-//! | `model-open`, `model-input`, `model-starter` | there too: another model from a file, and back |
+//! | `copy-json`, `save-json`, `save-csv`, `models` | inside `dialog-details`; `models` and `status` open `dialog-models` |
+//! | `model-starter`, `forget`, `model-use`, `model-delete`, `in-use`, `room` | there: what is on this device |
+//! | `unfinished`, `unfinished-resume`, `unfinished-discard` | a download that was begun |
+//! | `shelved` (`data-id`), `model-download` | a model of the curated list |
+//! | `model-id`, `model-id-hint`, `model-id-download` | by id or address |
+//! | `model-open`, `model-input` | from files |
+//! | `model-options`, `format-q8_0` …, `hub`, `hub-hint`, `hub-reset` | how it is kept, where it comes from |
+//! | `job` | what is under way: `data-state` = `running`, `paused`, `failed`; `job-figures`, `job-pause`, `job-resume`, `job-cancel`, `job-problem` (`data-code`) inside |
+//! | `job-line` | the same in the header |
+//! | `question`, `question-delete`, `question-keep` | asked before something is deleted |
+//! | `model-back` | in a notice: back to the built-in model |
 
+pub mod picker;
 pub mod settings;
 pub mod share;
+pub mod source;
 pub mod state;
 pub mod words;
 

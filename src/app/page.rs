@@ -1,15 +1,20 @@
 //! The one page: owns the reducer, wires hooks to parts.
 
-use super::hooks::{use_camera, use_engine, use_fading_notice, use_intake, use_keys, use_show, use_stored};
+use super::hooks::{
+    use_camera, use_catalogue, use_downloader, use_engine, use_fading_notice, use_intake, use_keys, use_show,
+    use_stored, use_take,
+};
 use super::parts::chips::LabelField;
 use super::parts::compare::Compare;
 use super::parts::dialogs::{Details, Dialog, Export, privacy, shortcuts};
 use super::parts::header::Header;
 use super::parts::icon::icon;
 use super::parts::messages::{Alert, Loading, NoticeBar};
+use super::parts::models::Models;
 use super::parts::ranking::Ranking;
 use super::parts::stage::{SAMPLES, Stage};
-use super::services::{self, Pictures};
+use super::picker::{Phase as JobPhase, Pick};
+use super::services::{self, Pictures, what_is_in};
 use super::state::{Action, Camera, Edit, Engine, Notice, Phase, State, Stop};
 use super::words;
 use crate::tasks::classify::Mode;
@@ -22,6 +27,7 @@ use yew::prelude::*;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
     Details,
+    Models,
     Privacy,
     Shortcuts,
 }
@@ -41,11 +47,14 @@ pub fn Page() -> Html {
     let pictures = use_memo((), |()| Pictures::default());
     let tell_worker = use_engine(&page, &pictures);
     let show = use_show(&page, &pictures);
-    let is_over = use_intake(&page, &show);
+    let take = use_take(&page, &pictures, &show);
+    let is_over = use_intake(&take);
     let control = use_camera(&page, &pictures, &show);
     use_stored(&page);
     use_fading_notice(&page);
     let open = use_state(|| None::<Open>);
+    use_downloader(&page, &pictures);
+    use_catalogue(&page, *open == Some(Open::Models));
     let file_input = use_node_ref();
     let label_input = use_node_ref();
 
@@ -65,15 +74,12 @@ pub fn Page() -> Html {
         let input = file_input.clone();
         Callback::from(move |()| input.cast::<HtmlElement>().iter().for_each(HtmlElement::click))
     };
-    let take_file = {
-        let show = show.clone();
+    let take_files = {
+        let take = take.clone();
         Callback::from(move |event: Event| {
             let input: HtmlInputElement = event.target_unchecked_into();
-            if let Some(file) = input.files().and_then(|files| files.get(0)) {
-                let name = file.name();
-                show.emit((file.into(), name));
-            }
-            // The same file can be chosen again.
+            // Emptying the input empties its list, and lets the same file be chosen again.
+            take.emit(what_is_in(input.files()));
             input.set_value("");
         })
     };
@@ -127,14 +133,18 @@ pub fn Page() -> Html {
         let open = open.setter();
         Callback::from(move |()| open.set(Some(which)))
     };
-    let close = {
-        let open = open.setter();
-        Callback::from(move |()| open.set(None))
+    let open_models = {
+        let (open, send) = (open.setter(), send.clone());
+        Callback::from(move |()| {
+            open.set(Some(Open::Models));
+            send.emit(Action::Pick(Pick::Open));
+        })
     };
     let on_key = {
         let (send, open, page, label_input) =
             (send.clone(), open.setter(), page.clone(), label_input.clone());
-        let (choose_file, shoot) = (choose_file.clone(), control.shoot.clone());
+        let (choose_file, open_models, shoot) =
+            (choose_file.clone(), open_models.clone(), control.shoot.clone());
         Callback::from(move |key: String| match key.to_lowercase().as_str() {
             "?" => open.set(Some(Open::Shortcuts)),
             "d" => open.set(Some(Open::Details)),
@@ -147,7 +157,8 @@ pub fn Page() -> Html {
             "c" if page.camera == Camera::Off => send.emit(Action::OpenCamera),
             "c" => send.emit(Action::CloseCamera(Stop::Asked)),
             " " if matches!(page.camera, Camera::On { .. }) => shoot.emit(()),
-            "m" => send.emit(Action::Edit(Edit::Mode(match page.settings.mode {
+            "m" => open_models.emit(()),
+            "s" => send.emit(Action::Edit(Edit::Mode(match page.settings.mode {
                 Mode::Softmax => Mode::Independent,
                 Mode::Independent => Mode::Softmax,
             }))),
@@ -164,30 +175,63 @@ pub fn Page() -> Html {
         (name, words::percent(line.probability))
     });
     let dialog = |which: Open, name: &'static str, title: &'static str, inside: Html| {
-        html! { <Dialog {name} {title} is_open={*open == Some(which)} on_close={close.clone()}>{ inside }</Dialog> }
+        let on_close = {
+            let open = open.clone();
+            // A dialog that gave way to another tells of its end when that one is open already.
+            Callback::from(move |()| {
+                if *open == Some(which) {
+                    open.set(None);
+                }
+            })
+        };
+        html! { <Dialog {name} {title} is_open={*open == Some(which)} {on_close}>{ inside }</Dialog> }
     };
     let notice = page.notice.clone().map(|notice| html! { <NoticeBar {notice} send={send.clone()} /> });
+    let retry = match &page.engine {
+        Engine::Failed(problem) if problem.code == Code::LoadCancelled => words::LOAD_MODEL,
+        _ if page.model.is_starter() => words::RETRY,
+        _ => words::USE_STARTER,
+    };
+    let alert = |problem: &Problem, retry: (&'static str, Action), dismiss: Option<Action>| {
+        html! { <Alert problem={problem.clone()} send={send.clone()} {retry} {dismiss} /> }
+    };
+    let put_away = || Some(Action::Pick(Pick::Dismiss));
+    let of_engine = match &page.engine {
+        Engine::Failed(problem) => alert(problem, (retry, Action::Retry), None),
+        _ => Html::default(),
+    };
+    let picker_problem = page.picker.problem.as_ref();
+    let of_picker =
+        picker_problem.map(|problem| alert(problem, (words::RETRY, Action::Pick(Pick::Open)), put_away()));
+    // In the dialog it stands with the job itself.
+    let of_job = page.picker.job.as_ref().and_then(|job| match &job.phase {
+        JobPhase::Failed(problem) => {
+            let again = if page.picker.bytes_at_stake() > 0 { words::RESUME } else { words::RETRY };
+            Some(alert(problem, (again, Action::Pick(Pick::Again)), put_away()))
+        }
+        _ => None,
+    });
+    // Behind an open dialog nobody would read or hear them.
+    let about_models = html! { <>{ of_picker }{ of_engine }</> };
+    let is_picking = *open == Some(Open::Models);
     let is_of_engine = matches!(page.notice, Some(Notice::Engine(_)));
     html! {
         <div class="page">
-            <Header engine={page.engine.clone()} on_details={opener(Open::Details)} on_shortcuts={opener(Open::Shortcuts)} on_share={share} />
+            <Header engine={page.engine.clone()} model={page.model.name()} job={page.picker.job.clone()} on_models={open_models.clone()} on_details={opener(Open::Details)} on_shortcuts={opener(Open::Shortcuts)} on_share={share} />
             <main>
                 <Stage picture={page.picture.clone()} camera={page.camera} {control} is_mirrored={page.settings.is_mirrored}
                     {top} rate={page.live_rate} {is_over} on_open={choose_file} on_sample={sample} send={send.clone()} />
                 <div class="side">
                     if is_of_engine { { notice.clone() } }
                     if let Some(problem) = &page.problem { <Alert problem={problem.clone()} send={send.clone()} /> }
-                    { match &page.engine {
-                        Engine::Loading(progress) => html! { <Loading progress={progress.clone()} on_cancel={cancel} /> },
-                        Engine::Failed(problem) => html! { <Alert problem={problem.clone()} send={send.clone()} can_dismiss={false} is_own_model={page.model_file.is_some()} /> },
-                        Engine::Starting | Engine::Ready(_) => Html::default(),
-                    } }
+                    if !is_picking { { about_models.clone() } { of_job } }
+                    if let Engine::Loading(progress) = &page.engine { <Loading progress={progress.clone()} on_cancel={cancel} /> }
                     <Ranking {phase} lines={page.lines()} answer={page.answer.clone()} camera={page.camera}
                         has_failed={matches!(page.engine, Engine::Failed(_))} />
                     <LabelField labels={page.settings.labels.clone()} input={label_input} send={send.clone()} />
                     <Compare settings={page.settings.clone()} {from_model} send={send.clone()} />
                 </div>
-                <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" tabindex="-1" aria-label={words::OPEN} onchange={take_file.clone()} />
+                <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" tabindex="-1" aria-label={words::OPEN} onchange={take_files.clone()} />
             </main>
             <footer class="foot">
                 <button type="button" class="quiet-link" data-testid="privacy" onclick={opener(Open::Privacy).reform(|_: MouseEvent| ())}>
@@ -197,8 +241,12 @@ pub fn Page() -> Html {
             if !is_of_engine { { notice } }
             <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.announcement }</p>
             { dialog(Open::Details, "details", words::DETAILS, html! {
-                <Details card={page.engine.card().cloned()} answer={settled.cloned()} on_export={export} on_forget={forget} on_model={take_file}
-                    on_starter={page.model_file.is_some().then(|| send.reform(|()| Action::UseModel(None)))} />
+                <Details card={page.engine.card().cloned()} answer={settled.cloned()} on_export={export} on_models={open_models} />
+            }) }
+            { dialog(Open::Models, "models", words::MODELS, html! {
+                <Models picker={page.picker.clone()} settings={page.settings.clone()} model={page.model.clone()}
+                    is_loading={matches!(page.engine, Engine::Starting | Engine::Loading(_))} alerts={about_models}
+                    announcement={page.announcement.clone()} on_files={take_files} on_forget={forget} send={send.clone()} />
             }) }
             { dialog(Open::Privacy, "privacy", words::PRIVACY_TITLE, privacy()) }
             { dialog(Open::Shortcuts, "shortcuts", words::SHORTCUTS, shortcuts(page.settings.has_shortcuts, &send)) }

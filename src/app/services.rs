@@ -4,6 +4,7 @@
 
 use super::settings::Settings;
 use super::share;
+use crate::models::catalogue::Catalogue;
 use crate::worker::problem::{Code, Problem};
 use js_sys::{Array, Reflect};
 use std::cell::{Cell, RefCell};
@@ -12,7 +13,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    Blob, BlobPropertyBag, DataTransfer, HtmlAnchorElement, HtmlVideoElement, ImageBitmap, MediaStream,
+    Blob, BlobPropertyBag, HtmlAnchorElement, HtmlVideoElement, ImageBitmap, MediaStream,
     MediaStreamConstraints, MediaStreamTrack, OffscreenCanvas, OffscreenCanvasRenderingContext2d, Response,
     Url,
 };
@@ -45,12 +46,26 @@ pub fn shared_settings(own: &Settings) -> Option<Settings> {
 
 /// Puts the settings into the address; returns it.
 pub fn share_address(settings: &Settings) -> Option<String> {
+    let address = format!("{}#{}", bare_address()?, share::to_fragment(settings));
+    show_address(&address).then_some(address)
+}
+
+/// Takes settings out of the address that are not these.
+pub fn leave_link(settings: &Settings) {
+    if shared_settings(settings).is_some_and(|shared| shared != *settings) {
+        bare_address().iter().for_each(|address| _ = show_address(address));
+    }
+}
+
+/// The page's address without a fragment.
+fn bare_address() -> Option<String> {
     let location = gloo::utils::window().location();
-    let address = format!("{}{}", location.pathname().ok()?, location.search().ok()?);
-    let address = format!("{}{address}#{}", location.origin().ok()?, share::to_fragment(settings));
-    let history = gloo::utils::window().history().ok()?;
-    history.replace_state_with_url(&JsValue::NULL, "", Some(&address)).ok()?;
-    Some(address)
+    Some(format!("{}{}{}", location.origin().ok()?, location.pathname().ok()?, location.search().ok()?))
+}
+
+fn show_address(address: &str) -> bool {
+    let history = gloo::utils::window().history();
+    history.is_ok_and(|history| history.replace_state_with_url(&JsValue::NULL, "", Some(address)).is_ok())
 }
 
 pub async fn copy(text: &str) -> bool {
@@ -74,30 +89,60 @@ pub fn save(name: &str, kind: &str, text: &str) -> Result<(), JsValue> {
     Url::revoke_object_url(&url)
 }
 
-/// The first picture in what was dropped, pasted or chosen.
-pub fn picture_in(data: &DataTransfer) -> Option<web_sys::File> {
-    let files = data.files()?;
-    let all = (0..files.length()).filter_map(|idx| files.get(idx));
-    let (pictures, others): (Vec<_>, Vec<_>) = all.partition(|file| file.type_().starts_with("image/"));
+/// Files that were dropped, pasted or chosen.
+pub enum Intake {
+    Picture(web_sys::File),
+    /// The files of a model, and their names.
+    Model(Array, Vec<String>),
+    Nothing,
+}
+
+/// All of them where one is a model's, else the first picture.
+pub fn what_is_in(files: Option<web_sys::FileList>) -> Intake {
+    let files: Vec<web_sys::File> =
+        files.iter().flat_map(|files| (0..files.length()).filter_map(|idx| files.get(idx))).collect();
+    let is_model = |file: &web_sys::File| {
+        let name = file.name().to_lowercase();
+        [".gguf", ".safetensors", ".json"].iter().any(|end| name.ends_with(end))
+    };
+    if files.iter().any(is_model) {
+        let names = files.iter().map(web_sys::File::name).collect();
+        return Intake::Model(files.into_iter().collect(), names);
+    }
     // A file without a known type may still be a picture: the decoder decides.
-    pictures.into_iter().chain(others).next()
+    let (pictures, others): (Vec<_>, Vec<_>) =
+        files.into_iter().partition(|file| file.type_().starts_with("image/"));
+    pictures.into_iter().chain(others).next().map_or(Intake::Nothing, Intake::Picture)
 }
 
 pub async fn sample(address: &str) -> Result<Blob, Problem> {
-    let failed = |error: JsValue| Problem::new(Code::PictureUnreadable, format!("{address}: {error:?}"));
+    fetch(address).await.map_err(|error| Problem::new(Code::PictureUnreadable, error))
+}
+
+/// The curated list of models, of the page's own origin.
+pub async fn catalogue() -> Result<Catalogue, Problem> {
+    let read = async {
+        let text = fetch("models/catalogue.json").await?.text();
+        let text = JsFuture::from(text).await.map_err(|error| format!("{error:?}"))?;
+        let text = text.as_string().unwrap_or_default();
+        Catalogue::parse(text.as_bytes()).map_err(|error| error.to_string())
+    };
+    read.await.map_err(|error: String| Problem::new(Code::CatalogueMissing, error))
+}
+
+/// A file of the page's own, or what is wrong with it.
+async fn fetch(address: &str) -> Result<Blob, String> {
+    let failed = |error: JsValue| format!("{address}: {error:?}");
     let response = JsFuture::from(gloo::utils::window().fetch_with_str(address)).await.map_err(failed)?;
     let response: Response = response.unchecked_into();
     if !response.ok() {
-        return Err(Problem::new(
-            Code::PictureUnreadable,
-            format!("{address}: status {}", response.status()),
-        ));
+        return Err(format!("{address}: status {}", response.status()));
     }
     let blob = async { JsFuture::from(response.blob()?).await };
     blob.await.map(JsCast::unchecked_into).map_err(failed)
 }
 
-/// Pictures and frames on their way to the worker, by id.
+/// Pictures, frames and models' files on their way to the workers, by id.
 ///
 /// Invariant: ids are never used twice.
 #[derive(Default)]

@@ -1,11 +1,13 @@
-//! What a person has made: labels, templates, choices. Kept in the browser and carried by a share link.
+//! What a person has made and chosen. Kept in the browser; labels and how they are compared travel by a share link too.
 //!
 //! Invariant: labels are clean (`text::labels`) and differ from each other; every edit keeps that.
-//! Invariant: a template that is being typed may be wrong: it is kept as typed, and left out of questions.
+//! Invariant: a template or a hub's address that is being typed may be wrong: it is kept as typed, and left out of use.
 
+use super::source::{self, DEFAULT_HUB};
 use crate::tasks::classify::Mode;
 use crate::text::labels::{self, MAX_LABELS};
 use crate::text::{Template, TextError};
+use crate::worker::protocol::StoredFormat;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
@@ -19,6 +21,35 @@ pub struct Settings {
     pub has_none: bool,
     pub is_mirrored: bool,
     pub has_shortcuts: bool,
+    /// The stored model to load; none means the page's own.
+    pub model: Option<Chosen>,
+    /// Where models are looked up, as typed. See [`Settings::hub`].
+    pub hub: String,
+    pub format: StoredFormat,
+    /// What a preset or a link took the place of; kept as well, so that it can come back after a reload too.
+    pub earlier: Option<Earlier>,
+}
+
+/// A model of the store's, by its key, and what it was called, should it be gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    pub key: String,
+    pub name: String,
+}
+
+/// What comes back by undo.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Earlier {
+    pub labels: Vec<String>,
+    /// How they were compared, which a link brings too.
+    pub comparison: Option<Comparison>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    pub templates: Vec<String>,
+    pub mode: Mode,
+    pub has_none: bool,
 }
 
 impl Default for Settings {
@@ -30,6 +61,10 @@ impl Default for Settings {
             has_none: true,
             is_mirrored: false,
             has_shortcuts: true,
+            model: None,
+            hub: DEFAULT_HUB.to_owned(),
+            format: StoredFormat::default(),
+            earlier: None,
         }
     }
 }
@@ -132,6 +167,24 @@ impl Settings {
             }
         }
         prompts
+    }
+
+    /// The hub in use: a half-typed address is none.
+    pub fn hub(&self) -> String {
+        source::parse_hub(&self.hub).unwrap_or_else(|_| DEFAULT_HUB.to_owned())
+    }
+
+    pub fn comparison(&self) -> Comparison {
+        Comparison { templates: self.templates.clone(), mode: self.mode, has_none: self.has_none }
+    }
+
+    /// Puts back what a preset or a link took the place of, and nothing else.
+    pub fn restore(&mut self) {
+        let Some(Earlier { labels, comparison }) = self.earlier.take() else { return };
+        self.labels = labels;
+        if let Some(Comparison { templates, mode, has_none }) = comparison {
+            (self.templates, self.mode, self.has_none) = (templates, mode, has_none);
+        }
     }
 
     /// Made whole after it came from storage or from a link: nothing there can be trusted to be clean.

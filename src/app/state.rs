@@ -6,10 +6,11 @@
 //! the next frame's comes.
 //! Invariant: no DOM: the state is tested natively.
 
-use super::settings::Settings;
+use super::picker::{Outcome, Pick, Picker};
+use super::settings::{Chosen, Earlier, Settings};
 use super::words;
 use crate::worker::problem::{Code, Problem};
-use crate::worker::protocol::{Answer, Card, Event, LoadStage, Progress, Question};
+use crate::worker::protocol::{Answer, Card, Event, LoadStage, ModelRef, Progress, Question, StoredFormat};
 use std::rc::Rc;
 
 /// Breakdowns of the worker in a row before the page stops starting a new one by itself.
@@ -35,8 +36,9 @@ pub struct State {
     pub worker_generation: u32,
     /// Grows when the model has to be loaded.
     pub load_generation: u32,
-    /// The reader's own model, instead of the page's: the id of its file, and its name.
-    pub model_file: Option<(u64, String)>,
+    /// What the engine has or is to load.
+    pub model: Model,
+    pub picker: Picker,
     question_id: u64,
     /// The camera frame that the question is about.
     frame: Option<u64>,
@@ -47,7 +49,8 @@ pub struct State {
     is_rejected: bool,
     n_restarts: u32,
     last_frame_millis: Option<f64>,
-    undo: Option<Settings>,
+    /// Labels and comparison are a link's, and not edited yet.
+    is_borrowed: bool,
 }
 
 /// What the engine's thread is doing.
@@ -66,6 +69,54 @@ impl Engine {
             Engine::Ready(card) => Some(card),
             _ => None,
         }
+    }
+}
+
+/// Which model ranks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Model {
+    /// The page's own.
+    Starter,
+    Stored(Chosen),
+    /// A file of this visit, by the id under which the page keeps it.
+    File {
+        payload: u64,
+        name: String,
+    },
+}
+
+impl Model {
+    /// As the worker is told.
+    pub fn to_ref(&self) -> ModelRef {
+        match self {
+            Model::Starter => ModelRef::Starter,
+            Model::Stored(chosen) => ModelRef::Stored(chosen.key.clone()),
+            Model::File { name, .. } => ModelRef::File(name.clone()),
+        }
+    }
+
+    pub fn payload(&self) -> Option<u64> {
+        match self {
+            Model::File { payload, .. } => Some(*payload),
+            _ => None,
+        }
+    }
+
+    /// What it was called where it was chosen.
+    pub fn name(&self) -> Option<String> {
+        match self {
+            Model::Starter => None,
+            Model::Stored(Chosen { name, .. }) | Model::File { name, .. } => Some(name.clone()),
+        }
+    }
+
+    pub fn is_starter(&self) -> bool {
+        *self == Model::Starter
+    }
+
+    /// Whether it is the store's model of this key.
+    pub fn has_key(&self, key: &str) -> bool {
+        matches!(self, Model::Stored(chosen) if chosen.key == key)
     }
 }
 
@@ -102,7 +153,22 @@ pub enum Notice {
     Engine(Problem),
     /// Labels were replaced; the earlier ones can come back.
     Replaced(&'static str),
+    /// Another model took over; the page's own can come back.
+    Switched(String),
+    /// The model that was chosen on an earlier visit is stored no more.
+    ModelGone(String),
     Told(&'static str),
+}
+
+impl Notice {
+    pub fn text(&self) -> String {
+        match self {
+            Notice::Engine(problem) => words::advice(problem.code).title.to_owned(),
+            Notice::Replaced(text) | Notice::Told(text) => (*text).to_owned(),
+            Notice::Switched(name) => words::switched(name),
+            Notice::ModelGone(name) => words::model_gone(name),
+        }
+    }
 }
 
 /// Where the ranking stands.
@@ -128,8 +194,9 @@ pub enum Action {
     /// Load again, rank again, or start a new worker: whatever failed.
     Retry,
     CancelLoad,
-    /// Takes this file (its id and name) as the model, or the page's own again.
-    UseModel(Option<(u64, String)>),
+    UseModel(Model),
+    /// Something about models: what is stored, what is downloaded.
+    Pick(Pick),
     /// A still picture takes the stage. Ids of pictures and frames are the page's, each new.
     Show(Picture),
     ClearPicture,
@@ -170,6 +237,9 @@ pub enum Edit {
     HasNone(bool),
     IsMirrored(bool),
     HasShortcuts(bool),
+    /// Where models are looked up.
+    Hub(String),
+    Format(StoredFormat),
 }
 
 /// One line of the ranking as it is drawn; numbers only where they are settled.
@@ -188,7 +258,8 @@ pub struct Score {
 
 impl State {
     pub fn new(settings: Settings) -> Self {
-        Self {
+        let model = settings.model.clone().map_or(Model::Starter, Model::Stored);
+        let mut state = Self {
             engine: Engine::Starting,
             settings: settings.cleaned(),
             picture: None,
@@ -200,7 +271,8 @@ impl State {
             live_rate: 0.0,
             worker_generation: 0,
             load_generation: 0,
-            model_file: None,
+            model,
+            picker: Picker::default(),
             question_id: 0,
             frame: None,
             done_id: 0,
@@ -208,19 +280,34 @@ impl State {
             is_rejected: false,
             n_restarts: 0,
             last_frame_millis: None,
-            undo: None,
-        }
-    }
-
-    /// As at the start, with labels that a link brought and the person's own at hand for undo.
-    pub fn with_shared(own: Settings, shared: Settings) -> Self {
-        let mut state = Self::new(shared);
-        let own = own.cleaned();
-        if own.labels != state.settings.labels {
-            state.undo = Some(own);
-            state.notify(Notice::Replaced(words::LABELS_FROM_LINK));
+            is_borrowed: false,
+        };
+        if state.can_undo() {
+            state.notify(Notice::Replaced(words::LABELS_EARLIER));
         }
         state
+    }
+
+    /// As at the start, with what a link brought and the person's own at hand for undo.
+    pub fn with_shared(own: Settings, shared: Settings) -> Self {
+        let (own, mut shared) = (own.cleaned(), shared.cleaned());
+        if (&own.labels, own.comparison()) == (&shared.labels, shared.comparison()) {
+            return Self::new(own);
+        }
+        shared.earlier = Some(Earlier { comparison: Some(own.comparison()), labels: own.labels });
+        let mut state = Self::new(shared);
+        state.is_borrowed = true;
+        state.notify(Notice::Replaced(words::LABELS_FROM_LINK));
+        state
+    }
+
+    /// What the browser is to keep: a link's labels only once they were edited.
+    pub fn kept_settings(&self) -> Settings {
+        let mut kept = self.settings.clone();
+        if self.is_borrowed {
+            kept.restore();
+        }
+        kept
     }
 
     /// What to ask the worker now; a new id means a new question.
@@ -303,13 +390,18 @@ impl State {
     }
 
     /// The files and frames that are still needed.
-    pub fn payloads_in_use(&self) -> [Option<u64>; 3] {
-        let (picture, model) = (self.picture.as_ref(), self.model_file.as_ref());
-        [picture.map(|picture| picture.id), self.frame, model.map(|(id, _)| *id)]
+    pub fn payloads_in_use(&self) -> [Option<u64>; 4] {
+        let picture = self.picture.as_ref().map(|picture| picture.id);
+        [picture, self.frame, self.model.payload(), self.picker.payload_in_use()]
+    }
+
+    /// Whether what is on show is a link's, as it came.
+    pub fn is_borrowed(&self) -> bool {
+        self.is_borrowed
     }
 
     pub fn can_undo(&self) -> bool {
-        self.undo.is_some()
+        self.settings.earlier.is_some()
     }
 
     /// The state after `action`.
@@ -325,12 +417,10 @@ impl State {
                     self.engine = Engine::Failed(Problem::new(Code::LoadCancelled, ""));
                 }
             }
-            Action::UseModel(file) => {
-                self.model_file = file;
-                self.problem = None;
-                self.forget_answer();
-                self.ask_anew();
-                self.load();
+            Action::UseModel(model) => self.use_model(model),
+            Action::Pick(pick) => {
+                let outcome = self.picker.pick(pick, &self.settings);
+                self.settle_pick(outcome);
             }
             Action::Show(picture) => {
                 self.picture = Some(picture);
@@ -377,8 +467,9 @@ impl State {
             }
             Action::Edit(edit) => self.edit(edit),
             Action::Undo => {
-                if let Some(settings) = self.undo.take() {
-                    self.settings = settings;
+                if self.can_undo() {
+                    self.settings.restore();
+                    self.is_borrowed = false;
                     self.notice = None;
                     self.ask_anew();
                 }
@@ -387,8 +478,10 @@ impl State {
             Action::Say(words) => self.notify(Notice::Told(words)),
             Action::DismissProblem => self.problem = None,
             Action::DismissNotice => {
-                self.notice = None;
-                self.undo = None;
+                // What a link took the place of is not given up by putting its message away.
+                if matches!(self.notice.take(), Some(Notice::Replaced(_))) && !self.is_borrowed {
+                    self.settings.earlier = None;
+                }
             }
         }
         self
@@ -426,6 +519,14 @@ impl State {
             }
             Event::Moved(card) => self.engine = Engine::Ready(card),
             Event::Notice(problem) => self.notify(Notice::Engine(problem)),
+            Event::LoadFailed(_, problem) if problem.code == Code::StoredMissing => {
+                let name = match &self.model {
+                    Model::Stored(chosen) => chosen.name.clone(),
+                    _ => String::new(),
+                };
+                self.use_model(Model::Starter);
+                self.notify(Notice::ModelGone(name));
+            }
             Event::LoadFailed(_, problem) => self.engine = Engine::Failed(problem),
             Event::Answered(answer) if answer.id == self.question_id => self.settle(answer, millis),
             Event::Rejected { id, problem } if id == self.question_id => {
@@ -444,6 +545,36 @@ impl State {
             Event::Crashed(why) => self.restart(why),
             Event::Forgotten => self.notify(Notice::Told(words::FORGOTTEN)),
         }
+    }
+
+    /// Another model ranks from now on; picture and labels stay.
+    fn use_model(&mut self, model: Model) {
+        self.settings.model = match &model {
+            Model::Stored(chosen) => Some(chosen.clone()),
+            _ => None,
+        };
+        self.model = model;
+        self.problem = None;
+        self.notice.take_if(|notice| matches!(notice, Notice::Switched(_)));
+        self.forget_answer();
+        self.ask_anew();
+        self.load();
+    }
+
+    fn settle_pick(&mut self, outcome: Outcome) {
+        let Outcome { announcement, finished, deleted } = outcome;
+        if let Some((model, payload)) = finished {
+            let name = model.name;
+            self.use_model(match payload {
+                Some(payload) => Model::File { payload, name: name.clone() },
+                None => Model::Stored(Chosen { key: model.key, name: name.clone() }),
+            });
+            self.notify(Notice::Switched(name));
+        }
+        if deleted.is_some_and(|key| self.model.has_key(&key)) {
+            self.use_model(Model::Starter);
+        }
+        self.announcement = announcement.unwrap_or(std::mem::take(&mut self.announcement));
     }
 
     fn load(&mut self) {
@@ -497,7 +628,11 @@ impl State {
                 settings.labels = labels;
                 *settings = std::mem::take(settings).cleaned();
                 if settings.labels != before.labels && !before.labels.is_empty() {
-                    self.undo = Some(before.clone());
+                    // What the person had before a link counts for more than the link's.
+                    if settings.earlier.as_ref().is_none_or(|earlier| earlier.comparison.is_none()) {
+                        let labels = before.labels.clone();
+                        settings.earlier = Some(Earlier { labels, comparison: None });
+                    }
                     self.notify(Notice::Replaced(why));
                 }
                 Ok(())
@@ -525,7 +660,19 @@ impl State {
                 settings.has_shortcuts = has_shortcuts;
                 Ok(())
             }
+            Edit::Hub(hub) => {
+                is_same_question = true;
+                settings.hub = hub;
+                Ok(())
+            }
+            Edit::Format(format) => {
+                is_same_question = true;
+                settings.format = format;
+                Ok(())
+            }
         };
+        let made = |settings: &Settings| (settings.labels.clone(), settings.comparison());
+        self.is_borrowed &= made(&self.settings) == made(&before);
         if let Err(error) = done {
             self.fail(Problem::new(Code::LabelsRefused, error));
         } else if self.settings != before && !is_same_question {
@@ -534,23 +681,23 @@ impl State {
     }
 
     fn retry(&mut self) {
-        match &self.engine {
-            Engine::Failed(problem) if matches!(problem.code, Code::WorkerMissing | Code::WorkerCrashed) => {
-                self.n_restarts = 0;
-                self.worker_generation += 1;
-                self.model_file = None;
-                self.engine = Engine::Starting;
-            }
-            Engine::Failed(problem) => {
-                // The reader's own model is not tried again: the page's own works.
-                if problem.code != Code::LoadCancelled {
-                    self.model_file = None;
-                }
-                self.load();
-            }
-            _ => self.ask_anew(),
+        let Engine::Failed(problem) = &self.engine else {
+            self.problem = None;
+            return self.ask_anew();
+        };
+        let code = problem.code;
+        // Another model is not tried again: the page's own works.
+        if code != Code::LoadCancelled && !self.model.is_starter() {
+            self.use_model(Model::Starter);
+        } else {
+            self.problem = None;
+            self.load();
         }
-        self.problem = None;
+        if matches!(code, Code::WorkerMissing | Code::WorkerCrashed) {
+            self.n_restarts = 0;
+            self.worker_generation += 1;
+            self.engine = Engine::Starting;
+        }
     }
 
     /// The worker broke down: a new one takes over, and what it broke down on is not asked again by itself.
@@ -586,10 +733,7 @@ impl State {
 
     /// Shown, and said once: a region that comes with its text already in it is often not read.
     fn notify(&mut self, notice: Notice) {
-        self.announcement = match &notice {
-            Notice::Engine(problem) => words::advice(problem.code).title.to_owned(),
-            Notice::Replaced(text) | Notice::Told(text) => (*text).to_owned(),
-        };
+        self.announcement = notice.text();
         self.notice = Some(notice);
     }
 
@@ -638,6 +782,7 @@ fn is_about_ranking(code: Code) -> bool {
         code,
         Code::PictureUnreadable
             | Code::PictureTooLarge
+            | Code::PictureScrambled
             | Code::PictureNotAFile
             | Code::EngineFailed
             | Code::WorkerCrashed

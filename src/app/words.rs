@@ -2,10 +2,14 @@
 //!
 //! Invariant: plain, short, active; no jargon on the main path; no sentence blames the reader.
 
+use super::picker::{Job, Phase, What};
 use crate::engine::BackendKind;
+use crate::models::catalogue::Entry;
 use crate::tasks::classify::{RankedLabel, RankedLabels};
 use crate::worker::problem::Code;
-use crate::worker::protocol::{Card, LoadStage, Progress};
+use crate::worker::protocol::{
+    Card, FetchProgress, FetchStage, LoadStage, Progress, Store, StoredFormat, StoredModel,
+};
 
 pub const NAME: &str = "Cliplet";
 pub const CLAIM: &str = "Which label fits the picture?";
@@ -34,7 +38,8 @@ pub const LABEL_HINT: &str = "Enter or comma adds. Paste a list to add many.";
 pub const LABELS_CLEAR: &str = "Clear";
 pub const LABELS_CLEARED: &str = "Labels cleared.";
 pub const LABELS_PRESET: &str = "Labels replaced.";
-pub const LABELS_FROM_LINK: &str = "Labels came with the link.";
+pub const LABELS_FROM_LINK: &str = "Labels came with the link. Yours are kept.";
+pub const LABELS_EARLIER: &str = "Your earlier labels can come back.";
 pub const CHIP_KEYS: &str = "Enter edits, Delete removes, Alt and arrow keys move";
 pub const UNDO: &str = "Undo";
 pub const PRESETS: &str = "Start from";
@@ -82,11 +87,13 @@ pub const SAVE_CSV: &str = "Save CSV";
 
 pub const PRIVACY: &str = "Pictures stay on this device";
 pub const PRIVACY_TITLE: &str = "Your pictures stay here. Check it:";
-pub const PRIVACY_LINES: [&str; 4] = [
+pub const PRIVACY_LINES: [&str; 5] = [
     "Switch off the network once the model is ready. Everything goes on working.",
     "Open your browser's developer tools (F12), Network, and rank a picture: nothing is sent.",
     "The page's security policy (Content-Security-Policy in its source) lets it connect to nothing but the server \
-     that it came from, and it asks that server for its own files and the model only.",
+     that it came from, and it asks that server for its own files and the built-in model only.",
+    "Another model comes from the host that you are shown, and only when you ask for it. A separate program fetches it \
+     that never gets a picture or a label. That host learns which model you fetch and your network address.",
     "Share links carry labels and settings behind the # sign, which browsers never send to a server.",
 ];
 
@@ -97,22 +104,62 @@ pub const DETAILS_TIMES: &str = "Time of each stage";
 pub const DETAILS_SCORES: &str = "Scores";
 pub const DETAILS_NO_MODEL: &str = "No model is loaded.";
 pub const DETAILS_NO_ANSWER: &str = "Rank a picture to see its times and scores.";
-pub const FORGET: &str = "Delete the stored model";
-pub const OPEN_MODEL: &str = "Open a model file";
+pub const FORGOTTEN: &str = "The stored copy is deleted. It is fetched again on the next visit.";
+
+pub const MODELS: &str = "Models";
+pub const USE: &str = "Use";
+pub const IN_USE: &str = "In use";
+pub const LOADING: &str = "Getting ready …";
 pub const USE_STARTER: &str = "Use the built-in model";
-pub const OPEN_MODEL_HINT: &str =
-    "A GGUF that `cliplet convert` made of any CLIP. It stays on this device, until the page is reloaded.";
-pub const FORGOTTEN: &str = "The stored model is deleted. It is fetched again on the next visit.";
+pub const STARTER: &str = "Built-in model";
+pub const STARTER_ABOUT: &str = "Small and quick. Comes with the page.";
+pub const FORGET: &str = "Delete stored copy";
+pub const FILE_NOT_KEPT: &str = "Not stored: the browser allows no storage here. Until the page is reloaded.";
+pub const OPEN_MODELS: &str = "Choose another model";
+pub const STORED: &str = "On this device";
+pub const STORED_UNKNOWN: &str = "Looking at what is stored …";
+pub const CATALOGUE: &str = "Get another";
+pub const CATALOGUE_NOTE: &str = "Accuracy: how often the first guess is right among ImageNet's 1,000 classes, as \
+    published by the makers or by others, not measured here. Each licence is its model's.";
+pub const CATALOGUE_UNREAD: &str = "Reading the list …";
+pub const DOWNLOAD: &str = "Download";
+pub const BY_ID: &str = "By Hugging Face id or address";
+pub const BY_ID_HINT: &str = "The address of a model's page works, or of a folder or GGUF file anywhere.";
+pub const BY_ID_EXAMPLE: &str = "openai/clip-vit-base-patch32";
+pub const FROM_FILE: &str = "From a file";
+pub const FROM_FILE_HINT: &str = "One GGUF; or model.safetensors, config.json and tokenizer.json together. Dropping them \
+    on the page does the same. They stay on this device.";
+pub const CHOOSE_FILES: &str = "Choose files";
+pub const NO_MODEL_FILE: &str = "there is no .gguf or .safetensors file among them";
+pub const MODEL_OPTIONS: &str = "More options";
+pub const FORMAT: &str = "How precisely it is kept";
+pub const HUB: &str = "Where models come from";
+pub const HUB_HINT: &str = "Hugging Face, or a mirror with the same paths. Ids are looked up there.";
+pub const HUB_RESET: &str = "Reset";
+pub const PAUSE: &str = "Pause";
+pub const PAUSED: &str = "Download paused. What has arrived is kept.";
+pub const RESUME: &str = "Resume";
+pub const CANCELLED: &str = "Download cancelled.";
+pub const DISCARD: &str = "Discard";
+pub const DELETE: &str = "Delete";
+pub const DELETED: &str = "Deleted.";
+pub const KEEP: &str = "Keep";
+pub const ONE_AT_A_TIME: &str = "One download at a time: pause or cancel the one that runs.";
+pub const DOWNLOAD_STOPPED: &str = "Download stopped";
+pub const DOWNLOAD_PAUSED: &str = "Paused";
+pub const PERSISTENT: &str = "The browser keeps them until you delete them.";
+pub const NOT_PERSISTENT: &str = "The browser may clear them if it runs short of room.";
 
 pub const SHORTCUTS: &str = "Keyboard shortcuts";
 pub const SHORTCUTS_ON: &str = "Single-key shortcuts";
-pub const SHORTCUT_LIST: [(&str, &str); 12] = [
+pub const SHORTCUT_LIST: [(&str, &str); 13] = [
     ("O", "Open a picture"),
     ("Ctrl V", "Paste a picture, or labels into the label field"),
     ("C", "Camera on or off"),
     ("Space", "Take a camera picture"),
     ("L", "Go to the label field"),
-    ("M", "One fits, or several may fit"),
+    ("S", "One fits, or several may fit"),
+    ("M", "Models"),
     ("D", "Details"),
     ("?", "This list"),
     ("← →", "From label to label"),
@@ -187,9 +234,27 @@ pub fn advice(code: Code) -> Advice {
             "The file is complete, but this version of the page can't use it. Reload the page to update it.",
             true,
         ),
-        Code::ModelFileUnusable => (
-            "That model can't be used",
-            "It must be a GGUF with its tokenizer inside, as `cliplet convert` writes it.",
+        Code::ModelFileUnusable => {
+            ("That model can't be used", "It is damaged, or no CLIP of a kind that this page knows.", true)
+        }
+        Code::ModelFilesIncomplete => (
+            "These files are no whole model",
+            "Choose one GGUF; or model.safetensors, config.json and tokenizer.json together.",
+            false,
+        ),
+        Code::CatalogueMissing => (
+            "The list of models can't be read",
+            "Models by id, by address and from files work without it.",
+            true,
+        ),
+        Code::DownloaderMissing => (
+            "The downloader could not start",
+            "The browser may be short of memory or too old. Ranking goes on; close other tabs, then try again.",
+            true,
+        ),
+        Code::DownloaderCrashed => (
+            "The downloader stopped",
+            "What has arrived is kept, and ranking goes on. Resume when you like.",
             true,
         ),
         Code::LoadCancelled => ("Loading was cancelled", "Load the model whenever you like.", true),
@@ -246,7 +311,11 @@ pub fn advice(code: Code) -> Advice {
             true,
         ),
         Code::StorageFailed => ("The browser's storage failed", "Reload the page, then try again.", true),
-        Code::StoredMissing => ("The model is not stored here any more", "Download it again.", true),
+        Code::StoredMissing => (
+            "That model is not stored here any more",
+            "The built-in model is used. Download the other one again under Models.",
+            true,
+        ),
         Code::StoredDamaged => (
             "The stored model was damaged",
             "It was deleted, so that nothing wrong is shown. Download it again.",
@@ -277,6 +346,13 @@ pub fn advice(code: Code) -> Advice {
             false,
         ),
         Code::PictureTooLarge => ("This picture is too large", "Make it smaller, then open it again.", false),
+        Code::PictureScrambled => (
+            "This browser scrambles pictures",
+            "Its protection against fingerprinting changes every picture that a page reads, so a ranking would be \
+             noise. Switch that protection off for this page (Brave: Shields; Firefox: resistFingerprinting), then try \
+             again.",
+            true,
+        ),
         Code::PictureNotAFile => {
             ("That holds no picture file", "Save the picture first, then drop or open the file.", false)
         }
@@ -322,6 +398,202 @@ pub fn progress_bytes(progress: &Progress) -> Option<String> {
 
 pub fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// As people say it: `605 MB`, `1.7 GB`.
+pub fn size(bytes: u64) -> String {
+    match bytes as f64 {
+        b if b < 9.95e6 => format!("{:.1} MB", b / 1e6),
+        b if b < 999.5e6 => format!("{:.0} MB", b / 1e6),
+        b => format!("{:.1} GB", b / 1e9),
+    }
+}
+
+pub fn format(format: StoredFormat) -> &'static str {
+    match format {
+        StoredFormat::Q8_0 => "8 bit",
+        StoredFormat::Q4_0 => "4 bit",
+        StoredFormat::F16 => "16 bit",
+    }
+}
+
+pub fn format_choice(format: StoredFormat) -> (&'static str, &'static str) {
+    match format {
+        StoredFormat::Q8_0 => {
+            ("8 bit, recommended", "A quarter of the original's size, with practically the same answers.")
+        }
+        StoredFormat::Q4_0 => {
+            ("4 bit", "Little more than half the size of 8 bit. Close calls may come out otherwise.")
+        }
+        StoredFormat::F16 => ("16 bit", "Twice the size of 8 bit, for comparing."),
+    }
+}
+
+/// What a model of the catalogue takes once it is stored.
+pub fn stored_bytes(entry: &Entry, format: StoredFormat) -> u64 {
+    match format {
+        StoredFormat::Q8_0 => entry.memory.q8_0,
+        StoredFormat::Q4_0 => entry.memory.q4_0,
+        StoredFormat::F16 => 2 * entry.n_parameters,
+    }
+}
+
+/// Languages by their tags: `English`.
+pub fn languages(tags: &[String]) -> String {
+    let name = |tag: &String| match tag.as_str() {
+        "en" => "English".to_owned(),
+        "zh" => "Chinese".to_owned(),
+        "mul" => "many languages".to_owned(),
+        other => other.to_owned(),
+    };
+    tags.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+pub fn job_started(name: &str, what: &What) -> String {
+    match what {
+        What::Order(_) => format!("Downloading {name}. Ranking goes on meanwhile."),
+        What::Files { .. } => format!("Reading {name}. Ranking goes on meanwhile."),
+    }
+}
+
+pub fn job_finished(name: &str) -> String {
+    format!("{name} is here, and takes over.")
+}
+
+pub fn quarter(name: &str, quarter: u64) -> String {
+    format!("{name}: {} %", 25 * quarter)
+}
+
+/// What a job is doing.
+pub fn fetch_stage(stage: FetchStage) -> &'static str {
+    match stage {
+        FetchStage::Waiting => "Waiting: another tab has it in hand",
+        FetchStage::Looking => "Looking at the model",
+        FetchStage::Download => "Fetching and converting",
+        FetchStage::Check => "Computing what it is checked with",
+        FetchStage::Store => "Storing and reading back",
+    }
+}
+
+/// `62 MB of 605 MB · 2.1 MB a second · about 4 minutes left`
+pub fn fetch_figures(job: &Job) -> String {
+    let FetchProgress { done, total, bytes_per_second: rate, .. } = job.progress;
+    if total == 0 {
+        return String::new();
+    }
+    let mut text = format!("{} of {}", size(done.min(total)), size(total));
+    if rate > 0.0 && done < total && job.phase == Phase::Running {
+        text += &format!(" · {} a second · {}", size(rate as u64), time_left((total - done) as f64 / rate));
+    }
+    text
+}
+
+fn time_left(seconds: f64) -> String {
+    match seconds {
+        s if s < 10.0 => "a few seconds left".to_owned(),
+        s if s < 55.0 => format!("about {:.0} seconds left", (s / 10.0).ceil() * 10.0),
+        s if s < 90.0 => "about a minute left".to_owned(),
+        s if s < 5400.0 => format!("about {:.0} minutes left", s / 60.0),
+        s => format!("about {:.0} hours left", s / 3600.0),
+    }
+}
+
+/// A job in a line beside its name: `34 % · about a minute left`.
+pub fn job_line(job: &Job) -> String {
+    match (&job.phase, job.fraction()) {
+        (Phase::Failed(_), _) => DOWNLOAD_STOPPED.to_owned(),
+        (Phase::Paused, _) => DOWNLOAD_PAUSED.to_owned(),
+        (_, None) => fetch_stage(job.progress.stage).to_owned(),
+        (_, Some(fraction))
+            if job.progress.stage == FetchStage::Download && job.progress.bytes_per_second > 0.0 =>
+        {
+            let FetchProgress { done, total, bytes_per_second, .. } = job.progress;
+            let left = time_left(total.saturating_sub(done) as f64 / bytes_per_second);
+            format!("{:.0} % · {left}", 100.0 * fraction)
+        }
+        (_, Some(fraction)) => format!("{:.0} %", 100.0 * fraction),
+    }
+}
+
+/// As short as can be: `34 %`.
+pub fn job_short(job: &Job) -> String {
+    match (&job.phase, job.fraction()) {
+        (Phase::Failed(_), _) => "Stopped".to_owned(),
+        (Phase::Paused, _) => DOWNLOAD_PAUSED.to_owned(),
+        (_, fraction) => format!("{:.0} %", 100.0 * fraction.unwrap_or_default()),
+    }
+}
+
+/// `164 MB used, about 2.1 GB left.`
+pub fn room(store: &Store) -> Option<String> {
+    let Store { used_bytes, quota_bytes, .. } = *store;
+    let left = quota_bytes.saturating_sub(used_bytes);
+    (quota_bytes > 0).then(|| format!("{} used, about {} left.", size(used_bytes), size(left)))
+}
+
+pub fn switched(name: &str) -> String {
+    format!("{name} ranks from now on.")
+}
+
+pub fn model_gone(name: &str) -> String {
+    format!("{name} is not stored here any more; the built-in model is used.")
+}
+
+pub fn file_missing(name: &str) -> String {
+    format!("{name} is missing")
+}
+
+pub fn will_fetch(source: &str, host: &str) -> String {
+    format!("Fetches {source} from {host}.")
+}
+
+/// Who learns what.
+pub fn host_note(host: &str) -> String {
+    format!(
+        "Models come from {host}, and only when you press Download. That host learns which model is fetched and your \
+         network address, never a picture or a label."
+    )
+}
+
+pub fn delete_question(name: &str, bytes: u64, is_in_use: bool) -> String {
+    let then = if is_in_use { " The built-in model takes over." } else { "" };
+    format!("Delete {name} ({})?{then}", size(bytes))
+}
+
+/// `8 bit · 161 MB · from openai/clip-vit-base-patch32`
+pub fn stored_figures(model: &StoredModel) -> String {
+    // Of the reader's files, name and size stand there.
+    let is_file = model.source.contains([' ', '\n']);
+    let source = if is_file { "your files" } else { model.source.split('@').next().unwrap_or_default() };
+    format!("{} · {} · from {source}", format(model.format), size(model.bytes))
+}
+
+pub fn unfinished(done: u64, total: u64) -> String {
+    match total {
+        0 => "Not finished".to_owned(),
+        total => format!("Not finished: {} of {} are here", size(done.min(total)), size(total)),
+    }
+}
+
+pub fn to_download(bytes: u64) -> String {
+    format!("{} download", size(bytes))
+}
+
+pub fn in_memory(bytes: u64) -> String {
+    format!("{} in memory", size(bytes))
+}
+
+pub fn accuracy(top1: f32) -> String {
+    format!("{top1:.1} % ImageNet")
+}
+
+pub fn discard_question(bytes: u64) -> String {
+    format!("Delete the {} that have arrived?", size(bytes))
+}
+
+/// What the badge and the picker call the model in use.
+pub fn model_name(card: &Card) -> &str {
+    if card.info.about.name.is_empty() { &card.file } else { &card.info.about.name }
 }
 
 /// Digits that mean something: `97 %`, `4.2 %`, `< 0.1 %`.

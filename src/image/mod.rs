@@ -36,6 +36,10 @@ pub enum ImageError {
     TooMuchMemory { needed_mib: u64, max_mib: u64 },
     #[error("the picture is damaged or of a rare kind: {0}")]
     Malformed(String),
+    #[error(
+        "this browser gives changed pixels back to hinder fingerprinting (off by up to {largest} of 255): allow it for this page"
+    )]
+    Scrambled { largest: u8 },
     #[error("{width} × {height} pixels need {expected} bytes, found {found}")]
     ByteCount { width: usize, height: usize, expected: usize, found: usize },
 }

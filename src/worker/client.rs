@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cell::Cell;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Blob, File, MessageEvent, Worker, WorkerOptions};
+use web_sys::{Blob, MessageEvent, Worker, WorkerOptions};
 
 /// A worker and what it says.
 struct Thread {
@@ -107,10 +107,9 @@ impl Downloader {
         Thread::start("downloader-boot.js", DOWNLOADER, FetchEvent::Crashed, on_event).map(Self)
     }
 
-    /// Sends `request`, with the files of an import.
-    pub fn send(&self, request: &FetchRequest, files: &[File]) -> Result<(), JsValue> {
-        let payload: Array = files.iter().collect();
-        self.0.send(request, (!files.is_empty()).then_some(&payload))
+    /// Sends `request`, with the files of an import as an array.
+    pub fn send(&self, request: &FetchRequest, files: Option<&JsValue>) -> Result<(), JsValue> {
+        self.0.send(request, files)
     }
 }
 

@@ -4,12 +4,15 @@
 //! Invariant: what our decoder refuses on the header for its size is refused here too, before the browser sees it.
 //! Invariant: EXIF orientation is applied once, alpha goes over white, and no colour profile: as natively, held to the
 //! same expected crops by tests/browser.
+//! Invariant: no picture is read in a browser that gives changed pixels back (against fingerprinting): a known pattern
+//! tells.
 //! Invariant: every refusal has its own code, and the page its own advice for it.
 
 use super::problem::{Code, Problem};
 use crate::image::limits::{check_size, unreadable};
 use crate::image::{ImageError, Pixels};
 use js_sys::{Object, Promise, Reflect, Uint8Array};
+use std::cell::Cell;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -26,6 +29,15 @@ extern "C" {
 const STRIP_PIXELS: u32 = 1 << 22;
 /// Beyond this no decoder is asked: reading alone would take all memory.
 const MAX_FILE_BYTES: f64 = 100.0 * 1024.0 * 1024.0;
+/// The known pattern's side, in pixels.
+const PATTERN_SIDE: u8 = 16;
+/// Of 255: so much noise changes no ranking. Brave flips the lowest bit here and there; Firefox gives random pixels.
+const MAX_NOISE: u8 = 3;
+
+thread_local! {
+    /// The known pattern came back as it was; looked for again until it does, as the reader may allow it meanwhile.
+    static IS_TRUE_TO_PIXELS: Cell<bool> = const { Cell::new(false) };
+}
 
 pub async fn pixels(payload: JsValue) -> Result<Pixels, Problem> {
     let pixels = match payload.dyn_into::<ImageBitmap>() {
@@ -45,6 +57,7 @@ pub async fn pixels(payload: JsValue) -> Result<Pixels, Problem> {
         ImageError::TooLarge { .. } | ImageError::TooMuchMemory { .. } => {
             Problem::new(Code::PictureTooLarge, error)
         }
+        ImageError::Scrambled { .. } => Problem::new(Code::PictureScrambled, error),
         error => Problem::new(Code::PictureUnreadable, error),
     })
 }
@@ -75,17 +88,54 @@ pub async fn bytes(file: &Blob) -> Result<Vec<u8>, JsValue> {
 fn from_bitmap(bitmap: &ImageBitmap) -> Result<Pixels, ImageError> {
     let (width, height) = (bitmap.width(), bitmap.height());
     check_size(width.into(), height.into())?;
+    check_pixels()?;
     let rgb = read(bitmap, width, height).map_err(malformed)?;
     bitmap.close();
     Ok(Pixels { width: width as usize, height: height as usize, rgb })
 }
 
-fn read(bitmap: &ImageBitmap, width: u32, height: u32) -> Result<Vec<u8>, JsValue> {
-    let strip_height = (STRIP_PIXELS / width).clamp(1, height);
-    let canvas = OffscreenCanvas::new(width, strip_height)?;
+/// Refuses a browser that gives changed pixels back.
+fn check_pixels() -> Result<(), ImageError> {
+    if IS_TRUE_TO_PIXELS.get() {
+        return Ok(());
+    }
+    let largest = noise().map_err(malformed)?;
+    if largest > MAX_NOISE {
+        return Err(ImageError::Scrambled { largest });
+    }
+    IS_TRUE_TO_PIXELS.set(true);
+    Ok(())
+}
+
+/// Draws known colours and returns by how much the worst of them comes back changed.
+fn noise() -> Result<u8, JsValue> {
+    let places = || (0..PATTERN_SIDE).flat_map(|y| (0..PATTERN_SIDE).map(move |x| (x, y)));
+    let colour = |x: u8, y: u8| [x, y, x ^ y].map(|step| step * 16 + 7);
+    let context = context(PATTERN_SIDE.into(), PATTERN_SIDE.into())?;
+    for (x, y) in places() {
+        let [r, g, b] = colour(x, y);
+        context.set_fill_style_str(&format!("rgb({r},{g},{b})"));
+        context.fill_rect(x.into(), y.into(), 1.0, 1.0);
+    }
+    let side = PATTERN_SIDE.into();
+    let found = context.get_image_data(0.0, 0.0, side, side)?.data().0;
+    let of_pixel = |((x, y), [r, g, b, _]): (_, &[u8; 4])| {
+        let [drawn_r, drawn_g, drawn_b] = colour(x, y);
+        drawn_r.abs_diff(*r).max(drawn_g.abs_diff(*g)).max(drawn_b.abs_diff(*b))
+    };
+    Ok(places().zip(found.as_chunks().0).map(of_pixel).max().unwrap_or(u8::MAX))
+}
+
+fn context(width: u32, height: u32) -> Result<OffscreenCanvasRenderingContext2d, JsValue> {
+    let canvas = OffscreenCanvas::new(width, height)?;
     let options = options(&[("willReadFrequently", true.into())]);
     let context = canvas.get_context_with_context_options("2d", &options)?.ok_or("no 2d context")?;
-    let context: OffscreenCanvasRenderingContext2d = context.unchecked_into();
+    Ok(context.unchecked_into())
+}
+
+fn read(bitmap: &ImageBitmap, width: u32, height: u32) -> Result<Vec<u8>, JsValue> {
+    let strip_height = (STRIP_PIXELS / width).clamp(1, height);
+    let context = context(width, strip_height)?;
     context.set_fill_style_str("#fff");
     let mut rgb = Vec::with_capacity(width as usize * height as usize * 3);
     for top in (0..height).step_by(strip_height as usize) {

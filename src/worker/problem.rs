@@ -48,6 +48,14 @@ pub enum Code {
     WeightsUnreadable,
     /// The reader's own model file can't be used.
     ModelFileUnusable,
+    /// The reader's files are no whole model.
+    ModelFilesIncomplete,
+    /// The page's list of models can't be read.
+    CatalogueMissing,
+    /// The downloader's thread could not start.
+    DownloaderMissing,
+    /// The downloader's thread broke down.
+    DownloaderCrashed,
     /// Loading was stopped by the reader.
     LoadCancelled,
     /// What is to be downloaded is neither a model's id nor an address that may be talked to.
@@ -94,6 +102,8 @@ pub enum Code {
     PictureUnreadable,
     /// More bytes or pixels than the limit.
     PictureTooLarge,
+    /// The browser gives changed pixels back, against fingerprinting.
+    PictureScrambled,
     /// What was dropped or pasted holds no file.
     PictureNotAFile,
     /// The browser or the reader refused the camera.

@@ -31,6 +31,29 @@ fn a_bad_picture_is_refused_and_a_good_one_works() {
     page.close(&[]);
 }
 
+/// Browsers that hinder fingerprinting change what a page reads from a canvas.
+#[test]
+fn a_browser_that_scrambles_pictures_is_told_of_and_a_little_noise_is_not() {
+    let with_noise = |noise: &str| {
+        format!(
+            "const read = OffscreenCanvasRenderingContext2D.prototype.getImageData;
+             OffscreenCanvasRenderingContext2D.prototype.getImageData = function (...area) {{
+                 const image = read.apply(this, area);
+                 for (let i = 0; i < image.data.length; i += 1) image.data[i] = {noise};
+                 return image;
+             }};\n"
+        )
+    };
+    let page = page_whose_worker_runs(&with_noise("image.data[i] ^ 1"));
+    assert_works(&page);
+    page.close(&[]);
+    let page = page_whose_worker_runs(&with_noise("Math.random() * 256"));
+    page.click("sample-cat");
+    assert_eq!(page.alert(), "picture-scrambled");
+    page.check_accessibility("pictures are scrambled");
+    page.close(&[]);
+}
+
 /// A PNG whose header announces 60,000 by 60,000 pixels.
 fn huge_png() -> Vec<u8> {
     let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();

@@ -20,16 +20,16 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 /// A model on the hub, small enough for most tests.
-const SMALL: &str = "someone/clip-small";
+pub const SMALL: &str = "someone/clip-small";
 
-struct Hub {
-    server: Server,
+pub struct Hub {
+    pub server: Server,
     root: PathBuf,
 }
 
 impl Hub {
     /// With [`SMALL`] on it.
-    fn start(name: &str) -> Hub {
+    pub fn start(name: &str) -> Hub {
         let root = std::env::temp_dir().join(format!("cliplet-hub-{}-{name}", std::process::id()));
         let hub = Hub { server: Server::hub(&root), root };
         let folder = hub.folder(SMALL);
@@ -239,7 +239,7 @@ fn assert_runs(page: &Page, model: &StoredModel) {
     page.browser.run("threads.engine.worker.terminate()", json!([]));
 }
 
-const NETWORK_NOISE: [&str; 3] = ["Failed to load resource", "net::ERR", "CORS policy"];
+pub const NETWORK_NOISE: [&str; 3] = ["Failed to load resource", "net::ERR", "CORS policy"];
 
 #[test]
 fn a_model_of_a_hub_is_downloaded_stored_and_run() {

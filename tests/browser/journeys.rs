@@ -182,6 +182,33 @@ fn a_share_link_carries_labels_and_settings_and_no_picture() {
     other.close(&[]);
 }
 
+/// A link shows what it brought; what the person made before comes back.
+#[test]
+fn a_link_overwrites_nothing() {
+    let page = Page::ready();
+    page.set_labels(&["mine", "my own"]);
+    let go = |path: &str| {
+        // Another page in between: to an address that differs behind the # only, a browser would not go anew.
+        page.browser.open("about:blank");
+        page.go(path);
+        page.wait_ready();
+    };
+    go("/#labels=theirs&none=0");
+    assert_eq!(page.labels(), ["theirs"]);
+    go("/");
+    assert_eq!(page.labels(), ["mine", "my own"], "a look at a link changed what was there");
+    // After an edit the labels are the person's, and those from before are still at hand, also after a reload.
+    go("/#labels=theirs");
+    page.browser.type_into(&page.the("label-input"), &format!("more{}", key::ENTER));
+    page.browser.wait_until("location.hash === ''");
+    page.browser.reload();
+    page.wait_ready();
+    assert_eq!(page.labels(), ["theirs", "more"]);
+    page.click("undo");
+    page.browser.wait_for("the own labels", || (page.labels() == ["mine", "my own"]).then_some(()));
+    page.close(&[]);
+}
+
 #[test]
 fn the_whole_journey_by_keyboard() {
     let page = Page::ready();
@@ -268,37 +295,19 @@ fn scores_can_be_independent_and_none_of_these_can_go() {
 fn each_state_is_accessible_in_both_themes_and_sizes() {
     let page = Page::ready();
     page.check_accessibility("empty");
-    let shoot = |state: &str| {
-        for (size, width, height) in [("desktop", 1440, 900), ("phone", 390, 844)] {
-            for theme in ["light", "dark"] {
-                page.browser.resize(width, height);
-                page.browser.prefer_color_scheme(theme);
-                page.check_accessibility(&format!("{state}, {size}, {theme}"));
-                page.browser.keep_screenshot(&format!("{state}-{size}-{theme}"));
-                let overflow =
-                    "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
-                assert_eq!(
-                    page.browser.run(overflow, json!([])),
-                    0,
-                    "{state} on a {size} is wider than the screen"
-                );
-            }
-        }
-        page.browser.resize(1440, 900);
-    };
-    shoot("empty");
+    page.check_looks("empty");
     page.click("sample-coffee");
     page.wait_winner("cup of coffee");
-    shoot("settled");
+    page.check_looks("settled");
     for dialog in ["details", "shortcuts", "privacy"] {
         page.click(dialog);
         page.the(&format!("dialog-{dialog}"));
-        shoot(dialog);
+        page.check_looks(dialog);
         page.browser.press(key::ESCAPE);
     }
     page.drop_file("notes.png", "image/png", b"no picture at all");
     page.alert();
-    shoot("error");
+    page.check_looks("error");
     page.close(&[]);
 }
 
@@ -341,43 +350,4 @@ fn the_details_tell_the_time_of_each_stage() {
         assert!(stages.iter().map(|(_, millis)| millis).sum::<f64>() > 0.0, "{stages:?}");
         page.close(&[]);
     }
-}
-
-/// A model of the reader's own, and back.
-#[test]
-fn a_model_file_takes_the_place_of_the_built_in_model() {
-    let folder = std::env::temp_dir().join(format!("cliplet-models-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let model = std::fs::read(file("static/models/starter.gguf")).expect("the starter model");
-    let (mine, cut) = (folder.join("my own.gguf"), folder.join("cut.gguf"));
-    std::fs::write(&mine, &model).expect("a copy");
-    std::fs::write(&cut, &model[..1_000_000]).expect("half of a copy");
-    let page = Page::ready();
-    page.click("sample-cat");
-    page.wait_winner("cat");
-
-    page.click("details");
-    page.the("dialog-details");
-    assert!(!page.is_there("model-starter"), "the built-in model is in use");
-    page.browser.type_into(&page.the("model-input"), &mine.to_string_lossy());
-    let names_file = || page.text("dialog-details").is_some_and(|text| text.contains("my own.gguf"));
-    page.browser.wait_for("the card of the file", || names_file().then_some(()));
-    page.check_accessibility("another model is in use");
-    page.browser.keep_screenshot("model-file");
-    page.browser.press(key::ESCAPE);
-    // What was on show is asked again, and so is what comes next.
-    page.wait_winner("cat");
-    page.click("sample-flower");
-    page.wait_winner("flower");
-
-    // A file opened like a picture is known by its name; one that can't be used leads back to the built-in model.
-    page.browser.type_into(&page.the("file-input"), &cut.to_string_lossy());
-    assert_eq!(page.alert(), "model-file-unusable");
-    page.check_accessibility("a model file can't be used");
-    page.click("retry");
-    page.wait_ready();
-    page.wait_winner("flower");
-    page.browser.wait_for("no alert left", || (!page.is_there("alert")).then_some(()));
-    page.close(&[]);
-    std::fs::remove_dir_all(folder).expect("the folder goes");
 }

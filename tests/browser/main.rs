@@ -12,6 +12,7 @@ mod journeys;
 mod js;
 mod kernels;
 mod page;
+mod picker;
 mod server;
 #[path = "../synthetic/mod.rs"]
 mod synthetic;

@@ -202,6 +202,26 @@ impl Page {
         assert_eq!(violations, json!([]), "accessibility of the page when {state}");
     }
 
+    /// The state that the page is in, on screens of each size in both themes: axe-core's rules, nothing wider than the
+    /// screen, and a screenshot of each for people.
+    pub fn check_looks(&self, state: &str) {
+        for (size, width, height) in
+            [("desktop", 1440, 900), ("laptop", 1000, 700), ("phone", 390, 844), ("small", 360, 640)]
+        {
+            for theme in ["light", "dark"] {
+                self.browser.resize(width, height);
+                self.browser.prefer_color_scheme(theme);
+                self.check_accessibility(&format!("{state}, {size}, {theme}"));
+                self.browser.keep_screenshot(&format!("{state}-{size}-{theme}"));
+                let overflow =
+                    "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+                let overflow = self.browser.run(overflow, json!([]));
+                assert_eq!(overflow, 0, "{state} on a {size} screen is too wide");
+            }
+        }
+        self.browser.resize(1440, 900);
+    }
+
     /// What every journey promises at its end; `expected_errors` are parts of console errors that it provoked.
     pub fn close(self, expected_errors: &[&str]) {
         let requests = self.server.requests();

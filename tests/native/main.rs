@@ -12,6 +12,7 @@ mod image;
 mod imports;
 mod kernels;
 mod page;
+mod picker;
 mod stream;
 #[path = "../synthetic/mod.rs"]
 mod synthetic;

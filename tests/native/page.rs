@@ -1,7 +1,7 @@
 //! The page's state, share links and settings, without a browser.
 
 use cliplet::app::settings::{PRESETS, Settings};
-use cliplet::app::state::{Action, Camera, Edit, Engine, Notice, Phase, Picture, State, Stop};
+use cliplet::app::state::{Action, Camera, Edit, Engine, Model, Notice, Phase, Picture, State, Stop};
 use cliplet::app::{share, words};
 use cliplet::engine::ModelInfo;
 use cliplet::tasks::classify::{Mode, RankedLabel, RankedLabels};
@@ -9,7 +9,7 @@ use cliplet::worker::problem::{Code, Problem};
 use cliplet::worker::protocol::{Answer, Card, Event, LoadStage, Progress, Question, Request};
 use proptest::prelude::*;
 
-fn card() -> Box<Card> {
+pub fn card() -> Box<Card> {
     let info = ModelInfo {
         about: Default::default(),
         backend: Default::default(),
@@ -29,7 +29,7 @@ fn card() -> Box<Card> {
     })
 }
 
-fn told(state: State, event: Event) -> State {
+pub fn told(state: State, event: Event) -> State {
     told_at(state, event, 0.0)
 }
 
@@ -37,21 +37,21 @@ fn told_at(state: State, event: Event, millis: f64) -> State {
     state.after(Action::Told { event, millis })
 }
 
-fn with_labels(labels: &[&str]) -> Settings {
+pub fn with_labels(labels: &[&str]) -> Settings {
     Settings { labels: labels.iter().map(|label| label.to_string()).collect(), ..Settings::default() }
 }
 
-fn ready(labels: &[&str]) -> State {
+pub fn ready(labels: &[&str]) -> State {
     loaded(told(State::new(with_labels(labels)), Event::Hello))
 }
 
 /// The load that the page waits for is done.
-fn loaded(state: State) -> State {
+pub fn loaded(state: State) -> State {
     let load = state.load_generation;
     told(state, Event::Ready(load, card()))
 }
 
-fn show(state: State, id: u64) -> State {
+pub fn show(state: State, id: u64) -> State {
     state.after(Action::Show(Picture { id, name: "a.png".into(), url: format!("blob:{id}") }))
 }
 
@@ -66,11 +66,11 @@ fn answer(question: &Question) -> Event {
     Event::Answered(Answer { id: question.id, ranked, cut: Vec::new(), stages: Vec::new() })
 }
 
-fn asked(state: &State) -> Question {
+pub fn asked(state: &State) -> Question {
     state.question().expect("there is something to ask")
 }
 
-fn settled(labels: &[&str]) -> State {
+pub fn settled(labels: &[&str]) -> State {
     let state = show(ready(labels), 1);
     let answer = answer(&asked(&state));
     let state = told(state, answer);
@@ -78,7 +78,7 @@ fn settled(labels: &[&str]) -> State {
     state
 }
 
-fn edit(state: State, edit: Edit) -> State {
+pub fn edit(state: State, edit: Edit) -> State {
     state.after(Action::Edit(edit))
 }
 
@@ -152,11 +152,37 @@ fn labels_can_be_undone_after_a_preset() {
 }
 
 #[test]
-fn a_link_keeps_the_own_labels_for_undo() {
-    let own = with_labels(&["mine"]);
-    let state = State::with_shared(own.clone(), with_labels(&["theirs"]));
-    assert_eq!(state.settings.labels, ["theirs"]);
-    assert_eq!(state.after(Action::Undo).settings, own);
+fn undo_of_a_preset_leaves_what_was_set_since() {
+    let labels = vec!["new".to_owned()];
+    let state = edit(State::new(with_labels(&["own"])), Edit::Replace { labels, why: words::LABELS_PRESET });
+    let state = edit(edit(state, Edit::HasNone(false)), Edit::Mode(Mode::Independent));
+    let settings = state.after(Action::Undo).settings;
+    assert_eq!(settings.labels, ["own"]);
+    assert_eq!((settings.has_none, settings.mode), (false, Mode::Independent));
+}
+
+#[test]
+fn a_link_takes_nothing_that_a_person_made() {
+    let own = Settings { templates: vec!["my {label}".into()], ..with_labels(&["mine"]) };
+    let shared = Settings { has_none: false, ..with_labels(&["theirs"]) };
+    let state = State::with_shared(own.clone(), shared);
+    assert_eq!((&state.settings.labels[..], state.settings.has_none), (&["theirs".to_owned()][..], false));
+    assert_eq!(state.kept_settings(), own, "nothing of the link is kept before an edit");
+    assert_eq!(state.clone().after(Action::Undo).settings, own);
+    // What has nothing to do with the link is kept, and putting the message away loses nothing.
+    let state = edit(state.after(Action::DismissNotice), Edit::IsMirrored(true));
+    assert_eq!(state.kept_settings(), Settings { is_mirrored: true, ..own.clone() });
+
+    let edited = edit(state, Edit::Add("more".into()));
+    let kept = edited.kept_settings();
+    assert_eq!(kept.labels, ["theirs", "more"]);
+    // After a reload, and after a preset too.
+    let again = State::new(kept);
+    assert!(matches!(again.notice, Some(Notice::Replaced(_))));
+    let again = edit(again, Edit::Replace { labels: vec!["preset".into()], why: words::LABELS_PRESET });
+    let back = again.after(Action::Undo);
+    assert_eq!(back.kept_settings(), Settings { is_mirrored: true, ..own.clone() });
+    assert!(!back.can_undo());
     assert!(!State::with_shared(own.clone(), own).can_undo(), "the same labels need no undo");
 }
 
@@ -223,17 +249,19 @@ fn failed_loading_can_be_retried_and_cancelled() {
 fn a_model_file_is_left_when_it_fails_and_asks_anew_when_it_loads() {
     let before = show(ready(&["cat"]), 1);
     let stale = answer(&asked(&before));
-    let loading = before.after(Action::UseModel(Some((2, "mine.gguf".into()))));
+    let model = Model::File { payload: 2, name: "mine.gguf".into() };
+    let loading = before.after(Action::UseModel(model.clone()));
     assert!(matches!(loading.engine, Engine::Loading(_)));
-    assert_eq!(loading.payloads_in_use(), [Some(1), None, Some(2)]);
+    assert_eq!(loading.payloads_in_use(), [Some(1), None, Some(2), None]);
     let loading = told(loading, stale);
     assert!(loading.answer.is_none(), "an answer of the model before");
     assert_eq!(loaded(loading.clone()).phase(), Phase::Ranking);
     for code in [Code::ModelFileUnusable, Code::SelfTestFailed, Code::EngineFailed] {
         let load = loading.load_generation;
         let failed = told(loading.clone(), Event::LoadFailed(load, Problem::new(code, "no")));
-        assert!(failed.model_file.is_some(), "{code:?}: kept until the reader decides");
-        assert_eq!(failed.after(Action::Retry).model_file, None, "{code:?}");
+        assert_eq!(failed.model, model, "{code:?}: kept until the reader decides");
+        let back = failed.after(Action::Retry);
+        assert_eq!((&back.model, back.load_generation), (&Model::Starter, load + 1), "{code:?}");
     }
 }
 

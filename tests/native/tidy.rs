@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tasks", &["models"]),
     ("engine", &["tensor", "image", "text", "graph", "weights", "models", "gpu", "cpu", "tasks"]),
     ("worker", &["tensor", "image", "text", "weights", "models", "tasks", "engine"]),
-    ("app", &["image", "text", "tasks", "engine", "worker"]),
+    ("app", &["image", "text", "models", "tasks", "engine", "worker"]),
     (
         "cli",
         &[

@@ -8,7 +8,7 @@ use crate::app::words;
 use crate::worker::protocol::{Answer, Card, Stage};
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
-use web_sys::{Element, HtmlDialogElement, HtmlElement};
+use web_sys::{Element, HtmlDialogElement};
 use yew::prelude::*;
 
 #[derive(PartialEq, Properties)]
@@ -73,11 +73,7 @@ pub struct DetailsProps {
     pub card: Option<Card>,
     pub answer: Option<Rc<Answer>>,
     pub on_export: Callback<Export>,
-    pub on_forget: Callback<()>,
-    /// A file to take as the model.
-    pub on_model: Callback<Event>,
-    /// Back to the page's own model; `None` where that is in use.
-    pub on_starter: Option<Callback<()>>,
+    pub on_models: Callback<()>,
 }
 
 #[component]
@@ -89,9 +85,12 @@ pub fn Details(props: &DetailsProps) -> Html {
                 None => html! { <p class="hint">{ words::DETAILS_NO_ANSWER }</p> },
             } }
             { match &props.card {
-                Some(card) => html! { <ModelCard card={card.clone()} on_forget={props.on_forget.clone()} on_model={props.on_model.clone()} on_starter={props.on_starter.clone()} /> },
+                Some(card) => model_card(card),
                 None => html! { <p class="hint">{ words::DETAILS_NO_MODEL }</p> },
             } }
+            <div class="row">
+                <Button icon="box" label={words::OPEN_MODELS} testid="models" onclick={props.on_models.reform(|_| ())} />
+            </div>
         </>
     }
 }
@@ -129,27 +128,12 @@ fn times(stages: &[Stage]) -> Html {
     }
 }
 
-#[derive(PartialEq, Properties)]
-struct ModelCardProps {
-    card: Card,
-    on_forget: Callback<()>,
-    on_model: Callback<Event>,
-    on_starter: Option<Callback<()>>,
-}
-
-#[component]
-fn ModelCard(props: &ModelCardProps) -> Html {
-    let card = &props.card;
+fn model_card(card: &Card) -> Html {
     let about = &card.info.about;
     let fact = |name: &'static str, value: Html| html! { <><dt>{ name }</dt><dd>{ value }</dd></> };
     let text = |text: &str| html! { { text } };
     let optional =
         |name, value: &str| if value.is_empty() { Html::default() } else { fact(name, text(value)) };
-    let input = use_node_ref();
-    let choose = {
-        let input = input.clone();
-        Callback::from(move |_: MouseEvent| input.cast::<HtmlElement>().iter().for_each(HtmlElement::click))
-    };
     let size = format!(
         "{}; sees {1} × {1} pixels, reads {2} tokens",
         words::megabytes(card.info.file_bytes as u64),
@@ -178,16 +162,6 @@ fn ModelCard(props: &ModelCardProps) -> Html {
                 { fact(words::FACT_SIZE, text(&size)) }
                 { fact(words::FACT_CHECKSUM, html! { <code>{ &card.sha256 }</code> }) }
             </dl>
-            <p class="hint">{ words::OPEN_MODEL_HINT }</p>
-            <input type="file" class="sr" ref={input} data-testid="model-input" accept=".gguf" tabindex="-1" aria-label={words::OPEN_MODEL}
-                onchange={props.on_model.clone()} />
-            <div class="row">
-                <Button icon="open" label={words::OPEN_MODEL} testid="model-open" onclick={choose} />
-                if let Some(on_starter) = &props.on_starter {
-                    <Button icon="undo" label={words::USE_STARTER} testid="model-starter" onclick={on_starter.reform(|_| ())} />
-                }
-                <Button icon="trash" label={words::FORGET} testid="forget" onclick={props.on_forget.reform(|_| ())} />
-            </div>
         </>
     }
 }

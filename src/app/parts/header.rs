@@ -1,6 +1,7 @@
 //! The head of the page: name, badge, the ways to details, help and a link.
 
-use super::icon::{Button, icon};
+use super::icon::{Button, bar, icon};
+use crate::app::picker::{Job, Phase};
 use crate::app::state::Engine;
 use crate::app::words;
 use yew::prelude::*;
@@ -8,6 +9,10 @@ use yew::prelude::*;
 #[derive(PartialEq, Properties)]
 pub struct HeaderProps {
     pub engine: Engine,
+    /// The name of the model in use, where it is not its own.
+    pub model: Option<String>,
+    pub job: Option<Job>,
+    pub on_models: Callback<()>,
     pub on_details: Callback<()>,
     pub on_shortcuts: Callback<()>,
     pub on_share: Callback<()>,
@@ -24,7 +29,8 @@ pub fn Header(props: &HeaderProps) -> Html {
                 <rect class="line second" x="7" y="14.5" width="11" height="4.5" rx="2.25" />
                 <rect class="line third" x="7" y="21" width="6" height="4.5" rx="2.25" />
             </svg>{ words::NAME }<span class="claim">{ words::CLAIM }</span></h1>
-            <Badge engine={props.engine.clone()} onclick={on(&props.on_details)} />
+            if let Some(job) = &props.job { { pill(job, on(&props.on_models)) } }
+            <Badge engine={props.engine.clone()} model={props.model.clone()} job={props.job.clone()} onclick={on(&props.on_models)} />
             <Button icon="share" label={words::SHARE} testid="share" has_text={false} onclick={on(&props.on_share)} />
             <Button icon="details" label={words::DETAILS} testid="details" has_text={false} onclick={on(&props.on_details)} />
             <Button icon="keyboard" label={words::SHORTCUTS} testid="shortcuts" class="only-wide" has_text={false}
@@ -33,34 +39,62 @@ pub fn Header(props: &HeaderProps) -> Html {
     }
 }
 
+/// How far a download is, on screens with room for it; on others the badge says it.
+fn pill(job: &Job, onclick: Callback<MouseEvent>) -> Html {
+    let (state, picture) = look(job);
+    let text = words::job_line(job);
+    html! {
+        <button type="button" class="pill only-wide" data-testid="job-line" data-state={state} title={job.name.clone()} {onclick}>
+            { icon(picture) }<span class="text"><span class="name">{ &job.name }</span><span class="figures">{ text }</span></span>
+            { bar(job.fraction().unwrap_or_default()) }
+        </button>
+    }
+}
+
+fn look(job: &Job) -> (&'static str, &'static str) {
+    match job.phase {
+        Phase::Running | Phase::Pausing => ("running", "download"),
+        Phase::Paused => ("paused", "pause"),
+        Phase::Failed(_) => ("failed", "alert"),
+    }
+}
+
 #[derive(PartialEq, Properties)]
 struct BadgeProps {
     engine: Engine,
+    model: Option<String>,
+    job: Option<Job>,
     onclick: Callback<MouseEvent>,
 }
 
-/// Which backend runs, and that it was verified here.
+/// Which model ranks and where, and that it was verified here; opens the models.
 #[component]
 fn Badge(props: &BadgeProps) -> Html {
     let (state, backend, picture, text) = match &props.engine {
-        Engine::Starting => ("starting", "", "processor", html! { { words::STARTING } }),
-        Engine::Loading(_) => ("loading", "", "processor", html! { { words::STARTING } }),
+        Engine::Starting | Engine::Loading(_) => ("loading", "", "processor", html! { { words::STARTING } }),
         Engine::Failed(_) => ("failed", "", "alert", html! { { words::NO_MODEL } }),
         Engine::Ready(card) => {
-            let text = html! { <><b>{ words::backend(card) }</b><span class="only-wide">{ format!(" · {}", words::verified(card)) }</span></> };
-            (
-                "ready",
-                words::backend(card),
-                if card.info.self_test.is_some() { "verified" } else { "processor" },
-                text,
-            )
+            let name = props.model.as_deref().unwrap_or(words::model_name(card));
+            let text = html! {
+                <><span class="model-name only-wide">{ name }{ " · " }</span><b>{ words::backend(card) }</b>
+                    <span class="only-widest">{ format!(" · {}", words::verified(card)) }</span></>
+            };
+            let picture = if card.info.self_test.is_some() { "verified" } else { "processor" };
+            ("ready", words::backend(card), picture, text)
         }
     };
+    let state = if props.engine == Engine::Starting { "starting" } else { state };
     let title = props.engine.card().and_then(words::verified_figure);
+    let download = props.job.as_ref().map(|job| {
+        let (state, picture) = look(job);
+        html! {
+            <span class="only-narrow job-short" data-state={state}>{ icon(picture) }{ words::job_short(job) }</span>
+        }
+    });
     html! {
-        <button type="button" class="badge" data-testid="status" data-engine={state} data-backend={backend} {title}
-            onclick={props.onclick.clone()}>
-            { icon(picture) }<span>{ text }</span>
+        <button type="button" class={classes!("badge", download.is_some().then_some("has-job"))} data-testid="status" data-engine={state}
+            data-backend={backend} {title} aria-description={words::OPEN_MODELS} onclick={props.onclick.clone()}>
+            <span class="engine">{ icon(picture) }<span class="text">{ text }</span></span>{ download }{ icon("down") }
         </button>
     }
 }

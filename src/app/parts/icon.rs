@@ -30,16 +30,24 @@ pub struct ButtonProps {
     /// For buttons that switch something on and off.
     #[prop_or_default]
     pub is_pressed: Option<bool>,
+    /// What it is about, where several buttons say the same: said, not drawn.
+    #[prop_or_default]
+    pub about: Option<AttrValue>,
+    #[prop_or_default]
+    pub is_disabled: bool,
+    #[prop_or_default]
+    pub node: NodeRef,
 }
 
 #[component]
 pub fn Button(props: &ButtonProps) -> Html {
-    let ButtonProps { icon: name, label, onclick, testid, has_text, class, is_pressed } = props;
+    let ButtonProps { icon: name, label, onclick, testid, has_text, class, is_pressed, .. } = props;
     let pressed = is_pressed.map(|is_pressed| if is_pressed { "true" } else { "false" });
     let title = (!has_text).then(|| label.clone());
+    let about = props.about.as_ref().map(|about| AttrValue::from(format!("{label}: {about}")));
     html! {
-        <button type="button" class={classes!("button", (!has_text).then_some("round"), class.clone())}
-            data-testid={testid.clone()} aria-pressed={pressed} aria-label={title.clone()} {title} {onclick}>
+        <button type="button" ref={&props.node} disabled={props.is_disabled} class={classes!("button", (!has_text).then_some("round"), class.clone())}
+            data-testid={testid.clone()} aria-pressed={pressed} aria-label={about.or(title.clone())} {title} {onclick}>
             { icon(name) }
             if *has_text { <span>{ label }</span> }
         </button>

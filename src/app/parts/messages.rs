@@ -3,7 +3,7 @@
 //! Invariant: an error has a title, what to do, a code, and a button where trying again may help.
 
 use super::icon::{Button, bar, icon};
-use crate::app::state::{Action, Notice};
+use crate::app::state::{Action, Model, Notice};
 use crate::app::words::{self, Advice};
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::Progress;
@@ -13,12 +13,12 @@ use yew::prelude::*;
 pub struct AlertProps {
     pub problem: Problem,
     pub send: Callback<Action>,
-    /// Trying again goes back to the page's own model.
-    #[prop_or_default]
-    pub is_own_model: bool,
-    /// A model that did not load stays a fact: it can't be dismissed.
-    #[prop_or(true)]
-    pub can_dismiss: bool,
+    /// What its button says, and what it does, where trying again may help.
+    #[prop_or((words::RETRY, Action::Retry))]
+    pub retry: (&'static str, Action),
+    /// Puts it away; a model that did not load stays a fact.
+    #[prop_or(Some(Action::DismissProblem))]
+    pub dismiss: Option<Action>,
 }
 
 #[component]
@@ -29,11 +29,7 @@ pub fn Alert(props: &AlertProps) -> Html {
     // Cancelling is the reader's own doing, no error.
     let is_calm = *code == Code::LoadCancelled;
     let role = if is_calm { "status" } else { "alert" };
-    let retry = match code {
-        Code::LoadCancelled => words::LOAD_MODEL,
-        _ if props.is_own_model => words::USE_STARTER,
-        _ => words::RETRY,
-    };
+    let (label, retry) = props.retry.clone();
     html! {
         <section class={classes!("message", if is_calm { "calm" } else { "error" })} {role} data-testid="alert" data-code={code.name()}>
             { icon(if is_calm { "info" } else { "alert" }) }
@@ -45,11 +41,11 @@ pub fn Alert(props: &AlertProps) -> Html {
                 }
             </div>
             if can_retry {
-                <Button icon="retry" label={retry} testid="retry" class="primary retry" onclick={on(Action::Retry)} />
+                <Button icon="retry" {label} testid="retry" class="primary retry" onclick={on(retry)} />
             }
-            if props.can_dismiss {
+            if let Some(dismiss) = props.dismiss.clone() {
                 <Button icon="close" label={words::DISMISS} testid="dismiss" class="dismiss" has_text={false}
-                    onclick={on(Action::DismissProblem)} />
+                    onclick={on(dismiss)} />
             }
         </section>
     }
@@ -79,12 +75,16 @@ pub fn NoticeBar(props: &NoticeProps) -> Html {
                 </section>
             }
         }
-        Notice::Replaced(text) | Notice::Told(text) => html! {
+        notice => html! {
             <section class="notice" data-testid="notice">
-                <p>{ text }</p>
-                if matches!(props.notice, Notice::Replaced(_)) {
-                    <Button icon="undo" label={words::UNDO} testid="undo" onclick={on(Action::Undo)} />
-                }
+                <p>{ notice.text() }</p>
+                { match notice {
+                    Notice::Replaced(_) => html! { <Button icon="undo" label={words::UNDO} testid="undo" onclick={on(Action::Undo)} /> },
+                    Notice::Switched(_) => html! {
+                        <Button icon="undo" label={words::USE_STARTER} testid="model-back" onclick={on(Action::UseModel(Model::Starter))} />
+                    },
+                    _ => Html::default(),
+                } }
                 { dismiss }
             </section>
         },

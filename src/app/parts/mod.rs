@@ -8,5 +8,6 @@ pub mod dialogs;
 pub mod header;
 pub mod icon;
 pub mod messages;
+pub mod models;
 pub mod ranking;
 pub mod stage;

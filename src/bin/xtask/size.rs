@@ -6,9 +6,10 @@ use crate::process::{Result, command, repository};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// A page that ranks stays below 1.5 MB; converting the models of others while they arrive takes the rest.
-const MAX_BYTES: u64 = 1_900_000;
-const MAX_GZIPPED_BYTES: u64 = 700_000;
+/// A page that ranks stays below 1.5 MB; converting the models of others while they arrive takes most of the rest, and
+/// choosing them a tenth of a megabyte.
+const MAX_BYTES: u64 = 2_050_000;
+const MAX_GZIPPED_BYTES: u64 = 750_000;
 
 pub fn check() -> Result<()> {
     let dist = repository().join("dist");

@@ -1,0 +1,447 @@
+//! The model picker: what is in use and stored, what runs, what else there is.
+//!
+//! Invariant: nothing that took long to get is deleted by one press.
+//! Invariant: the host that is talked to, and what it learns, stand beside the buttons that make it happen.
+
+use super::icon::{Button, bar, icon};
+use super::messages::Alert;
+use crate::app::picker::{Job, Phase, Pick, Picker, Shelf, What};
+use crate::app::settings::{Chosen, Settings};
+use crate::app::source::{self, DEFAULT_HUB, SourceError};
+use crate::app::state::{Action, Edit, Model};
+use crate::app::words;
+use crate::models::catalogue::Entry;
+use crate::worker::problem::Problem;
+use crate::worker::protocol::{StoredFormat, StoredModel, Unfinished};
+use wasm_bindgen::JsCast;
+use web_sys::{HtmlElement, HtmlInputElement};
+use yew::prelude::*;
+
+#[derive(PartialEq, Properties)]
+pub struct ModelsProps {
+    pub picker: Picker,
+    pub settings: Settings,
+    pub model: Model,
+    /// The model in use is not ready yet.
+    pub is_loading: bool,
+    /// What went wrong.
+    pub alerts: Html,
+    /// What was said last: the page's own live region is out of reach while a dialog is open.
+    pub announcement: String,
+    pub on_files: Callback<Event>,
+    pub on_forget: Callback<()>,
+    pub send: Callback<Action>,
+}
+
+#[component]
+pub fn Models(props: &ModelsProps) -> Html {
+    let ModelsProps { picker, settings, send, .. } = props;
+    let host = source::host(&settings.hub()).to_owned();
+    let file_input = use_node_ref();
+    // What is pressed here often goes away by it; the focus goes to what came of it, or stays nearby.
+    let job_id = picker.job.as_ref().map(|job| job.id);
+    let shown_job = use_mut_ref(|| job_id);
+    use_effect_with((job_id, props.model.clone(), picker.stored().len()), move |(job_id, ..)| {
+        let is_new = shown_job.replace(*job_id) != *job_id;
+        let focused = gloo::utils::document().active_element();
+        if is_new && job_id.is_some() {
+            focus("models-job");
+        } else if focused.is_none_or(|focused| focused.tag_name() == "BODY") {
+            focus("models-stored");
+        }
+    });
+    html! {
+        <>
+            <p class="sr" role="status" aria-live="polite">{ &props.announcement }</p>
+            { props.alerts.clone() }
+            if let Some(job) = &picker.job { { job_card(job, picker.bytes_at_stake(), send) } }
+            <h3 id="models-stored" tabindex="-1">{ words::STORED }</h3>
+            { stored(props) }
+            <h3>{ words::CATALOGUE }</h3>
+            <p class="hint">{ words::host_note(&host) }</p>
+            { catalogue(props) }
+            { by_id(props) }
+            { from_file(props, file_input) }
+            { options(props) }
+        </>
+    }
+}
+
+fn press(send: &Callback<Action>, action: Action) -> Callback<MouseEvent> {
+    send.reform(move |_| action.clone())
+}
+
+/// What is under way, or why it stopped.
+fn job_card(job: &Job, bytes_at_stake: u64, send: &Callback<Action>) -> Html {
+    let pick = |pick: Pick| press(send, Action::Pick(pick));
+    let is_download = matches!(job.what, What::Order(_));
+    let stage = match job.phase {
+        Phase::Paused => words::DOWNLOAD_PAUSED,
+        Phase::Failed(_) => words::DOWNLOAD_STOPPED,
+        _ => words::fetch_stage(job.progress.stage),
+    };
+    let fraction = job.fraction();
+    let is_waiting = fraction.is_none() && !job.is_stopped();
+    let state = match job.phase {
+        Phase::Running | Phase::Pausing => "running",
+        Phase::Paused => "paused",
+        Phase::Failed(_) => "failed",
+    };
+    let (again, cancel) = match bytes_at_stake {
+        0 => (words::RETRY, words::DISMISS),
+        _ => (words::RESUME, words::DISCARD),
+    };
+    let label = if job.is_stopped() { cancel } else { words::CANCEL };
+    let can_retry = match &job.phase {
+        Phase::Failed(problem) => words::advice(problem.code).can_retry,
+        _ => true,
+    };
+    html! {
+        <section class="job" id="models-job" tabindex="-1" data-testid="job" data-state={state} aria-label={job.name.clone()}>
+            <p class="title">{ &job.name }<span class="bytes">{ stage }</span></p>
+            <div class={classes!("progress", is_waiting.then_some("waiting"))} role="progressbar" aria-label={job.name.clone()}
+                aria-valuemin="0" aria-valuemax="100" aria-valuenow={fraction.map(|fraction| format!("{:.0}", 100.0 * fraction))}>
+                { bar(fraction.unwrap_or(if is_waiting { 0.3 } else { 0.0 })) }
+            </div>
+            <p class="hint figures" data-testid="job-figures">{ words::fetch_figures(job) }</p>
+            if let Phase::Failed(problem) = &job.phase { { failure(problem) } }
+            <div class="row">
+                { match job.phase {
+                    Phase::Running | Phase::Pausing if is_download => html! {
+                        <Button icon="pause" label={words::PAUSE} testid="job-pause" onclick={pick(Pick::Pause)} />
+                    },
+                    Phase::Paused | Phase::Failed(_) if can_retry => html! {
+                        <Button icon="retry" label={again} testid="job-resume" class="primary" onclick={pick(Pick::Again)} />
+                    },
+                    _ => Html::default(),
+                } }
+                <Deletion icon="close" {label} about={job.name.clone()} testid="job-cancel"
+                    question={words::discard_question(bytes_at_stake)} is_light={bytes_at_stake == 0} action={Action::Pick(Pick::Cancel)} send={send.clone()} />
+            </div>
+        </section>
+    }
+}
+
+fn failure(problem: &Problem) -> Html {
+    let words::Advice { title, todo, .. } = words::advice(problem.code);
+    html! {
+        <div class="failure" role="alert" data-testid="job-problem" data-code={problem.code.name()}>
+            { icon("alert") }
+            <div>
+                <p class="title">{ title }</p><p>{ todo }</p>
+                <details><summary>{ problem.code.name() }</summary><p class="detail">{ &problem.detail }</p></details>
+            </div>
+        </div>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct DeletionProps {
+    icon: &'static str,
+    label: &'static str,
+    /// Of what.
+    about: AttrValue,
+    testid: &'static str,
+    question: String,
+    /// Nothing would be lost: no question is asked.
+    #[prop_or_default]
+    is_light: bool,
+    action: Action,
+    send: Callback<Action>,
+}
+
+/// A button that asks before it deletes.
+#[component]
+fn Deletion(props: &DeletionProps) -> Html {
+    let is_asking = use_state(|| false);
+    let (keep, button) = (use_node_ref(), use_node_ref());
+    // The focus follows the question, and comes back with a "no".
+    let was_asked = use_mut_ref(|| false);
+    {
+        let (keep, button) = (keep.clone(), button.clone());
+        use_effect_with(*is_asking, move |is_asking| {
+            let was_asked = was_asked.replace(*is_asking);
+            let place = if *is_asking { Some(keep) } else { was_asked.then_some(button) };
+            place.and_then(|place| place.cast::<HtmlElement>()).iter().for_each(|place| drop(place.focus()));
+        });
+    }
+    let set = |value: bool| {
+        let is_asking = is_asking.setter();
+        Callback::from(move |_: MouseEvent| is_asking.set(value))
+    };
+    let delete = {
+        let (send, action, is_asking) = (props.send.clone(), props.action.clone(), is_asking.setter());
+        Callback::from(move |_: MouseEvent| {
+            is_asking.set(false);
+            send.emit(action.clone());
+            focus("models-stored");
+        })
+    };
+    let on_escape = {
+        let is_asking = is_asking.setter();
+        Callback::from(move |event: KeyboardEvent| {
+            if event.key() == "Escape" {
+                // Takes the question back, and leaves the dialog open.
+                event.prevent_default();
+                is_asking.set(false);
+            }
+        })
+    };
+    let about = Some(props.about.clone());
+    if !*is_asking {
+        let onclick = if props.is_light { delete } else { set(true) };
+        return html! {
+            <Button icon={props.icon} label={props.label} {about} testid={props.testid} node={button} {onclick} />
+        };
+    }
+    html! {
+        <div class="question" role="group" aria-label={props.question.clone()} data-testid="question" onkeydown={on_escape}>
+            <p>{ &props.question }</p>
+            <Button icon="trash" label={words::DELETE} testid="question-delete" class="danger" onclick={delete} />
+            <Button icon="undo" label={words::KEEP} testid="question-keep" node={keep} onclick={set(false)} />
+        </div>
+    }
+}
+
+fn focus(id: &str) {
+    let element = gloo::utils::document().get_element_by_id(id);
+    element.iter().for_each(|element| drop(element.unchecked_ref::<HtmlElement>().focus()));
+}
+
+fn stored(props: &ModelsProps) -> Html {
+    let ModelsProps { picker, model, .. } = props;
+    let starter = html! {
+        <li class="model" key="" data-testid="model-row" data-key="starter">
+            <div><p class="title">{ words::STARTER }</p><p class="hint">{ words::STARTER_ABOUT }</p></div>
+            <div class="row">
+                { use_button(props, words::STARTER, "model-starter", Model::Starter) }
+                <Button icon="trash" label={words::FORGET} testid="forget" has_text={false} onclick={props.on_forget.reform(|_| ())} />
+            </div>
+        </li>
+    };
+    let file = match model {
+        Model::File { name, .. } => html! {
+            <li class="model" key="file" data-testid="model-row" data-key="file">
+                <div><p class="title">{ name }</p><p class="hint">{ words::FILE_NOT_KEPT }</p></div>
+                <div class="row">{ use_button(props, name, "model-use", model.clone()) }</div>
+            </li>
+        },
+        _ => Html::default(),
+    };
+    html! {
+        <>
+            <ul class="models-list">
+                { starter }
+                { file }
+                { for picker.stored().iter().map(|stored| stored_model(props, stored)) }
+                { for picker.unfinished().map(|unfinished| unfinished_model(props, unfinished)) }
+            </ul>
+            <p class="hint room" data-testid="room">{ match &picker.store {
+                None => words::STORED_UNKNOWN.to_owned(),
+                Some(store) => {
+                    let keeping = if store.is_persistent { words::PERSISTENT } else { words::NOT_PERSISTENT };
+                    let room = words::room(store).unwrap_or_default();
+                    if store.models.is_empty() { room } else { format!("{room} {keeping}") }
+                }
+            } }</p>
+        </>
+    }
+}
+
+/// The way to a model, or that it is the one in use.
+fn use_button(props: &ModelsProps, name: &str, testid: &'static str, model: Model) -> Html {
+    let is_in_use = match (&props.model, &model) {
+        (Model::Stored(used), Model::Stored(this)) => used.key == this.key,
+        (used, this) => used == this,
+    };
+    let about = Some(AttrValue::from(name.to_owned()));
+    match (is_in_use, props.is_loading) {
+        (false, _) => html! {
+            <Button icon="check" label={words::USE} {about} {testid} onclick={press(&props.send, Action::UseModel(model))} />
+        },
+        (true, false) => {
+            html! { <span class="in-use" data-testid="in-use">{ icon("check") }{ words::IN_USE }</span> }
+        }
+        (true, true) => html! { <span class="in-use">{ words::LOADING }</span> },
+    }
+}
+
+fn stored_model(props: &ModelsProps, stored: &StoredModel) -> Html {
+    let name = props.picker.name_of(stored);
+    let figures = words::stored_figures(stored);
+    let model = Model::Stored(Chosen { key: stored.key.clone(), name: name.clone() });
+    let is_in_use = props.model.has_key(&stored.key);
+    let question = words::delete_question(&name, stored.bytes, is_in_use);
+    let delete = Action::Pick(Pick::Delete(stored.key.clone()));
+    html! {
+        <li class="model" key={stored.key.clone()} data-testid="model-row" data-key={stored.key.clone()}>
+            <div><p class="title">{ &name }</p><p class="hint">{ figures }</p></div>
+            <div class="row">
+                { use_button(props, &name, "model-use", model) }
+                <Deletion icon="trash" label={words::DELETE} about={name} testid="model-delete" {question} action={delete} send={props.send.clone()} />
+            </div>
+        </li>
+    }
+}
+
+fn unfinished_model(props: &ModelsProps, unfinished: &Unfinished) -> Html {
+    let Unfinished { key, order, done, total } = unfinished;
+    let name = props.picker.name(&order.source);
+    let delete = Action::Pick(Pick::Delete(key.clone()));
+    let resume = Action::Pick(Pick::Resume(order.clone()));
+    html! {
+        <li class="model" key={key.clone()} data-testid="unfinished" data-key={key.clone()}>
+            <div><p class="title">{ &name }</p><p class="hint">{ words::unfinished(*done, *total) }</p></div>
+            <div class="row">
+                <Button icon="retry" label={words::RESUME} about={Some(AttrValue::from(name.clone()))} testid="unfinished-resume"
+                    is_disabled={props.picker.is_busy()} onclick={press(&props.send, resume)} />
+                <Deletion icon="trash" label={words::DISCARD} about={name} testid="unfinished-discard" question={words::discard_question(*done)}
+                    action={delete} send={props.send.clone()} />
+            </div>
+        </li>
+    }
+}
+
+fn catalogue(props: &ModelsProps) -> Html {
+    match &props.picker.catalogue {
+        Shelf::Unread => html! { <p class="hint">{ words::CATALOGUE_UNREAD }</p> },
+        Shelf::Missing(problem) => {
+            let again = Action::Pick(Pick::ReadAgain);
+            html! { <Alert problem={problem.clone()} send={props.send.clone()} retry={(words::RETRY, again)} dismiss={None} /> }
+        }
+        Shelf::Here(catalogue) => html! {
+            <>
+                <ul class="models-list shelf">{ for catalogue.models.iter().map(|entry| shelved(props, entry)) }</ul>
+                <p class="hint">{ words::CATALOGUE_NOTE }</p>
+            </>
+        },
+    }
+}
+
+fn shelved(props: &ModelsProps, entry: &Entry) -> Html {
+    let ModelsProps { picker, settings, send, .. } = props;
+    let is_here = |stored: &&StoredModel| stored.source == entry.source() && stored.format == settings.format;
+    let about = Some(AttrValue::from(entry.name.clone()));
+    let button = match picker.stored().iter().find(is_here) {
+        Some(stored) => {
+            let model = Model::Stored(Chosen { key: stored.key.clone(), name: entry.name.clone() });
+            use_button(props, &entry.name, "model-use", model)
+        }
+        None => html! {
+            <Button icon="download" label={words::DOWNLOAD} {about} testid="model-download" is_disabled={picker.is_busy()}
+                onclick={press(send, Action::Pick(Pick::Download(entry.id.clone())))} />
+        },
+    };
+    let link = |address: &str, text: String| {
+        html! { <a href={address.to_owned()} target="_blank" rel="noopener noreferrer">{ text }</a> }
+    };
+    html! {
+        <li class="model" key={entry.id.clone()} data-testid="shelved" data-id={entry.id.clone()}>
+            <div>
+                <p class="title">{ &entry.name }</p>
+                <p>{ &entry.about }</p>
+                <p class="hint facts">
+                    <span>{ words::to_download(entry.n_bytes()) }</span>
+                    <span>{ words::in_memory(words::stored_bytes(entry, settings.format)) }</span>
+                    <span>{ link(&entry.imagenet.source, words::accuracy(entry.imagenet.top1)) }</span>
+                    <span>{ link(&entry.license.source, entry.license.name.clone()) }</span>
+                    <span>{ words::languages(&entry.languages) }</span>
+                </p>
+            </div>
+            <div class="row">{ button }</div>
+        </li>
+    }
+}
+
+fn by_id(props: &ModelsProps) -> Html {
+    let ModelsProps { picker, settings, send, .. } = props;
+    let source = picker.source(settings);
+    let oninput = send.reform(|event: InputEvent| Action::Pick(Pick::Typed(value_of(&event))));
+    let onkeydown = send.clone();
+    let onkeydown = Callback::from(move |event: KeyboardEvent| {
+        if event.key() == "Enter" && !event.is_composing() {
+            event.prevent_default();
+            onkeydown.emit(Action::Pick(Pick::DownloadTyped));
+        }
+    });
+    let (is_wrong, hint) = match &source {
+        Ok(source) => (false, words::will_fetch(source, &settings.hub())),
+        Err(SourceError::Empty) => (false, words::BY_ID_HINT.to_owned()),
+        Err(error) => (true, error.to_string()),
+    };
+    html! {
+        <section class="by-id">
+            <h3><label for="model-id">{ words::BY_ID }</label></h3>
+            <div class="with-button">
+                <input type="text" class="field" id="model-id" data-testid="model-id" value={picker.typed.clone()} placeholder={words::BY_ID_EXAMPLE}
+                    aria-invalid={is_wrong.to_string()} aria-describedby="model-id-hint" inputmode="url" autocomplete="off" autocapitalize="none"
+                    spellcheck="false" enterkeyhint="go" maxlength="500" {oninput} {onkeydown} />
+                <Button icon="download" label={words::DOWNLOAD} testid="model-id-download" is_disabled={source.is_err() || picker.is_busy()}
+                    onclick={press(send, Action::Pick(Pick::DownloadTyped))} />
+            </div>
+            <p class={if is_wrong { "wrong" } else { "hint" }} id="model-id-hint" data-testid="model-id-hint">{ hint }</p>
+        </section>
+    }
+}
+
+fn value_of(event: &InputEvent) -> String {
+    event.target().map(|target| target.unchecked_into::<HtmlInputElement>().value()).unwrap_or_default()
+}
+
+fn from_file(props: &ModelsProps, input: NodeRef) -> Html {
+    let choose = {
+        let input = input.clone();
+        Callback::from(move |_: MouseEvent| input.cast::<HtmlElement>().iter().for_each(HtmlElement::click))
+    };
+    html! {
+        <section class="from-file">
+            <h3>{ words::FROM_FILE }</h3>
+            <div class="model">
+                <p class="hint">{ words::FROM_FILE_HINT }</p>
+                <div class="row">
+                    <Button icon="open" label={words::CHOOSE_FILES} testid="model-open" is_disabled={props.picker.is_busy()} onclick={choose} />
+                </div>
+            </div>
+            <input type="file" class="sr" ref={input} data-testid="model-input" accept=".gguf,.safetensors,.json" multiple=true tabindex="-1"
+                aria-label={words::CHOOSE_FILES} onchange={props.on_files.clone()} />
+        </section>
+    }
+}
+
+fn options(props: &ModelsProps) -> Html {
+    let ModelsProps { settings, send, .. } = props;
+    let choice = |format: StoredFormat, testid: &'static str| {
+        let (name, help) = words::format_choice(format);
+        html! {
+            <label class="choice">
+                <input type="radio" name="format" data-testid={testid} checked={settings.format == format}
+                    onchange={send.reform(move |_: Event| Action::Edit(Edit::Format(format)))} />
+                <span><b>{ name }</b><small>{ help }</small></span>
+            </label>
+        }
+    };
+    let error = source::parse_hub(&settings.hub).err().map(|error| error.to_string());
+    let hint = error.clone().unwrap_or_else(|| words::HUB_HINT.to_owned());
+    html! {
+        <details class="compare" data-testid="model-options">
+            <summary>{ icon("sliders") }<span>{ words::MODEL_OPTIONS }</span>{ icon("down") }</summary>
+            <fieldset>
+                <legend>{ words::FORMAT }</legend>
+                { choice(StoredFormat::Q8_0, "format-q8_0") }
+                { choice(StoredFormat::Q4_0, "format-q4_0") }
+                { choice(StoredFormat::F16, "format-f16") }
+            </fieldset>
+            <fieldset>
+                <legend><label for="hub">{ words::HUB }</label></legend>
+                <div class="with-button">
+                    <input type="text" class="field" id="hub" data-testid="hub" value={settings.hub.clone()} aria-invalid={error.is_some().to_string()}
+                        aria-describedby="hub-hint" inputmode="url" autocomplete="off" autocapitalize="none" spellcheck="false" maxlength="200"
+                        oninput={send.reform(|event: InputEvent| Action::Edit(Edit::Hub(value_of(&event))))} />
+                    <Button icon="undo" label={words::HUB_RESET} testid="hub-reset" is_disabled={settings.hub == DEFAULT_HUB}
+                        onclick={press(send, Action::Edit(Edit::Hub(DEFAULT_HUB.to_owned())))} />
+                </div>
+                <p class={if error.is_some() { "wrong" } else { "hint" }} id="hub-hint" data-testid="hub-hint">{ hint }</p>
+            </fieldset>
+        </details>
+    }
+}

@@ -1,0 +1,423 @@
+//! The model picker's state: the catalogue, what is stored, the download under way, and what to ask of the downloader.
+//!
+//! Invariant: one job at a time; what the downloader still says about any other is dropped here, once, for everyone.
+//! Invariant: what is to be sent stands in `outbox`, in order, until the downloader listens and it was sent.
+//! Invariant: the downloader is started when it is first needed, and starts anew after a breakdown, twice at most in a
+//! row.
+//! Invariant: no DOM: the state is tested natively.
+
+use super::settings::Settings;
+use super::source::{self, SourceError};
+use super::words;
+use crate::models::catalogue::{Catalogue, Entry};
+use crate::worker::problem::{Code, Problem};
+use crate::worker::protocol::{
+    FetchEvent, FetchProgress, FetchRequest, FetchStage, Order, Store, StoredFormat, StoredModel, Unfinished,
+};
+use std::rc::Rc;
+
+/// Breakdowns in a row before the page stops starting the downloader by itself.
+const MAX_RESTARTS: u32 = 2;
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Picker {
+    pub catalogue: Shelf,
+    /// Once the downloader has told.
+    pub store: Option<Store>,
+    pub job: Option<Job>,
+    /// Why something besides the job did not work.
+    pub problem: Option<Problem>,
+    pub downloader: Downloader,
+    /// Grows when the downloader has to be started; 0 while nobody needed it.
+    pub generation: u32,
+    /// The id or address as typed.
+    pub typed: String,
+    outbox: Vec<Sending>,
+    last_id: u32,
+    n_restarts: u32,
+}
+
+/// A request, and the id of what travels beside it.
+pub type Sending = (FetchRequest, Option<u64>);
+
+/// The curated list.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Shelf {
+    #[default]
+    Unread,
+    Here(Rc<Catalogue>),
+    /// The rest of the picker works without.
+    Missing(Problem),
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Downloader {
+    #[default]
+    Off,
+    Starting,
+    Ready,
+    Failed,
+}
+
+/// A download, or files on their way into storage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    pub id: u32,
+    pub name: String,
+    pub what: What,
+    pub phase: Phase,
+    /// Where it stands, or stood when it stopped.
+    pub progress: FetchProgress,
+    /// The last quarter that was announced.
+    quarter: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    Order(Order),
+    /// The reader's files, by the id under which the page keeps them.
+    Files {
+        payload: u64,
+        format: StoredFormat,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Phase {
+    Running,
+    /// Asked to pause, not stopped yet.
+    Pausing,
+    Paused,
+    Failed(Problem),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Pick {
+    /// The picker is on show.
+    Open,
+    Shelved(Result<Rc<Catalogue>, Problem>),
+    ReadAgain,
+    Typed(String),
+    /// What was typed.
+    DownloadTyped,
+    /// The entry of this id.
+    Download(String),
+    /// What was begun, on this visit or an earlier one.
+    Resume(Order),
+    /// The job again, from where it stopped.
+    Again,
+    /// Files of these names, kept under this id.
+    Import {
+        payload: u64,
+        names: Vec<String>,
+    },
+    Pause,
+    /// Stops the job and deletes what is there of it.
+    Cancel,
+    Delete(String),
+    /// Puts a message away.
+    Dismiss,
+    /// The first requests of the outbox were sent.
+    Sent(usize),
+    /// The downloader said something, with a GGUF beside it that the page keeps under this id.
+    Heard(FetchEvent, Option<u64>),
+    DownloaderMissing(String),
+}
+
+/// What a pick means for the rest of the page.
+#[derive(Debug, Default, PartialEq)]
+pub struct Outcome {
+    pub announcement: Option<String>,
+    /// A model to switch to; with an id, it is a file of this visit.
+    pub finished: Option<(StoredModel, Option<u64>)>,
+    pub deleted: Option<String>,
+}
+
+impl Outcome {
+    fn say(text: String) -> Self {
+        Self { announcement: Some(text), ..Self::default() }
+    }
+}
+
+impl Picker {
+    pub fn pick(&mut self, pick: Pick, settings: &Settings) -> Outcome {
+        match pick {
+            Pick::Open => {
+                self.problem = None;
+                self.start_downloader();
+            }
+            Pick::Shelved(Ok(catalogue)) => self.catalogue = Shelf::Here(catalogue),
+            Pick::Shelved(Err(problem)) => self.catalogue = Shelf::Missing(problem),
+            Pick::ReadAgain => self.catalogue = Shelf::Unread,
+            Pick::Typed(text) => self.typed = text,
+            Pick::DownloadTyped => {
+                if let Ok(source) = self.source(settings) {
+                    self.typed.clear();
+                    return self.download(source, settings);
+                }
+            }
+            Pick::Download(id) => {
+                let source = self.entries().iter().find(|entry| entry.id == id).map(Entry::source);
+                return source.map(|source| self.download(source, settings)).unwrap_or_default();
+            }
+            Pick::Resume(order) => return self.begin(self.name(&order.source), What::Order(order)),
+            Pick::Again => {
+                if let Some(job) = self.job.take_if(|job| job.is_stopped()) {
+                    return self.begin(job.name, job.what);
+                }
+            }
+            Pick::Import { payload, names } => match check_files(&names) {
+                Ok(name) => return self.begin(name, What::Files { payload, format: settings.format }),
+                Err(what) => self.problem = Some(Problem::new(Code::ModelFilesIncomplete, what)),
+            },
+            Pick::Pause => {
+                if let Some(job) = self.job.as_mut().filter(|job| job.phase == Phase::Running) {
+                    job.phase = Phase::Pausing;
+                    self.outbox.push((FetchRequest::Pause, None));
+                }
+            }
+            Pick::Cancel => return self.cancel(),
+            Pick::Delete(key) => {
+                self.outbox.push((FetchRequest::Delete(key.clone()), None));
+                return Outcome { deleted: Some(key), ..Outcome::say(words::DELETED.to_owned()) };
+            }
+            Pick::Dismiss => {
+                if self.problem.take().is_none() {
+                    self.job.take_if(|job| job.is_stopped());
+                }
+            }
+            Pick::Sent(n) => drop(self.outbox.drain(..n.min(self.outbox.len()))),
+            Pick::Heard(event, payload) => return self.hear(event, payload),
+            Pick::DownloaderMissing(why) => return self.fail(Problem::new(Code::DownloaderMissing, why)),
+        }
+        Outcome::default()
+    }
+
+    /// What can be sent now.
+    pub fn sendings(&self) -> &[Sending] {
+        if self.downloader == Downloader::Ready { &self.outbox } else { &[] }
+    }
+
+    /// The reader's files that are still needed.
+    pub fn payload_in_use(&self) -> Option<u64> {
+        match self.job.as_ref()?.what {
+            What::Files { payload, .. } => Some(payload),
+            What::Order(_) => None,
+        }
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.job.as_ref().is_some_and(|job| !job.is_stopped())
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        match &self.catalogue {
+            Shelf::Here(catalogue) => &catalogue.models,
+            _ => &[],
+        }
+    }
+
+    /// What was typed, as the downloader is to get it.
+    pub fn source(&self, settings: &Settings) -> Result<String, SourceError> {
+        source::parse(&self.typed, &settings.hub())
+    }
+
+    /// What people call what comes from there.
+    pub fn name(&self, source: &str) -> String {
+        self.entry(source).map_or_else(|| source::short_name(source).to_owned(), |entry| entry.name.clone())
+    }
+
+    pub fn name_of(&self, model: &StoredModel) -> String {
+        match self.entry(&model.source) {
+            None if !model.name.is_empty() => model.name.clone(),
+            _ => self.name(&model.source),
+        }
+    }
+
+    fn entry(&self, source: &str) -> Option<&Entry> {
+        match &self.catalogue {
+            Shelf::Here(catalogue) => catalogue.find(source),
+            _ => None,
+        }
+    }
+
+    pub fn stored(&self) -> &[StoredModel] {
+        self.store.as_ref().map(|store| &store.models[..]).unwrap_or_default()
+    }
+
+    /// Downloads that were begun, besides the job.
+    pub fn unfinished(&self) -> impl Iterator<Item = &Unfinished> {
+        let current = self.job.as_ref().and_then(|job| match &job.what {
+            What::Order(order) => Some(order),
+            What::Files { .. } => None,
+        });
+        let all = self.store.as_ref().map(|store| &store.unfinished[..]).unwrap_or_default();
+        all.iter().filter(move |unfinished| Some(&unfinished.order) != current)
+    }
+
+    /// Bytes of the job that would be lost with it.
+    pub fn bytes_at_stake(&self) -> u64 {
+        match &self.job {
+            Some(Job { what: What::Order(order), phase: Phase::Paused | Phase::Failed(_), .. }) => {
+                self.unfinished_of(order).map_or(0, |unfinished| unfinished.done)
+            }
+            Some(Job { what: What::Order(_), progress, .. }) => progress.done,
+            // The reader's files stay where they are.
+            _ => 0,
+        }
+    }
+
+    fn download(&mut self, source: String, settings: &Settings) -> Outcome {
+        let sha256 = self.entry(&source).map(Entry::sha256).unwrap_or_default();
+        let order = Order { source, hub: settings.hub(), format: settings.format, sha256 };
+        self.begin(self.name(&order.source), What::Order(order))
+    }
+
+    fn begin(&mut self, name: String, what: What) -> Outcome {
+        if self.is_busy() {
+            return Outcome::say(words::ONE_AT_A_TIME.to_owned());
+        }
+        self.start_downloader();
+        self.problem = None;
+        self.last_id += 1;
+        let id = self.last_id;
+        let begun = match &what {
+            What::Order(order) => {
+                self.unfinished_of(order).map(|unfinished| (unfinished.done, unfinished.total))
+            }
+            What::Files { .. } => None,
+        };
+        let (done, total) = begun.unwrap_or_default();
+        let progress = FetchProgress { stage: FetchStage::Looking, done, total, bytes_per_second: 0.0 };
+        let said = words::job_started(&name, &what);
+        self.outbox.push(match &what {
+            What::Order(order) => (FetchRequest::Start { id, order: order.clone() }, None),
+            What::Files { payload, format } => (FetchRequest::Import { id, format: *format }, Some(*payload)),
+        });
+        let quarter = progress.quarter();
+        self.job = Some(Job { id, name, what, phase: Phase::Running, progress, quarter });
+        Outcome::say(said)
+    }
+
+    fn unfinished_of(&self, order: &Order) -> Option<&Unfinished> {
+        self.store.as_ref()?.unfinished.iter().find(|unfinished| unfinished.order == *order)
+    }
+
+    fn cancel(&mut self) -> Outcome {
+        let Some(job) = self.job.take() else { return Outcome::default() };
+        let what_is_there = match &job.what {
+            What::Order(order) => self.unfinished_of(order).map(|unfinished| unfinished.key.clone()),
+            What::Files { .. } => None,
+        };
+        if !job.is_stopped() {
+            self.outbox.push((FetchRequest::Cancel, None));
+        } else if let Some(key) = what_is_there {
+            self.outbox.push((FetchRequest::Delete(key), None));
+        }
+        Outcome::say(words::CANCELLED.to_owned())
+    }
+
+    fn hear(&mut self, event: FetchEvent, payload: Option<u64>) -> Outcome {
+        let is_of = |job: &Job, id: u32| job.id == id && !job.is_stopped();
+        match event {
+            FetchEvent::Hello => {
+                self.downloader = Downloader::Ready;
+                self.outbox.insert(0, (FetchRequest::List, None));
+            }
+            FetchEvent::Stored(store) => {
+                self.store = Some(store);
+                self.n_restarts = 0;
+            }
+            FetchEvent::Progress(id, progress) => {
+                let Some(job) = self.job.as_mut().filter(|job| is_of(job, id)) else {
+                    return Outcome::default();
+                };
+                job.progress = progress;
+                let quarter = job.progress.quarter();
+                if quarter > std::mem::replace(&mut job.quarter, quarter) && quarter < 4 {
+                    return Outcome::say(words::quarter(&job.name, quarter));
+                }
+            }
+            FetchEvent::Finished(id, model) => {
+                if let Some(job) = self.job.take_if(|job| is_of(job, id)) {
+                    let said = words::job_finished(&job.name);
+                    let model = StoredModel { name: self.name_of(&model), ..model };
+                    return Outcome { finished: Some((model, payload)), ..Outcome::say(said) };
+                }
+            }
+            FetchEvent::Paused(id) => {
+                if let Some(job) = self.job.as_mut().filter(|job| is_of(job, id)) {
+                    job.phase = Phase::Paused;
+                    return Outcome::say(words::PAUSED.to_owned());
+                }
+            }
+            FetchEvent::Failed(id, problem) => {
+                if let Some(job) = self.job.as_mut().filter(|job| is_of(job, id)) {
+                    let said = words::advice(problem.code).title.to_owned();
+                    job.phase = Phase::Failed(problem);
+                    return Outcome::say(said);
+                }
+            }
+            FetchEvent::Crashed(why) => {
+                self.n_restarts += 1;
+                let outcome = self.fail(Problem::new(Code::DownloaderCrashed, why));
+                if self.n_restarts <= MAX_RESTARTS {
+                    self.start_downloader();
+                }
+                return outcome;
+            }
+        }
+        Outcome::default()
+    }
+
+    fn start_downloader(&mut self) {
+        if matches!(self.downloader, Downloader::Off | Downloader::Failed) {
+            self.downloader = Downloader::Starting;
+            self.generation += 1;
+        }
+    }
+
+    /// The downloader is gone: what it worked on stops, and can be gone on with.
+    fn fail(&mut self, problem: Problem) -> Outcome {
+        self.downloader = Downloader::Failed;
+        self.outbox.clear();
+        let said = words::advice(problem.code).title.to_owned();
+        match self.job.as_mut().filter(|job| !job.is_stopped()) {
+            Some(job) => job.phase = Phase::Failed(problem),
+            None => self.problem = Some(problem),
+        }
+        Outcome::say(said)
+    }
+}
+
+impl Job {
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.phase, Phase::Paused | Phase::Failed(_))
+    }
+
+    /// Of the bytes that come over the network; `None` while that is not known.
+    pub fn fraction(&self) -> Option<f64> {
+        let FetchProgress { done, total, .. } = self.progress;
+        (total > 0).then(|| done.min(total) as f64 / total as f64)
+    }
+}
+
+impl FetchProgress {
+    /// Quarters done, 0 to 4.
+    fn quarter(&self) -> u64 {
+        (4 * self.done.min(self.total)).checked_div(self.total).unwrap_or(0)
+    }
+}
+
+/// What the reader's files are called together, or what is missing.
+fn check_files(names: &[String]) -> Result<String, String> {
+    let has = |end: &str| names.iter().find(|name| name.to_lowercase().ends_with(end));
+    if let Some(gguf) = has(".gguf") {
+        return Ok(gguf.clone());
+    }
+    let weights = has(".safetensors").ok_or_else(|| words::NO_MODEL_FILE.to_owned())?;
+    match ["config.json", "tokenizer.json"].into_iter().find(|end| has(end).is_none()) {
+        Some(missing) => Err(words::file_missing(missing)),
+        None => Ok(weights.clone()),
+    }
+}

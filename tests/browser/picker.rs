@@ -1,0 +1,338 @@
+//! The model picker: another model by pointer and by keyboard, and what the reader is told when it fails.
+
+use crate::hub::{Hub, NETWORK_NOISE, SMALL};
+use crate::page::{Page, file, testid, with};
+use crate::server::Fault;
+use crate::synthetic;
+use crate::webdriver::key;
+use serde_json::{Value, json};
+
+/// [`SMALL`] on the list of these tests.
+const NAME: &str = "Small CLIP";
+
+/// A page that ranks a cat, with `hub` as its hub and on the list.
+fn page_on(hub: &Hub) -> Page {
+    let page = Page::unopened(&[]);
+    page.server.page("/models/catalogue.json", &catalogue());
+    page.browser.before_each_page(&format!(
+        "const own = JSON.parse(localStorage.getItem('cliplet.settings') ?? '{{}}');
+         localStorage.setItem('cliplet.settings', JSON.stringify({{ ...own, hub: '{}' }}));",
+        hub.server.url("")
+    ));
+    page.go("/");
+    page.wait_ready();
+    page.click("sample-cat");
+    page.wait_winner("cat");
+    page
+}
+
+/// The shipped list, its first model on the hub of these tests.
+fn catalogue() -> String {
+    let shipped = std::fs::read(file("static/models/catalogue.json")).expect("the list");
+    let mut catalogue: Value = serde_json::from_slice(&shipped).expect("JSON");
+    let first = &mut catalogue["models"][0];
+    (first["id"], first["revision"], first["name"]) = (json!(SMALL), json!("main"), json!(NAME));
+    first["weights"][0].as_object_mut().expect("a file").remove("sha256");
+    catalogue.to_string()
+}
+
+impl Page {
+    fn open_models(&self) {
+        self.click("status");
+        self.the("shelved");
+        self.the("room");
+    }
+
+    fn close_models(&self) {
+        self.browser.press(key::ESCAPE);
+        let is_open = "return document.querySelector(arguments[0]).open";
+        self.browser.wait_for("the dialog to close", || {
+            (self.browser.run(is_open, json!([testid("dialog-models")])) == false).then_some(())
+        });
+    }
+
+    fn wait_there(&self, selector: &str) {
+        self.browser.find(selector);
+    }
+
+    fn wait_gone(&self, selector: &str) {
+        self.browser
+            .wait_for(&format!("no {selector}"), || self.browser.all(selector).is_empty().then_some(()));
+    }
+
+    fn wait_job(&self, state: &str) {
+        self.wait_there(&with("job", "state", state));
+    }
+
+    /// The badge says what ranks.
+    fn wait_badge(&self, name: &str) {
+        self.wait_ready();
+        self.browser.wait_for(&format!("{name} in the badge"), || {
+            self.text("status").filter(|text| text.contains(name))
+        });
+    }
+
+    fn focused(&self) -> String {
+        let script = "return document.activeElement?.closest('[data-testid]')?.dataset.testid ?? ''";
+        self.browser.run(script, json!([])).as_str().unwrap_or_default().to_owned()
+    }
+
+    fn tab_to(&self, id: &str) {
+        for _ in 0..80 {
+            if self.focused() == id {
+                return;
+            }
+            self.browser.press(key::TAB);
+        }
+        panic!("80 times Tab and no {id}");
+    }
+}
+
+/// The download of [`SMALL`] from the list.
+fn download() -> String {
+    format!("{} {}", with("shelved", "id", SMALL), testid("model-download"))
+}
+
+#[test]
+fn another_model_comes_while_the_first_goes_on_and_takes_over() {
+    let hub = Hub::start("picker");
+    let page = page_on(&hub);
+    page.open_models();
+    hub.server.misbehave(".safetensors", Fault::Stalled);
+    page.browser.click(&page.browser.find(&download()));
+    page.wait_job("running");
+    page.browser.wait_for("the focus on it", || (page.focused() == "job").then_some(()));
+    page.browser.wait_for("figures", || page.text("job-figures").filter(|text| text.contains(" of ")));
+    page.check_accessibility("a model is downloaded");
+    page.close_models();
+    // The model from before ranks on, and the badge or the line beside it says how far the download is.
+    page.click("sample-flower");
+    page.wait_winner("flower");
+    page.wait_there(&with("job-line", "state", "running"));
+    page.check_accessibility("a model is downloaded meanwhile");
+
+    page.open_models();
+    page.click("job-pause");
+    page.wait_job("paused");
+    assert_eq!(page.focused(), "job-resume", "the same button");
+    assert_eq!(page.text("job-cancel").as_deref(), Some("Discard"), "what has arrived is kept");
+    // On the next visit it can be gone on with.
+    page.browser.reload();
+    page.wait_ready();
+    page.click("sample-flower");
+    page.open_models();
+    page.the("unfinished");
+    hub.server.behave();
+    page.click("unfinished-resume");
+    page.wait_gone(&testid("job"));
+    page.wait_badge(NAME);
+    page.close_models();
+    // Picture and labels stayed; the answer is the new model's, whose weights are random.
+    let labels = page.labels();
+    assert_eq!(page.ranking().iter().filter(|line| !line.is_none).count(), labels.len());
+    page.browser.keep_screenshot("model-switched");
+
+    // One press back, and again from what is stored; a reload keeps the choice.
+    page.click("model-back");
+    page.wait_winner("flower");
+    page.open_models();
+    page.click("model-use");
+    page.wait_badge(NAME);
+    let n_requests = hub.server.requests().len();
+    page.browser.reload();
+    page.wait_badge(NAME);
+    assert_eq!(hub.server.requests().len(), n_requests, "what is stored was fetched again");
+
+    // Deleting asks first.
+    page.open_models();
+    page.click("model-delete");
+    assert_eq!(page.focused(), "question-keep");
+    page.check_accessibility("a question before deleting");
+    page.click("question-keep");
+    assert_eq!(page.focused(), "model-delete");
+    page.click("model-delete");
+    page.click("question-delete");
+    page.wait_gone(&testid("model-delete"));
+    page.wait_badge("starter");
+    page.close(&NETWORK_NOISE);
+}
+
+#[test]
+fn a_model_by_its_id_by_keyboard_alone() {
+    let hub = Hub::start("keyboard");
+    let page = page_on(&hub);
+    page.tab_to("details");
+    page.browser.press("m");
+    page.the("shelved");
+    page.tab_to("model-id");
+    page.browser.press("clip");
+    let is_refused = || {
+        let script = "return document.querySelector(arguments[0]).getAttribute('aria-invalid')";
+        page.browser.run(script, json!([testid("model-id")])) == "true"
+    };
+    page.browser.wait_for("a hint", || is_refused().then_some(()));
+    assert!(page.text("model-id-hint").is_some_and(|hint| hint.contains("OWNER/NAME")));
+    page.check_accessibility("an id that is none");
+    for _ in 0.."clip".len() {
+        page.browser.press(key::BACKSPACE);
+    }
+    page.browser.press(SMALL);
+    page.browser.wait_for("no hint", || (!is_refused()).then_some(()));
+    page.browser.press(key::ENTER);
+    page.wait_badge(NAME);
+    page.tab_to("model-delete");
+    page.browser.press(key::ENTER);
+    page.browser.wait_for("the question", || (page.focused() == "question-keep").then_some(()));
+    // Escape takes the question back and not the dialog away.
+    page.browser.press(key::ESCAPE);
+    page.browser.wait_for("the focus to come back", || (page.focused() == "model-delete").then_some(()));
+    page.close_models();
+    assert_eq!(page.focused(), "details", "the focus comes back to where it was");
+    page.close(&NETWORK_NOISE);
+}
+
+#[test]
+fn a_failed_download_says_why_and_costs_nothing() {
+    let hub = Hub::start("failures");
+    let page = page_on(&hub);
+    page.open_models();
+    for (fault, code) in [(Fault::NotFound, "source-missing"), (Fault::Html, "source-html")] {
+        hub.server.misbehave(".safetensors", fault);
+        page.browser.click(&page.browser.find(&download()));
+        page.wait_there(&with("job-problem", "code", code));
+        page.check_accessibility(&format!("a download failed by {fault:?}"));
+        page.browser.keep_screenshot(&format!("download-{code}"));
+        page.close_models();
+        assert_eq!(page.alert(), code);
+        page.click("sample-rocket");
+        page.wait_winner("rocket");
+        hub.server.behave();
+        page.open_models();
+        page.click("job-resume");
+        page.wait_badge(NAME);
+        page.click("model-delete");
+        page.click("question-delete");
+        page.wait_badge("starter");
+    }
+    page.close(&NETWORK_NOISE);
+}
+
+#[test]
+fn without_the_list_models_are_found_by_id() {
+    let hub = Hub::start("no-list");
+    let page = page_on(&hub);
+    page.server.misbehave("catalogue.json", Fault::NotFound);
+    page.server.page("/models/catalogue.json", "no list");
+    page.click("status");
+    page.wait_there(&with("alert", "code", "catalogue-missing"));
+    page.check_accessibility("the list is missing");
+    let input = page.the("model-id");
+    page.browser.type_into(&input, &format!("{}/{SMALL}/tree/main", hub.server.url("")));
+    page.click("model-id-download");
+    page.wait_badge(SMALL);
+    page.server.page("/models/catalogue.json", &catalogue());
+    page.server.behave();
+    page.click("retry");
+    page.the("shelved");
+    page.close(&NETWORK_NOISE);
+}
+
+#[test]
+fn a_model_that_is_gone_is_told_of_and_the_built_in_one_ranks() {
+    let page = Page::unopened(&[]);
+    page.browser.before_each_page(
+        "localStorage.setItem('cliplet.settings', JSON.stringify({ model: { key: 'gone', name: 'Lost CLIP' } }))",
+    );
+    page.go("/");
+    page.wait_badge("starter");
+    page.browser.wait_for("a notice", || page.text("notice").filter(|text| text.contains("Lost CLIP")));
+    page.click("sample-cat");
+    page.wait_winner("cat");
+    page.close(&[]);
+}
+
+/// Files of the reader's own, and back; what is no model costs nothing.
+#[test]
+fn model_files_take_the_place_of_the_built_in_model() {
+    let folder = std::env::temp_dir().join(format!("cliplet-models-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let model = std::fs::read(file("static/models/starter.gguf")).expect("the starter model");
+    let (mine, cut) = (folder.join("my own.gguf"), folder.join("cut.gguf"));
+    std::fs::write(&mine, &model).expect("a copy");
+    std::fs::write(&cut, &model[..1_000_000]).expect("half of a copy");
+    let page = Page::ready();
+    page.click("sample-cat");
+    page.wait_winner("cat");
+
+    // Known by its name, wherever it is opened; the model in use stays when it can't be used.
+    page.browser.type_into(&page.the("file-input"), &cut.to_string_lossy());
+    assert_eq!(page.alert(), "source-unusable");
+    page.check_accessibility("a model file can't be used");
+    page.click("dismiss");
+    page.wait_gone(&testid("alert"));
+    page.click("sample-flower");
+    page.wait_winner("flower");
+
+    page.click("details");
+    page.click("models");
+    page.browser.type_into(&page.the("model-input"), &mine.to_string_lossy());
+    page.the("model-delete");
+    page.wait_ready();
+    page.check_accessibility("another model is in use");
+    page.close_models();
+    // What was on show is asked again, and so is what comes next.
+    page.wait_winner("flower");
+    page.click("sample-cat");
+    page.wait_winner("cat");
+    page.click("model-back");
+    page.wait_ready();
+    page.wait_winner("cat");
+
+    // Weights with their JSON files, chosen together; not all of them say which is missing.
+    let fixture = file("tests/fixtures/models/clip-vit-quickgelu");
+    let tokenizer = folder.join("tokenizer.json");
+    std::fs::write(&tokenizer, synthetic::TOKENIZER).expect("a tokenizer");
+    let two =
+        format!("{}\n{}", fixture.join("config.json").display(), fixture.join("model.safetensors").display());
+    page.click("status");
+    page.browser.type_into(&page.the("model-input"), &two);
+    assert_eq!(page.alert(), "model-files-incomplete");
+    assert!(page.text("alert").is_some_and(|text| text.contains("tokenizer.json is missing")));
+    page.browser.type_into(&page.the("model-input"), &format!("{two}\n{}", tokenizer.display()));
+    page.wait_badge("model ·");
+    page.close(&[]);
+    std::fs::remove_dir_all(folder).expect("the folder goes");
+}
+
+/// Looks, for people, and axe-core's rules, for everyone.
+#[test]
+fn the_picker_is_accessible_in_both_themes_and_sizes() {
+    let hub = Hub::start("looks");
+    let page = page_on(&hub);
+    hub.server.misbehave(".safetensors", Fault::Stalled);
+    page.open_models();
+    page.check_looks("models");
+    page.browser.click(&page.browser.find(&download()));
+    page.wait_job("running");
+    page.check_looks("models-downloading");
+    page.close_models();
+    page.check_looks("downloading");
+    page.open_models();
+    hub.server.behave();
+    if page.is_there("job-resume") {
+        // A stalled host is given up after a minute.
+        page.click("job-resume");
+    }
+    page.wait_badge(NAME);
+    page.click("model-delete");
+    page.the("question");
+    page.check_looks("models-question");
+    page.click("question-keep");
+    page.click("model-options");
+    page.browser.run(
+        "document.querySelector(arguments[0]).scrollIntoView({ block: 'end' })",
+        json!([testid("hub-reset")]),
+    );
+    page.check_looks("models-options");
+    page.close(&NETWORK_NOISE);
+}
