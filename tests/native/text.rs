@@ -1,6 +1,6 @@
 //! Text: token ids equal Hugging Face's, what a user types stays text, labels and templates are cleaned up.
 
-use cliplet::text::{Template, TextError, Tokenizer, clip_tokenizer_json, labels};
+use cliplet::text::{Template, TextError, Tokenizer, labels};
 use proptest::prelude::*;
 use std::io::Read;
 use std::sync::LazyLock;
@@ -43,25 +43,6 @@ struct Case {
 
 fn cases() -> Vec<Case> {
     serde_json::from_str(include_str!("../fixtures/tokenizer/cases.json")).unwrap()
-}
-
-/// The two files that CLIP's tokenizer was first published as say the same.
-#[test]
-fn vocabulary_and_merges_make_the_same_tokenizer() {
-    let file: serde_json::Value = serde_json::from_slice(&CLIP_JSON).unwrap();
-    let pairs = file["model"]["merges"].as_array().unwrap().iter();
-    let merges: Vec<String> =
-        pairs.map(|pair| format!("{} {}", pair[0].as_str().unwrap(), pair[1].as_str().unwrap())).collect();
-    let merges = format!("#version: 0.2\n{}\n", merges.join("\n"));
-    let made = clip_tokenizer_json(&file["model"]["vocab"].to_string(), &merges).unwrap();
-    let made = Tokenizer::from_json(made.as_bytes(), 77).unwrap();
-    for Case { text, .. } in cases() {
-        assert_eq!(made.encode(&text).unwrap(), CLIP.encode(&text).unwrap(), "{text:?}");
-    }
-    for (vocab, what) in [("[]", "vocab.json"), (r#"{"a": 0}"#, "<|startoftext|>")] {
-        let error = clip_tokenizer_json(vocab, &merges).unwrap_err().to_string();
-        assert!(error.contains(what), "{error}");
-    }
 }
 
 #[test]
