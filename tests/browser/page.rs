@@ -217,6 +217,10 @@ impl Page {
                     "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
                 let overflow = self.browser.run(overflow, json!([]));
                 assert_eq!(overflow, 0, "{state} on a {size} screen is too wide");
+                // Nor do the samples lie over the labels beside them.
+                let spill = "return [...document.querySelectorAll('.tools')]
+                    .filter((tools) => tools.scrollWidth > tools.clientWidth).length";
+                assert_eq!(self.browser.run(spill, json!([])), 0, "{state} on a {size} screen spills over");
             }
         }
         self.browser.resize(1440, 900);
