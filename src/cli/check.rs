@@ -36,8 +36,9 @@ const PICTURES: [(&str, &str, &[u8]); 3] = [
 const OTHERS: [&str; 5] = ["dog", "flower", "guitar", "car", "house"];
 /// Of eight labels the obvious one must have half; an even chance is an eighth.
 const MIN_PROBABILITY: f32 = 0.5;
-/// CLIP's temperature is trained up to 100, where it is held; files store its logarithm, at most 4.6.
-const SCALES: std::ops::RangeInclusive<f32> = 10.0..=101.0;
+/// CLIP's temperature is trained up to 100, where it is held; files store its logarithm, at most 4.6. SigLIP's is held
+/// nowhere and ends somewhat higher.
+const SCALES: std::ops::RangeInclusive<f32> = 10.0..=130.0;
 /// To recorded embeddings, which may be another machine's and another backend's; both compute in f32.
 const MIN_RECORDED_COSINE: f64 = 0.9999;
 
