@@ -41,6 +41,8 @@ const OPEN_CLIP_TENSORS: [&str; 2] = ["visual.conv1.weight", "visual.positional_
 const MAX_JSON_BYTES: usize = 64 << 20;
 /// A closed tab costs this much of a download at most.
 const KEEP_BYTES: u64 = 16 << 20;
+/// Formats are compared by what this many values take: a whole block of any.
+const BLOCK_LEN: usize = 32;
 const TELL_MILLIS: f64 = 100.0;
 
 /// Listens; to be called once, by the worker's binary.
@@ -354,7 +356,12 @@ impl Job<'_> {
                     let Some(item) = item.map_err(unfit)? else { return Ok(()) };
                     let Item::Tensor(name, tensor) = item else { continue };
                     importer.push(&name, tensor, &mut |name, tensor| {
-                        let tensor = quantization.store(name, tensor).map_err(unfit_model)?;
+                        // What is as small already stays as it is: another rounding would only lose.
+                        let n_wanted = quantization.format_of(name, &tensor).bytes_for(BLOCK_LEN);
+                        let tensor = match tensor.format.bytes_for(BLOCK_LEN) > n_wanted {
+                            true => quantization.store(name, tensor).map_err(unfit_model)?,
+                            false => tensor,
+                        };
                         let place =
                             table.push(name, &tensor).map_err(ModelError::from).map_err(unfit_model)?;
                         part.write(place.start, &tensor.bytes).map_err(Stop)

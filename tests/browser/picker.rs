@@ -278,6 +278,13 @@ fn model_files_take_the_place_of_the_built_in_model() {
     page.browser.type_into(&page.the("model-input"), &mine.to_string_lossy());
     page.the("model-delete");
     page.wait_ready();
+    // Kept as it is, since 8 bits for all of it would only make it larger.
+    let rows = page.browser.run(
+        "return [...document.querySelectorAll('[data-testid=model-row]')].map((row) => row.textContent)",
+        json!([]),
+    );
+    let is_own_size = |row: &Value| row.as_str().is_some_and(|row| row.contains("23 MB"));
+    assert!(rows.as_array().is_some_and(|rows| rows.iter().any(is_own_size)), "{rows}");
     page.check_accessibility("another model is in use");
     page.close_models();
     // What was on show is asked again, and so is what comes next.
