@@ -523,7 +523,7 @@ struct Meter {
     done: u64,
     total: u64,
     bytes_per_second: f64,
-    told_at: f64,
+    told_at: Option<f64>,
     /// When, and how much was done then.
     since: Option<(f64, u64)>,
 }
@@ -541,9 +541,9 @@ impl Meter {
             self.bytes_per_second = if is_first { speed } else { (self.bytes_per_second + speed) / 2.0 };
             self.since = Some((now, done));
         }
-        let is_due = now - self.told_at > TELL_MILLIS || done == self.total;
+        let is_due = self.told_at.is_none_or(|told_at| now - told_at > TELL_MILLIS) || done == self.total;
         if is_due {
-            self.told_at = now;
+            self.told_at = Some(now);
         }
         is_due
     }

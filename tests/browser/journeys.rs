@@ -129,8 +129,9 @@ fn no_answer_is_shown_beside_labels_that_it_does_not_belong_to() {
         }
     }
     page.wait_winner("flower");
-    for _ in 0..2 {
+    for n_left in [7, 6] {
         page.click("chip-remove");
+        page.browser.wait_for("a chip less", || (page.labels().len() == n_left).then_some(()));
     }
     page.browser.wait_for("the rest ranked", || {
         (page.ranking().iter().filter(|line| !line.is_none).count() == 6).then_some(())

@@ -131,6 +131,12 @@ impl Browser {
     }
 
     pub fn click(&self, element: &Element) {
+        // What the last step changed is drawn, and the page scrolled to where that leaves it: else the press can land
+        // beside an element that moves.
+        self.run_async(
+            "await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))",
+            json!([]),
+        );
         self.post(&format!("/element/{}/click", element.0), &json!({}));
     }
 
