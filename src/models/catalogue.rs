@@ -192,6 +192,7 @@ mod tests {
             let rest = entry.n_bytes().checked_sub(values);
             assert!(rest.is_some_and(|rest| rest * 500 < values), "{}: {rest:?}", entry.id);
             assert!(entry.revision.len() == 40, "{}: pinned to a commit", entry.id);
+            assert_eq!(entry.sha256().len(), entry.weights.len(), "{}: pinned to hashes", entry.id);
             assert_eq!(catalogue.find(&entry.id), Some(entry));
             assert_eq!(catalogue.find(&entry.source()), Some(entry));
         }

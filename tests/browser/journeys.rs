@@ -345,7 +345,11 @@ fn the_details_tell_the_time_of_each_stage() {
             [dataset.stage, Number(dataset.millis)])";
         let stages = page.browser.run(script, json!([]));
         let stages: Vec<(String, f64)> = serde_json::from_value(stages).expect("names and times");
-        println!("{}: {stages:?}", page.text("status").unwrap_or_default());
+        let facts = "const facts = [...document.querySelectorAll('[data-testid=dialog-details] dd')];
+            return facts.map((fact) => fact.textContent).find((fact) => fact.includes('cosine'))";
+        let self_test = page.browser.run(facts, json!([]));
+        assert!(self_test.is_string(), "no self-test is told of");
+        println!("{}: {stages:?}; {self_test}", page.text("status").unwrap_or_default());
         assert!(stages.len() >= 3, "{stages:?}");
         assert!(stages.iter().all(|(name, millis)| !name.is_empty() && *millis >= 0.0), "{stages:?}");
         assert!(stages.iter().map(|(_, millis)| millis).sum::<f64>() > 0.0, "{stages:?}");
