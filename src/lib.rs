@@ -25,7 +25,7 @@
 //! | [`engine`] | the façade: load, embed, self-test | know the DOM |
 //! | [`tasks`] | classify …: pure functions over embeddings | touch a device |
 //! | `cli` | the native command, one file a subcommand: fetches, opens, converts, measures | be used by anything |
-//! | `worker` | protocol between page and worker, host, client; download of models, decoding of pictures | |
+//! | `worker` | messages; `host`, the engine's thread, and decoding of pictures; `downloader`, the thread that fetches, converts and stores models | |
 //! | `app` | pages, components, hooks, services, state of the yew app | touch wgpu |
 //!
 //! The allowed arrows between them are the table in `tests/native/tidy.rs`, which holds the code to it.
