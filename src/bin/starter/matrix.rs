@@ -1,4 +1,5 @@
-//! The linear algebra of training, in f64: products, a Cholesky solve, a power of a symmetric matrix.
+//! The linear algebra of training, in f64: products, a Cholesky solve, a power of a symmetric matrix, and
+//! what is done to single rows.
 //!
 //! Invariant: values are row-major, `rows × cols`.
 
@@ -83,7 +84,7 @@ impl Matrix {
         right
     }
 
-    /// `(self + shift)^power` of a symmetric matrix, by Jacobi's rotations.
+    /// `(self + shift · largest eigenvalue)^power` of a symmetric matrix, by Jacobi's rotations.
     pub fn symmetric_power(mut self, shift: f64, power: f64) -> Matrix {
         let n = self.rows;
         let mut vectors = Matrix::zeros(n, n); // in rows
@@ -109,9 +110,11 @@ impl Matrix {
                 }
             }
         }
+        let eigenvalue = |i: usize| self.values[i * n + i].max(0.0);
+        let shift = shift * (0..n).map(eigenvalue).fold(0.0, f64::max);
         let mut scaled = vectors.clone();
         for i in 0..n {
-            let factor = (self.values[i * n + i].max(0.0) + shift).powf(power);
+            let factor = (eigenvalue(i) + shift).powf(power);
             scaled.row_mut(i).iter_mut().for_each(|value| *value *= factor);
         }
         vectors.transposed_times(&scaled)
@@ -167,6 +170,27 @@ fn product(
         );
     }
     y
+}
+
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Scales to length 1.
+pub fn unit(row: &mut [f64]) {
+    let length = dot(row, row).sqrt().max(1e-12);
+    row.iter_mut().for_each(|value| *value /= length);
+}
+
+/// Gelu with the error function of Abramowitz and Stegun, as the CPU backend computes it.
+pub fn gelu(x: f64) -> f64 {
+    let z = x.abs() / std::f64::consts::SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * z);
+    let p = t
+        * (0.254_829_592
+            + t * (-0.284_496_736 + t * (1.421_413_741 + t * (-1.453_152_027 + t * 1.061_405_429))));
+    let erf = (1.0 - p * (-z * z).exp()).copysign(x);
+    0.5 * x * (1.0 + erf)
 }
 
 #[cfg(test)]

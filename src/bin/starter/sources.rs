@@ -75,40 +75,63 @@ const EMPTY_WORDS: [&str; 34] = [
 const FOLDER_LIMITS: [(&str, usize); 6] =
     [("gradients", 0), ("patterns", 20), ("shapes/stars", 40), ("theme", 30), ("cards", 30), ("flags/", 30)];
 
+/// Sets of emoji and icons of the Iconify project. Flags are taken from the first three, which draw them alike.
+const ICON_SETS: [&str; 9] = [
+    "noto",
+    "fluent-emoji",
+    "fluent-emoji-flat",
+    "noto-v1",
+    "fxemoji",
+    "twemoji",
+    "emojione",
+    "streamline-emojis",
+    "flat-color-icons",
+];
+const N_SETS_WITH_FLAGS: usize = 3;
+
 /// Clip art and emoji with their words.
 pub fn training(cache: &Cache) -> Result<Vec<Example>> {
     let mut examples = clip_art(&cache.source("openclipart/svg")?)?;
     let annotations = json(&cache.source("annotations/en/annotations.json")?)?;
+    let annotations = annotations["annotations"]["annotations"].as_object();
     let mut words = BTreeMap::new();
-    for entry in
-        annotations["annotations"]["annotations"].as_object().into_iter().flat_map(|map| map.values())
-    {
+    for entry in annotations.into_iter().flat_map(|map| map.values()) {
         if let Some(name) = entry["tts"][0].as_str() {
             words.insert(slug(name), (name, strings(&entry["default"])));
         }
     }
-    for set in ["noto", "fluent-emoji", "fluent-emoji-flat"] {
-        let icons = json(&cache.source(&format!("@iconify-json/{set}/package/icons.json"))?)?;
+    // FxEmoji writes names in one word.
+    let joined: BTreeMap<String, _> =
+        words.iter().map(|(name, entry)| (name.replace('-', ""), entry)).collect();
+    for (set, name) in ICON_SETS.iter().enumerate() {
+        let icons = json(&cache.source(&format!("@iconify-json/{name}/package/icons.json"))?)?;
         for (name, icon) in icons["icons"].as_object().into_iter().flatten() {
-            let parts: Vec<&str> = name.split('-').collect();
+            let mut parts: Vec<&str> = name.split('-').collect();
             if parts.contains(&"tone")
                 || parts.last().is_some_and(|p| ["light", "medium", "dark"].contains(p))
             {
                 continue; // the same again in other colours
             }
-            let (title, keywords) = match words.get(name) {
+            parts.pop_if(|part| part.bytes().all(|byte| byte.is_ascii_digit())); // "man-2" is another man
+            let entry = words.get(name).or_else(|| words.get(&parts.join("-")));
+            let (title, keywords) = match entry.or_else(|| joined.get(&parts.concat()).copied()) {
                 Some((title, keywords)) => (title.to_string(), keywords.clone()),
-                None => (name.replace('-', " "), Vec::new()),
+                None if ICON_SETS[set] == "fxemoji" => continue,
+                None => (parts.join(" "), Vec::new()),
             };
             let title = match title.strip_prefix("flag: ") {
                 Some(country) => format!("flag of {country}"),
                 None => title,
             };
-            let side = |key: &str| icon[key].as_f64().or(icons[key].as_f64()).unwrap_or(16.0);
-            let (width, height) = (side("width"), side("height"));
+            if title.starts_with("flag") && set >= N_SETS_WITH_FLAGS {
+                continue;
+            }
+            let number = |key: &str| icon[key].as_f64().or(icons[key].as_f64());
+            let (left, top) = (number("left").unwrap_or(0.0), number("top").unwrap_or(0.0));
+            let (width, height) = (number("width").unwrap_or(16.0), number("height").unwrap_or(16.0));
             let body = icon["body"].as_str().unwrap_or_default();
             let svg = format!(
-                r#"<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width} {height}" width="{width}" height="{height}">{body}</svg>"#
+                r#"<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{left} {top} {width} {height}" width="{width}" height="{height}">{body}</svg>"#
             );
             let keywords = keywords.into_iter().filter(|k| *k != title && k.chars().count() > 1).collect();
             examples.push(Example {

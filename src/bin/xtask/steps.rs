@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// One set of features for lints and tests, so that the package's own code compiles once for all of them.
-const ALL_NATIVE: [&str; 3] = ["--release", "--features", "browser-test,xtask"];
+const ALL_NATIVE: [&str; 3] = ["--release", "--features", "browser-test,xtask,starter"];
 const ALL_WEB: [&str; 7] =
     ["--profile", "web", "--target", "wasm32-unknown-unknown", "--no-default-features", "--features", "web"];
 
