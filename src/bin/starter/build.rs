@@ -70,7 +70,7 @@ pub fn checkpoint(cache: &Cache) -> Result<Checkpoint> {
         license: "Apache-2.0 AND MIT AND CC-BY-4.0 AND LicenseRef-PublicDomain AND Unicode-3.0".to_owned(),
         description: "A CLIP-style dual encoder assembled from EfficientNet-lite0 and MiniLM-L6, with heads \
                       trained on clip art, emoji and ImageNet's class names. Not OpenAI's CLIP: common nouns work \
-                      (\"person\" half of the time), but scenes, actions, attributes, counts and what sort of person it \
+                      (\"person\" less often), but scenes, actions, attributes, counts and what sort of person it \
                       is hardly do."
             .to_owned(),
         accuracy: std::fs::read_to_string(cache.work("accuracy.txt")).unwrap_or_default(),

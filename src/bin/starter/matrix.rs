@@ -3,6 +3,8 @@
 //!
 //! Invariant: values are row-major, `rows × cols`.
 
+use std::ops::Range;
+
 #[derive(Clone, Debug)]
 pub struct Matrix {
     pub rows: usize,
@@ -34,6 +36,15 @@ impl Matrix {
             mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value / self.rows as f64);
         }
         mean
+    }
+
+    /// These rows as columns.
+    pub fn transposed(&self, rows: Range<usize>) -> Matrix {
+        let mut transposed = Matrix::zeros(self.cols, rows.len());
+        for (j, row) in rows.enumerate() {
+            (0..self.cols).for_each(|i| transposed.row_mut(i)[j] = self.row(row)[i]);
+        }
+        transposed
     }
 
     /// `self + factor · other`.
@@ -170,6 +181,10 @@ fn product(
         );
     }
     y
+}
+
+pub fn subtract(row: &mut [f64], other: &[f64]) {
+    row.iter_mut().zip(other).for_each(|(value, other)| *value -= other);
 }
 
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {

@@ -9,7 +9,7 @@
 //! Invariant: deterministic: no clock, no thread, one seed.
 
 use super::features::{ImageTower, TextTower};
-use super::matrix::{Matrix, dot, gelu, unit};
+use super::matrix::{Matrix, dot, gelu, subtract, unit};
 use super::sources::{self, Example};
 use super::words::{Sightings, TextHead};
 use super::{Cache, Result, build};
@@ -485,8 +485,4 @@ fn write_heads(cache: &Cache, weights: &Matrix, units: &Units, text_head: &TextH
 fn tensor(shape: &[usize], values: &[f64]) -> Result<Tensor> {
     let values: Vec<f32> = values.iter().map(|value| *value as f32).collect();
     Ok(Tensor::from_f32(shape, &values, Format::F32)?)
-}
-
-fn subtract(row: &mut [f64], other: &[f64]) {
-    row.iter_mut().zip(other).for_each(|(value, other)| *value -= other);
 }

@@ -1,14 +1,14 @@
 //! Fits the text head: closed-form regression from a word's vector to where the pictures of that word lie.
 //!
-//! MiniLM knows what words mean, not what things look like: to it a bat is near to a ball. The head is a linear map and
-//! *word units* `gelu(SLOPE · (v · word − THRESHOLD))`, one for each of 2,048 words that are far from each other, so that
-//! a label is moved as its neighbours among the known words are. The target of a word is the mean embedding of its
-//! pictures; the regression is pulled towards leaving labels where they are. It is the usual regression turned round:
-//! from text to picture there are fewer labels that are near to everything (Shigeto et al. 2015, arXiv:1507.00825).
+//! MiniLM knows what words mean, not what things look like. The head is a linear map and *word units*
+//! `gelu(SLOPE · (v · word − THRESHOLD))`, one for each of 2,048 words that are far from each other, so that a label is
+//! moved as its neighbours among the known words are. The target of a word is the mean embedding of its pictures; the
+//! regression is pulled towards leaving labels where they are. It is the usual regression turned round: from text to
+//! picture there are fewer labels that are near to everything (Shigeto et al. 2015, arXiv:1507.00825).
 //!
 //! Invariant: deterministic: words are taken in one order.
 
-use super::matrix::{Matrix, dot, gelu, unit};
+use super::matrix::{Matrix, dot, gelu, subtract, unit};
 use super::train::Vectors;
 use std::collections::BTreeMap;
 
@@ -45,7 +45,8 @@ impl<'a> Sightings<'a> {
 
 /// From text vectors to embeddings.
 pub struct TextHead {
-    pub centre: Vec<f64>,
+    /// Subtracted from every text vector.
+    centre: Vec<f64>,
     /// The units' words, centred: `[n_units, width]`.
     words: Matrix,
     /// From the centred vector and the units: `[width + n_units, width]`.
@@ -54,8 +55,11 @@ pub struct TextHead {
 
 impl TextHead {
     pub fn fit(sightings: &Sightings, vectors: &Vectors, centre: &[f64]) -> Self {
-        let centred =
-            |word: &str| vectors.get(word).iter().zip(centre).map(|(v, c)| v - c).collect::<Vec<f64>>();
+        let centred = |word: &str| {
+            let mut vector = vectors.get(word);
+            subtract(&mut vector, centre);
+            vector
+        };
         let mut seen: Vec<(&str, &Sighting)> = sightings.0.iter().map(|(word, seen)| (*word, seen)).collect();
         seen.sort_by(|a, b| b.1.n_pictures.total_cmp(&a.1.n_pictures)); // stable: then by the word
         let inputs = Matrix::from_rows(&seen.iter().map(|(word, _)| centred(word)).collect::<Vec<_>>());
@@ -111,9 +115,7 @@ impl TextHead {
 
     /// Text vectors to embeddings of length 1.
     pub fn of(&self, mut vectors: Matrix) -> Matrix {
-        for i in 0..vectors.rows {
-            vectors.row_mut(i).iter_mut().zip(&self.centre).for_each(|(value, centre)| *value -= centre);
-        }
+        (0..vectors.rows).for_each(|i| subtract(vectors.row_mut(i), &self.centre));
         let mut embeddings = self.with_units(vectors).times(&self.weights);
         (0..embeddings.rows).for_each(|i| unit(embeddings.row_mut(i)));
         embeddings
@@ -122,16 +124,8 @@ impl TextHead {
     /// The layers, with centring and slopes baked in: name, weight `[out, in]`, bias.
     pub fn layers(&self) -> [(&'static str, Matrix, Option<Vec<f64>>); 3] {
         let (width, n_units) = (self.weights.cols, self.words.rows);
-        let mut skip = Matrix::zeros(width, width);
-        let mut second = Matrix::zeros(width, n_units);
-        for i in 0..self.weights.rows {
-            for (j, weight) in self.weights.row(i).iter().enumerate() {
-                match i.checked_sub(width) {
-                    None => skip.row_mut(j)[i] = *weight,
-                    Some(unit) => second.row_mut(j)[unit] = *weight,
-                }
-            }
-        }
+        let (skip, second) =
+            (self.weights.transposed(0..width), self.weights.transposed(width..width + n_units));
         let skip_bias = (0..width).map(|j| -dot(skip.row(j), &self.centre)).collect();
         let mut first = self.words.clone();
         first.values.iter_mut().for_each(|value| *value *= SLOPE);
