@@ -22,8 +22,8 @@ function stored(use) {
 }
 
 try {
-  const { default: init } = await import(new URL(own.dataset.js, document.baseURI).href);
-  await init({ module_or_path: new URL(own.dataset.wasm, document.baseURI).href });
+  own.dataset.js = new URL(own.dataset.js, document.baseURI).href; // the workers import it from elsewhere
+  await wasm_bindgen({ module_or_path: new URL(own.dataset.wasm, document.baseURI).href });
   stored((session) => session.removeItem("cliplet.reloaded"));
 } catch (error) {
   console.error(error);
@@ -43,8 +43,8 @@ try {
 if ("serviceWorker" in navigator) {
   const started = [own.dataset.js, own.dataset.wasm, own.src];
   const linked = [...document.querySelectorAll("link[rel=stylesheet], link[rel=icon]")].map((link) => link.href);
-  const engine = ["worker-boot.js", "downloader-boot.js", "worker.js", "worker_bg.wasm"];
-  const later = ["./", "icons.svg", ...engine, "models/manifest.json", "models/catalogue.json"];
+  const workers = ["worker-boot.js", "downloader-boot.js"];
+  const later = ["./", "icons.svg", ...workers, "models/manifest.json", "models/catalogue.json"];
   const samples = ["cat.jpg", "coffee.jpg", "rocket.jpg", "astronaut.jpg", "flower.jpg", "guitar.png"];
   const files = [...started, ...linked, ...later, ...samples.map((name) => `samples/${name}`)];
   navigator.serviceWorker

@@ -4,14 +4,6 @@
 const crashed = (error) => postMessage([JSON.stringify({ Crashed: String(error?.message ?? error) })]);
 addEventListener("unhandledrejection", (event) => crashed(event.reason));
 
-// Under the page's policy, the one script that this worker may load.
-if (self.trustedTypes) {
-  const engine = new URL("worker.js", location).href;
-  trustedTypes.createPolicy("default", {
-    createScriptURL: (url) => (new URL(url, location).href === engine ? url : null),
-  });
-}
-
 // What could send something is taken away; fetch is left with reading.
 const names = ["XMLHttpRequest", "WebSocket", "WebSocketStream", "EventSource", "WebTransport", "RTCPeerConnection"];
 for (const name of [...names, "Worker", "SharedWorker"]) delete self[name];
@@ -23,9 +15,11 @@ self.fetch = (input, init) => {
   return method === "GET" && !body ? anything.call(self, input, init) : Promise.reject(new TypeError("only reading is done"));
 };
 
-try {
-  importScripts("worker.js");
-  wasm_bindgen({ module_or_path: "worker_bg.wasm" }).catch(crashed);
-} catch (error) {
-  crashed(error);
+// The page says first what runs here: the address of its JavaScript, and its WebAssembly.
+addEventListener("message", start, { once: true });
+async function start({ data: [js, wasm] }) {
+  // A host that sends the page's policy with every file puts the worker under it too: the one script that it may load.
+  if (self.trustedTypes) trustedTypes.createPolicy("default", { createScriptURL: (url) => (url === js ? url : null) });
+  importScripts(js);
+  await wasm_bindgen({ module_or_path: wasm });
 }

@@ -3,14 +3,6 @@
 const crashed = (error) => postMessage([JSON.stringify({ Crashed: String(error?.message ?? error) })]);
 addEventListener("unhandledrejection", (event) => crashed(event.reason));
 
-// A host that sends the page's policy with every file puts the worker under it too: the one script that it may load.
-if (self.trustedTypes) {
-  const engine = new URL("worker.js", location).href;
-  trustedTypes.createPolicy("default", {
-    createScriptURL: (url) => (new URL(url, location).href === engine ? url : null),
-  });
-}
-
 // Hosts send every file with a policy that lets the downloader talk to other hosts; what could is taken away here.
 const names = ["XMLHttpRequest", "WebSocket", "WebSocketStream", "EventSource", "WebTransport", "RTCPeerConnection"];
 for (const name of [...names, "Worker", "SharedWorker"]) delete self[name];
@@ -22,9 +14,11 @@ self.fetch = (input, init) => {
   return isOurs ? anywhere.call(self, input, init) : Promise.reject(new TypeError("only this origin is talked to"));
 };
 
-try {
-  importScripts("worker.js");
-  wasm_bindgen({ module_or_path: "worker_bg.wasm" }).catch(crashed);
-} catch (error) {
-  crashed(error);
+// The page says first what runs here: the address of its JavaScript, and its WebAssembly.
+addEventListener("message", start, { once: true });
+async function start({ data: [js, wasm] }) {
+  // A host that sends the page's policy with every file puts the worker under it too: the one script that it may load.
+  if (self.trustedTypes) trustedTypes.createPolicy("default", { createScriptURL: (url) => (url === js ? url : null) });
+  importScripts(js);
+  await wasm_bindgen({ module_or_path: wasm });
 }

@@ -3,7 +3,7 @@
 //! Invariant: a picture crosses once: its bytes go with the first question that names its id, to the engine's worker.
 //! Invariant: dropping an end ends its worker.
 
-use super::DOWNLOADER;
+use super::Role;
 use super::protocol::{Event, FetchEvent, FetchRequest, Request};
 use gloo::events::EventListener;
 use js_sys::{Array, Promise, Reflect};
@@ -20,17 +20,17 @@ struct Thread {
 }
 
 impl Thread {
-    /// Starts `script`; `on_event` hears everything that it says with what travels beside, and `crashed` makes its
+    /// Starts a worker; `on_event` hears everything that it says with what travels beside, and `crashed` makes its
     /// breakdown an event.
     fn start<E: DeserializeOwned + 'static>(
-        script: &str,
-        name: &str,
+        role: Role,
         crashed: fn(String) -> E,
         on_event: impl Fn(E, JsValue) + Clone + 'static,
     ) -> Result<Self, JsValue> {
         let options = WorkerOptions::new();
-        options.set_name(name);
-        let worker = Worker::new_with_options(script, &options)?;
+        options.set_name(role.name());
+        let worker = Worker::new_with_options(role.script(), &options)?;
+        worker.post_message(&program()?)?;
         let on_error = on_event.clone();
         let message = EventListener::new(&worker, "message", move |event| {
             let data = event.dyn_ref::<MessageEvent>().map(MessageEvent::data).unwrap_or_default();
@@ -71,6 +71,14 @@ impl Drop for Thread {
     }
 }
 
+/// What a worker runs, as its script expects it: the address of the page's JavaScript, and its WebAssembly, which is
+/// compiled already. So both threads are of one version.
+fn program() -> Result<JsValue, JsValue> {
+    let script = gloo::utils::document().query_selector("script[data-js]")?;
+    let address = script.and_then(|script| script.get_attribute("data-js"));
+    Ok(Array::of2(&address.into(), &wasm_bindgen::module()).into())
+}
+
 /// The engine's worker.
 pub struct Client {
     thread: Thread,
@@ -80,8 +88,7 @@ pub struct Client {
 impl Client {
     /// Starts a worker; `on_event` hears everything that it says, its breakdown included.
     pub fn start(on_event: impl Fn(Event) + Clone + 'static) -> Result<Self, JsValue> {
-        let thread =
-            Thread::start("worker-boot.js", "engine", Event::Crashed, move |event, _| on_event(event))?;
+        let thread = Thread::start(Role::Engine, Event::Crashed, move |event, _| on_event(event))?;
         Ok(Self { thread, sent_picture: Cell::new(0) })
     }
 
@@ -104,7 +111,7 @@ impl Downloader {
     /// Starts the worker; `on_event` hears everything that it says, with the model where it could not be stored.
     pub fn start(on_event: impl Fn(FetchEvent, Option<Blob>) + Clone + 'static) -> Result<Self, JsValue> {
         let on_event = move |event, payload: JsValue| on_event(event, payload.dyn_into().ok());
-        Thread::start("downloader-boot.js", DOWNLOADER, FetchEvent::Crashed, on_event).map(Self)
+        Thread::start(Role::Downloader, FetchEvent::Crashed, on_event).map(Self)
     }
 
     /// Sends `request`, with the files of an import as an array.

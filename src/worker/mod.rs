@@ -26,12 +26,39 @@ pub mod pictures;
 #[cfg(feature = "web")]
 mod shelf;
 
-/// The name that the page gives to its downloader. What a worker may do depends on its script, not on this.
 #[cfg(feature = "web")]
-const DOWNLOADER: &str = "downloader";
+use wasm_bindgen::JsCast;
 
-/// Which of the two this thread is.
+/// The two workers. What one may do depends on its script, not on this.
 #[cfg(feature = "web")]
-pub fn is_downloader() -> bool {
-    fetch::scope().name() == DOWNLOADER
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    Engine,
+    Downloader,
+}
+
+#[cfg(feature = "web")]
+impl Role {
+    /// The name that the page gives to its worker.
+    fn name(self) -> &'static str {
+        match self {
+            Role::Engine => "engine",
+            Role::Downloader => "downloader",
+        }
+    }
+
+    /// What the worker starts with.
+    fn script(self) -> &'static str {
+        match self {
+            Role::Engine => "worker-boot.js",
+            Role::Downloader => "downloader-boot.js",
+        }
+    }
+}
+
+/// Which worker this thread is; `None` in the page.
+#[cfg(feature = "web")]
+pub fn role() -> Option<Role> {
+    let name = js_sys::global().dyn_into::<web_sys::DedicatedWorkerGlobalScope>().ok()?.name();
+    [Role::Engine, Role::Downloader].into_iter().find(|role| role.name() == name)
 }
