@@ -145,7 +145,7 @@ pub fn Page() -> Html {
             (send.clone(), open.setter(), page.clone(), label_input.clone());
         let (choose_file, open_models, shoot) =
             (choose_file.clone(), open_models.clone(), control.shoot.clone());
-        Callback::from(move |key: String| match key.to_lowercase().as_str() {
+        Callback::from(move |key: String| match key.to_ascii_lowercase().as_str() {
             "?" => open.set(Some(Open::Shortcuts)),
             "d" => open.set(Some(Open::Details)),
             "o" => choose_file.emit(()),

@@ -411,7 +411,7 @@ impl FetchProgress {
 
 /// What the reader's files are called together, or what is missing.
 fn check_files(names: &[String]) -> Result<String, String> {
-    let has = |end: &str| names.iter().find(|name| name.to_lowercase().ends_with(end));
+    let has = |end: &str| names.iter().find(|name| name.to_ascii_lowercase().ends_with(end));
     if let Some(gguf) = has(".gguf") {
         return Ok(gguf.clone());
     }

@@ -102,7 +102,7 @@ pub fn what_is_in(files: Option<web_sys::FileList>) -> Intake {
     let files: Vec<web_sys::File> =
         files.iter().flat_map(|files| (0..files.length()).filter_map(|idx| files.get(idx))).collect();
     let is_model = |file: &web_sys::File| {
-        let name = file.name().to_lowercase();
+        let name = file.name().to_ascii_lowercase();
         [".gguf", ".safetensors", ".json"].iter().any(|end| name.ends_with(end))
     };
     if files.iter().any(is_model) {

@@ -135,8 +135,8 @@ impl Settings {
 
     /// Puts in those of `new` that are not there yet, or nothing if that were too many.
     fn insert(&mut self, idx: usize, mut new: Vec<String>) -> Result<(), TextError> {
-        let known: HashSet<String> = self.labels.iter().map(|label| label.to_lowercase()).collect();
-        new.retain(|label| !known.contains(&label.to_lowercase()));
+        let known: HashSet<String> = self.labels.iter().map(|label| labels::key(label)).collect();
+        new.retain(|label| !known.contains(&labels::key(label)));
         if self.labels.len() + new.len() > MAX_LABELS {
             return Err(TextError::ManyLabels { max: MAX_LABELS });
         }
@@ -193,7 +193,7 @@ impl Settings {
         // What is too long or too much is left out; the rest is kept.
         let parsed = self.labels.iter().flat_map(|label| labels::parse(&quoted(label)).unwrap_or_default());
         let mut seen = HashSet::new();
-        self.labels = parsed.filter(|label| seen.insert(label.to_lowercase())).take(MAX_LABELS).collect();
+        self.labels = parsed.filter(|label| seen.insert(labels::key(label))).take(MAX_LABELS).collect();
         self.templates.truncate(MAX_TEMPLATES);
         self
     }

@@ -300,7 +300,7 @@ fn adapter_info(adapter: &wgpu::Adapter) -> AdapterInfo {
     // Browsers report neither type nor name of a real GPU reliably, but they name their software one.
     let is_named = ["swiftshader", "llvmpipe", "lavapipe", "basic render"]
         .iter()
-        .any(|software| format!("{name} {}", info.driver).to_lowercase().contains(software));
+        .any(|software| format!("{name} {}", info.driver).to_ascii_lowercase().contains(software));
     let is_software = info.device_type == wgpu::DeviceType::Cpu || is_named;
     AdapterInfo { name, driver: format!("{} {}", info.driver, info.driver_info).trim().into(), is_software }
 }

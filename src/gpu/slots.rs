@@ -34,11 +34,12 @@ pub fn assign(graph: &Graph) -> Assignment {
     for (op_idx, op) in graph.ops.iter().enumerate() {
         let target = op.writes().0;
         assignment.take(target, graph.slots[target], &mut free);
-        let mut dead: Vec<usize> = op.reads().into_iter().chain([op.writes()]).map(|slot| slot.0).collect();
-        dead.sort_unstable();
-        dead.dedup();
-        let dead = dead.into_iter().filter(|&slot| dies_after[slot] == Some(op_idx));
-        free.extend(dead.filter_map(|slot| assignment.buffer_of_slot[slot]));
+        for slot in op.reads().into_iter().chain([op.writes()]) {
+            // Once, however often the operation reads it.
+            if dies_after[slot.0].take_if(|last| *last == op_idx).is_some() {
+                free.extend(assignment.buffer_of_slot[slot.0]);
+            }
+        }
     }
     assignment
 }

@@ -10,7 +10,7 @@ use crate::graph::Op;
 
 pub static KERNEL: Kernel = Kernel {
     name: "attention",
-    source: include_str!("../../shaders/attention.wgsl"),
+    source: wgsl!("attention"),
     params: &[
         "dim4",
         "n_heads",

@@ -7,7 +7,7 @@ use crate::graph::Op;
 
 pub static KERNEL: Kernel = Kernel {
     name: "avg_pool",
-    source: include_str!("../../shaders/avg_pool.wgsl"),
+    source: wgsl!("avg_pool"),
     params: &["n_images", "height", "width", "channels", "window"],
     bindings: &[("x", Access::Read), ("y", Access::Write)],
     variants: no_variants,

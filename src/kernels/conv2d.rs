@@ -11,10 +11,7 @@ use crate::graph::Op;
 
 pub static KERNEL: Kernel = Kernel {
     name: "conv2d",
-    source: concat!(
-        include_str!("../../shaders/shared/activation.wgsl"),
-        include_str!("../../shaders/conv2d.wgsl")
-    ),
+    source: wgsl!("shared/activation", "conv2d"),
     params: &[
         "n_images",
         "in_height",

@@ -7,7 +7,7 @@ use crate::graph::Op;
 
 pub static KERNEL: Kernel = Kernel {
     name: "copy_rows",
-    source: include_str!("../../shaders/copy_rows.wgsl"),
+    source: wgsl!("copy_rows"),
     params: &["n_rows", "n_cols", "to_row", "to_stride", "add_rows"],
     bindings: &[("x", Access::Read), ("add", Access::Read), ("y", Access::Write)],
     variants: no_variants,

@@ -7,10 +7,7 @@ use crate::graph::Op;
 
 pub static KERNEL: Kernel = Kernel {
     name: "depthwise",
-    source: concat!(
-        include_str!("../../shaders/shared/activation.wgsl"),
-        include_str!("../../shaders/depthwise.wgsl")
-    ),
+    source: wgsl!("shared/activation", "depthwise"),
     params: &[
         "n_images",
         "in_height",

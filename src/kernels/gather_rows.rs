@@ -7,7 +7,7 @@ use crate::graph::Op;
 
 pub static KERNEL: Kernel = Kernel {
     name: "gather_rows",
-    source: include_str!("../../shaders/gather_rows.wgsl"),
+    source: wgsl!("gather_rows"),
     params: &["n_rows", "n_cols"],
     bindings: &[("rows", Access::Read), ("x", Access::Read), ("y", Access::Write)],
     variants: no_variants,

@@ -10,11 +10,7 @@ use crate::graph::Op;
 
 pub static KERNEL: Kernel = Kernel {
     name: "linear",
-    source: concat!(
-        include_str!("../../shaders/shared/activation.wgsl"),
-        include_str!("../../shaders/shared/weight.wgsl"),
-        include_str!("../../shaders/linear.wgsl")
-    ),
+    source: wgsl!("shared/activation", "shared/weight", "linear"),
     params: &["n_rows", "n_in4", "n_quads", "has_bias", "residual_order"],
     bindings: &[
         ("x", Access::Read),

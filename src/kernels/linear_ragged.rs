@@ -7,11 +7,7 @@ use crate::graph::Op;
 
 pub static KERNEL: Kernel = Kernel {
     name: "linear_ragged",
-    source: concat!(
-        include_str!("../../shaders/shared/activation.wgsl"),
-        include_str!("../../shaders/shared/weight.wgsl"),
-        include_str!("../../shaders/linear_ragged.wgsl")
-    ),
+    source: wgsl!("shared/activation", "shared/weight", "linear_ragged"),
     params: &["n_rows", "n_in", "n_out", "has_bias", "residual_order"],
     bindings: &[
         ("x", Access::Read),

@@ -7,7 +7,7 @@ use crate::graph::Op;
 
 pub static KERNEL: Kernel = Kernel {
     name: "mean_rows",
-    source: include_str!("../../shaders/mean_rows.wgsl"),
+    source: wgsl!("mean_rows"),
     params: &["n_cols"],
     bindings: &[("ranges", Access::Read), ("x", Access::Read), ("y", Access::Write)],
     variants: no_variants,

@@ -6,6 +6,19 @@
 //! too short for what the shader would read.
 //! Invariant: shapes go into params, tuning and formats into overrides.
 
+/// The text of shader files, in order, without what only people read, which is a third of it.
+macro_rules! wgsl {
+    ($($file:literal),+) => {{
+        const SOURCE: &str = concat!($(include_str!(concat!("../../shaders/", $file, ".wgsl"))),+);
+        const LEN: usize = $crate::kernels::strip::<0>(SOURCE).1;
+        const TEXT: [u8; LEN] = $crate::kernels::strip(SOURCE).0;
+        match str::from_utf8(&TEXT) {
+            Ok(text) => text,
+            Err(_) => unreachable!(),
+        }
+    }};
+}
+
 mod attention;
 mod avg_pool;
 mod conv2d;
@@ -49,6 +62,29 @@ pub struct Kernel {
     pub bindings: &'static [Binding],
     /// Every set of overrides that a plan can ask for.
     pub variants: fn() -> Vec<Overrides>,
+}
+
+/// The first bytes of a shader's lines without comments, indentation and blank lines, and how many there are.
+const fn strip<const N: usize>(source: &str) -> ([u8; N], usize) {
+    let source = source.as_bytes();
+    let mut text = [0; N];
+    let (mut at, mut len, mut last) = (0, 0, b'\n');
+    while at < source.len() {
+        if source[at] == b'/' && source[at + 1] == b'/' {
+            while source[at] != b'\n' {
+                at += 1;
+            }
+        }
+        if last != b'\n' || !source[at].is_ascii_whitespace() {
+            last = source[at];
+            if len < N {
+                text[len] = last;
+            }
+            len += 1;
+        }
+        at += 1;
+    }
+    (text, len)
 }
 
 /// All kernels, for tests and for warming up.

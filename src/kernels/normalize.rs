@@ -7,7 +7,7 @@ use crate::graph::Op;
 
 pub static KERNEL: Kernel = Kernel {
     name: "normalize",
-    source: include_str!("../../shaders/normalize.wgsl"),
+    source: wgsl!("normalize"),
     params: &["n_rows", "n_cols"],
     bindings: &[("x", Access::Read), ("y", Access::Write)],
     variants: no_variants,

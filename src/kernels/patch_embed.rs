@@ -7,7 +7,7 @@ use crate::graph::Op;
 
 pub static KERNEL: Kernel = Kernel {
     name: "patch_embed",
-    source: include_str!("../../shaders/patch_embed.wgsl"),
+    source: wgsl!("patch_embed"),
     params: &["n_images", "image_size", "patch_size", "width", "has_bias", "has_class"],
     bindings: &[
         ("pixels", Access::Read),

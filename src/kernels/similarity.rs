@@ -7,7 +7,7 @@ use crate::graph::Op;
 
 pub static KERNEL: Kernel = Kernel {
     name: "similarity",
-    source: include_str!("../../shaders/similarity.wgsl"),
+    source: wgsl!("similarity"),
     params: &["n_a", "n_b", "n_cols", "scale"],
     bindings: &[("a", Access::Read), ("b", Access::Read), ("y", Access::Write)],
     variants: no_variants,

@@ -12,7 +12,7 @@
 
 use super::TextError;
 use super::tokenizer::malformed;
-use unicode_general_category::{GeneralCategory, get_general_category};
+use super::unicode::Class;
 
 #[derive(Clone, Debug)]
 pub struct Charsmap {
@@ -114,16 +114,12 @@ fn cluster_len(text: &str) -> usize {
 
 /// Whether marks do not join the character.
 fn is_control(c: char) -> bool {
-    use GeneralCategory::{Control, Format, LineSeparator, ParagraphSeparator};
-    let category = get_general_category(c);
-    matches!(category, Control | Format | LineSeparator | ParagraphSeparator) && !is_mark(c)
+    Class::Control.has(c) && !is_mark(c)
 }
 
 /// Whether the character joins the one before.
 fn is_mark(c: char) -> bool {
-    use GeneralCategory::{EnclosingMark, NonspacingMark, SpacingMark};
-    let category = get_general_category(c);
-    matches!(category, NonspacingMark | EnclosingMark | SpacingMark)
+    Class::Mark.has(c)
         || matches!(c, '\u{200C}' | '\u{200D}' | '\u{E33}' | '\u{EB3}' | '\u{FF9E}' | '\u{FF9F}')
         // Skin tones and the letters of flags.
         || matches!(c, '\u{1F3FB}'..='\u{1F3FF}' | '\u{E0020}'..='\u{E007F}')

@@ -27,7 +27,7 @@ pub fn parse(text: &str) -> Result<Vec<String>, TextError> {
             let start = label.chars().take(40).collect();
             return Err(TextError::LongLabel { start, n_chars, max: MAX_LABEL_CHARS });
         }
-        if !label.is_empty() && seen.insert(label.to_lowercase()) {
+        if !label.is_empty() && seen.insert(key(&label)) {
             if labels.len() == MAX_LABELS {
                 return Err(TextError::ManyLabels { max: MAX_LABELS });
             }
@@ -35,6 +35,11 @@ pub fn parse(text: &str) -> Result<Vec<String>, TextError> {
         }
     }
     Ok(labels)
+}
+
+/// What two labels have in common that are the same but for upper and lower case.
+pub fn key(label: &str) -> String {
+    super::words::lowercase(label)
 }
 
 /// The first field of `text`, and what follows its separator.

@@ -7,6 +7,7 @@ pub mod labels;
 mod pieces;
 mod template;
 mod tokenizer;
+mod unicode;
 mod unigram;
 pub mod vocabulary;
 mod words;

@@ -1,26 +1,26 @@
 //! Text to token ids, as a model's own `tokenizer.json` says: CLIP's byte-level BPE, BERT's WordPiece, SentencePiece's
 //! Unigram (SigLIP, XLM-R) and BPE (SigLIP 2).
 //!
-//! BPE, WordPiece, the Unicode forms and BERT's rules are the `tokenizers` crate's. Its own reader of the file stays out:
-//! it links every component there is and two regular expression engines, which made the engine's wasm 2.8 MB instead of
-//! 1.4 MB, where the few expressions that such files hold are loops over characters.
+//! BPE, WordPiece and BERT's rules are the `tokenizers` crate's. Its own reader of the file stays out: it links every
+//! component there is and two regular expression engines, which made the engine's wasm 2.8 MB instead of 1.4 MB, where
+//! the few expressions that such files hold are loops over characters.
 //!
 //! Invariant: ids start and end with the special tokens of the file and are at most `context_len`; a longer text
 //! loses its tail, never its end token (CLIP reads the embedding there).
 //! Invariant: special-token literals in a text are plain text.
-//! Invariant: ids equal those of the crate's own pipeline; a component that is not known here is an error.
+//! Invariant: ids equal those of the crate's own pipeline, but for accents that are newer than it; a component that is
+//! not known here is an error.
 
 use super::charsmap::Charsmap;
 use super::pieces::Pieces;
+use super::unicode::Form;
 use super::{TextError, words};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::{
-    NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
-};
+use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
 /// Token ids of one text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,9 +48,8 @@ pub struct Tokenizer {
 /// A change of the whole text.
 #[derive(Clone, Debug)]
 enum Normalize {
-    Nfc,
-    Nfd,
-    Nfkc,
+    Form(Form),
+    /// Character by character, whatever stands around it.
     Lowercase,
     /// A run of white space becomes one space.
     Spaces,
@@ -198,11 +197,11 @@ impl Tokenizer {
         ids: &mut Vec<u32>,
     ) -> Result<(), TextError> {
         let failed = |error: tokenizers::Error| TextError::Encode(error.to_string());
-        let mut text = NormalizedString::from(text);
+        let mut text = text.to_owned();
         for normalizer in &self.normalizers {
-            normalizer.apply(&mut text).map_err(failed)?;
+            text = normalizer.apply(text).map_err(failed)?;
         }
-        let mut words = vec![text.get().to_owned()];
+        let mut words = vec![text];
         for cut in &self.cuts {
             words = cut.apply(&words, is_start).map_err(failed)?;
         }
@@ -217,42 +216,26 @@ impl Tokenizer {
 }
 
 impl Normalize {
-    fn apply(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
-        let changed = match self {
-            Normalize::Nfc => {
-                text.nfc();
-                return Ok(());
-            }
-            Normalize::Nfd => {
-                text.nfd();
-                return Ok(());
-            }
-            Normalize::Nfkc => {
-                text.nfkc();
-                return Ok(());
-            }
-            Normalize::Lowercase => {
-                text.lowercase();
-                return Ok(());
-            }
-            Normalize::Bert(bert) => return bert.normalize(text),
-            Normalize::Spaces => words::collapse_spaces(text.get()),
-            Normalize::Runs(to) => words::replace_runs(text.get(), to),
-            Normalize::Charsmap(charsmap) => charsmap.apply(text.get()),
-            Normalize::Replace { from, to } => text.get().replace(from, to),
-            Normalize::Drop(set) => text.get().chars().filter(|c| !set.contains(*c)).collect(),
+    fn apply(&self, text: String) -> tokenizers::Result<String> {
+        Ok(match self {
+            Normalize::Form(form) => form.of(&text),
+            Normalize::Lowercase => words::lowercase(&text),
+            Normalize::Bert(bert) => return words::bert(*bert, text),
+            Normalize::Spaces => words::collapse_spaces(&text),
+            Normalize::Runs(to) => words::replace_runs(&text, to),
+            Normalize::Charsmap(charsmap) => charsmap.apply(&text),
+            Normalize::Replace { from, to } => text.replace(from, to),
+            Normalize::Drop(set) => text.chars().filter(|c| !set.contains(*c)).collect(),
             Normalize::Strip { left, right } => {
-                let text = if *left { text.get().trim_start() } else { text.get() };
+                let text = if *left { text.trim_start() } else { &text };
                 if *right { text.trim_end() } else { text }.to_owned()
             }
-            Normalize::Trim => text.get().trim_matches(' ').to_owned(),
-            Normalize::Prepend(_) if text.get().is_empty() => return Ok(()),
-            Normalize::Prepend(prefix) => format!("{prefix}{}", text.get()),
-            Normalize::Double(prefix) if text.get().starts_with(prefix) => format!("{prefix}{}", text.get()),
-            Normalize::Double(_) => return Ok(()),
-        };
-        *text = NormalizedString::from(changed);
-        Ok(())
+            Normalize::Trim => text.trim_matches(' ').to_owned(),
+            Normalize::Prepend(_) if text.is_empty() => text,
+            Normalize::Prepend(prefix) => format!("{prefix}{text}"),
+            Normalize::Double(prefix) if text.starts_with(prefix) => format!("{prefix}{text}"),
+            Normalize::Double(_) => text,
+        })
     }
 }
 
@@ -307,9 +290,9 @@ fn parts(component: Option<Value>, members: &str) -> Vec<Value> {
 fn normalizer(mut part: Value) -> Result<Normalize, TextError> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let known = match part["type"].as_str() {
-        Some("NFC") => Some(Normalize::Nfc),
-        Some("NFD") => Some(Normalize::Nfd),
-        Some("NFKC") => Some(Normalize::Nfkc),
+        Some("NFC") => Some(Normalize::Form(Form::Nfc)),
+        Some("NFD") => Some(Normalize::Form(Form::Nfd)),
+        Some("NFKC") => Some(Normalize::Form(Form::Nfkc)),
         Some("Lowercase") => Some(Normalize::Lowercase),
         Some("Replace") => replacement(&part),
         Some("Strip") => {

@@ -3,7 +3,9 @@
 //!
 //! Invariant: [`clip`] cuts exactly where [`CLIP_PATTERN`] matches.
 
-use unicode_general_category::{GeneralCategory, get_general_category};
+use super::unicode::{Class, Form};
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::{NormalizedString, Normalizer};
 
 /// What `tokenizer.json` of a CLIP says.
 pub const CLIP_PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
@@ -26,9 +28,9 @@ pub fn clip(text: &str) -> impl Iterator<Item = &str> {
         let run = |is_in: fn(char) -> bool| rest.find(|c| !is_in(c)).unwrap_or(rest.len());
         let end = match CONTRACTIONS.iter().find(|part| rest.starts_with(**part)) {
             Some(contraction) => contraction.len(),
-            None if is_letter(first) => run(is_letter),
-            None if is_number(first) => first.len_utf8(),
-            None => run(|c| !is_letter(c) && !is_number(c) && !c.is_whitespace()),
+            None if Class::Letter.has(first) => run(|c| Class::Letter.has(c)),
+            None if Class::Number.has(first) => first.len_utf8(),
+            None => run(|c| !Class::Letter.has(c) && !Class::Number.has(c) && !c.is_whitespace()),
         };
         let (word, after) = rest.split_at(end);
         rest = after;
@@ -36,19 +38,22 @@ pub fn clip(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// `\p{L}`; [`char::is_alphabetic`] also takes marks and letter-like numbers.
-fn is_letter(c: char) -> bool {
-    use GeneralCategory::{LowercaseLetter, ModifierLetter, OtherLetter, TitlecaseLetter, UppercaseLetter};
-    matches!(
-        get_general_category(c),
-        LowercaseLetter | ModifierLetter | OtherLetter | TitlecaseLetter | UppercaseLetter
-    )
+/// Character by character, as the `tokenizers` crate does: a sigma at a word's end is one like any other.
+pub fn lowercase(text: &str) -> String {
+    text.chars().flat_map(char::to_lowercase).collect()
 }
 
-/// `\p{N}`; [`char::is_numeric`] may be of another version of Unicode.
-fn is_number(c: char) -> bool {
-    use GeneralCategory::{DecimalNumber, LetterNumber, OtherNumber};
-    matches!(get_general_category(c), DecimalNumber | LetterNumber | OtherNumber)
+/// As `bert` says. Accents are told by [`Class`], as Python's are, of which the crate knows those until 2014; and with its
+/// forms their tables would come.
+pub fn bert(bert: BertNormalizer, text: String) -> tokenizers::Result<String> {
+    let mut cleaned = NormalizedString::from(text);
+    BertNormalizer::new(bert.clean_text, bert.handle_chinese_chars, Some(false), false)
+        .normalize(&mut cleaned)?;
+    let mut text = cleaned.get().to_owned();
+    if bert.strip_accents.unwrap_or(bert.lowercase) {
+        text = Form::Nfd.of(&text).chars().filter(|c| !Class::NonspacingMark.has(*c)).collect();
+    }
+    Ok(if bert.lowercase { lowercase(&text) } else { text })
 }
 
 /// One space for every run of white space.

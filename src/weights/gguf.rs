@@ -12,7 +12,7 @@ pub use value::{Array, Value};
 
 use crate::tensor::{Format, Tensor, TensorError, stored_bytes};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use thiserror::Error;
 use value::{Cursor, write_string};
@@ -344,9 +344,9 @@ fn read_tensor_info(cursor: &mut Cursor, alignment: u64) -> Result<TensorInfo, G
 
 /// Sorts tensors by place, moves their ranges behind the header, and refuses what overlaps or is not there.
 fn place_tensors(tensors: &mut [TensorInfo], header_len: u64, file_len: u64) -> Result<(), GgufError> {
-    tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    if let Some(pair) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        return Err(GgufError::Duplicate(pair[0].name.clone()));
+    let mut names = HashSet::new();
+    if let Some(twice) = tensors.iter().find(|tensor| !names.insert(&tensor.name)) {
+        return Err(GgufError::Duplicate(twice.name.clone()));
     }
     tensors.sort_by_key(|tensor| tensor.range.start);
     for tensor in tensors.iter_mut() {

@@ -6,7 +6,7 @@
 use super::WeightsError;
 use crate::tensor::{Format, Tensor};
 use ::safetensors::{Dtype, tensor::Metadata};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use thiserror::Error;
 
@@ -100,7 +100,7 @@ impl RawTensor {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SafetensorsFile {
     pub tensors: BTreeMap<String, RawTensor>,
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: HashMap<String, String>,
 }
 
 /// A tensor's place in the file.
@@ -117,7 +117,7 @@ pub struct TensorInfo {
 /// Everything before the tensor data, so that a large file can be read tensor by tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    pub metadata: BTreeMap<String, String>,
+    pub metadata: HashMap<String, String>,
     /// In the order of their bytes.
     pub tensors: Vec<TensorInfo>,
 }
@@ -166,8 +166,7 @@ impl Header {
             let range = header_len + start..header_len + end;
             tensors.push(TensorInfo { name, shape: info.shape.clone(), kind, range });
         }
-        let metadata =
-            parsed.metadata().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect();
+        let metadata = parsed.metadata().clone().unwrap_or_default().into_iter().collect();
         Ok(Header { metadata, tensors })
     }
 }

@@ -25,7 +25,7 @@ use gloo::events::EventListener;
 use js_sys::Array;
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
@@ -289,12 +289,12 @@ impl Job<'_> {
             }
         };
         let gguf = header.gguf;
-        let names = found.names.take().unwrap_or_else(|| header.names.iter().cloned().collect());
+        let names = found.names.take().unwrap_or_else(|| header.names.clone());
 
         let small = async |name: &str| files.small(name, self.cancel).await;
         let (mut config_json, mut preprocessor) = (None, None);
         if gguf.is_none() {
-            let is_open_clip = OPEN_CLIP_TENSORS.iter().any(|name| names.contains(*name));
+            let is_open_clip = names.iter().any(|name| OPEN_CLIP_TENSORS.contains(&name.as_str()));
             let mut configs = ["config.json", "open_clip_config.json"];
             if is_open_clip {
                 configs.reverse();
@@ -329,7 +329,7 @@ impl Job<'_> {
         let mut table = Table::default();
         if let Some(todo) = todo {
             table = todo.table;
-            let made: BTreeSet<&str> = table.tensors().iter().map(|info| info.name.as_str()).collect();
+            let made: HashSet<&str> = table.tensors().iter().map(|info| info.name.as_str()).collect();
             importer.resume(todo.scalars, |name| made.contains(name));
         }
         let mut part = self.shelf.part(self.key, table.n_bytes()).await?;
@@ -560,7 +560,7 @@ struct Found {
     root: String,
     files: Vec<String>,
     /// Of tensors, where an index says them.
-    names: Option<BTreeSet<String>>,
+    names: Option<Vec<String>>,
     /// Of all files, where an index says it.
     n_bytes: u64,
     /// The first file, where it was opened to see whether it is there.
@@ -672,7 +672,9 @@ impl Found {
         let unusable = |detail: String| Problem::new(Code::SourceUnusable, format!("{root}: {detail}"));
         let Index { metadata, weight_map } =
             serde_json::from_slice(json).map_err(|error| unusable(error.to_string()))?;
-        let files: BTreeSet<&String> = weight_map.values().collect();
+        let mut files: Vec<String> = weight_map.values().cloned().collect();
+        files.sort();
+        files.dedup();
         // An index must not lead out of its folder.
         if let Some(file) = files.iter().find(|file| file.contains(['/', '\\', '?', '#', ':'])) {
             return Err(unusable(format!("{file:?} is no file beside it")));
@@ -680,7 +682,6 @@ impl Found {
         if files.is_empty() {
             return Err(unusable("it names no tensors".to_owned()));
         }
-        let files = files.into_iter().cloned().collect();
         let names = Some(weight_map.into_keys().collect());
         Ok(Found { root: root.to_owned(), files, names, n_bytes: metadata.total_size, first: None })
     }

@@ -179,13 +179,14 @@ impl Shelf {
         let mut store = Store::default();
         for name in self.names().await.unwrap_or_default() {
             if let Some(key) = name.strip_suffix(".json") {
-                store.models.extend(self.entry(key).await);
+                let Some(model) = self.entry(key).await else { continue };
+                let at = store.models.partition_point(|other| other.name <= model.name);
+                store.models.insert(at, model);
             } else if name.ends_with(".todo") {
                 let begun: Option<Begun> = self.get_json(&name).await;
                 store.unfinished.extend(begun.map(|begun| begun.unfinished));
             }
         }
-        store.models.sort_by(|a, b| a.name.cmp(&b.name));
         if let Ok(storage) = storage() {
             let estimate: JsValue = settled(storage.estimate()).await.unwrap_or_default();
             let field = |name: &str| Reflect::get(&estimate, &name.into()).ok()?.as_f64();

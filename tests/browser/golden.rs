@@ -4,7 +4,10 @@ use crate::harness::blank_page;
 use crate::page::file;
 use crate::server::Server;
 use crate::webdriver::Browser;
+use cliplet::text::Tokenizer;
 use serde_json::{Value, json};
+use std::io::Read;
+use unicode_general_category::{GeneralCategory, get_general_category};
 
 /// The comparison of one folder; `is_spoilt` first changes 4 KiB in the middle of its weights.
 fn report(browser: &Browser, folder: &str, backend: &str, is_spoilt: bool) -> Value {
@@ -103,6 +106,65 @@ fn every_upload_gives_pillows_crop() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(n_cases >= 20, "only {n_cases} uploads found");
+}
+
+/// Unicode's tables are the browser's there: they give what the crates' give natively, for every character that both know.
+#[test]
+fn the_browsers_unicode_gives_the_native_token_ids() {
+    let folder = std::env::temp_dir().join(format!("cliplet-tokenizers-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let (server, browser) = engine_page();
+    server.mount("/tokenizers", &folder);
+
+    let cases = |path: &str| -> Vec<Value> {
+        serde_json::from_slice(&std::fs::read(file(path)).expect("a fixture")).expect("cases")
+    };
+    let mut all = cases("tests/fixtures/tokenizer/cases.json");
+    all.extend(cases("tests/fixtures/tokenizer/sentencepiece/cases.json"));
+    let mut texts: Vec<String> =
+        all.iter().map(|case| case["text"].as_str().expect("a text").to_owned()).collect();
+    assert_eq!(texts.len(), 460);
+    // Then each character beside letters, digits, marks and itself.
+    let characters: Vec<char> = ('\0'..'\u{32000}').chain('\u{E0000}'..'\u{E0200}').collect();
+    texts.extend(characters.iter().map(|c| format!("a{c}1{c}{c} {c}\u{301}b{c}")));
+    std::fs::write(folder.join("texts"), serde_json::to_vec(&texts).expect("plain data")).expect("a file");
+
+    let mut clip = Vec::new();
+    let packed = std::fs::File::open(file("tests/fixtures/tokenizer/tokenizer.json.gz")).expect("a fixture");
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut clip).expect("a file");
+    let known: String =
+        ('!'..'\u{3100}').filter(|c| c.is_alphanumeric()).map(|c| format!("{c}\n##{c}\n")).collect();
+    let vocab = format!("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n{known}");
+    let bert = cliplet::text::vocabulary::bert_tokenizer_json(&vocab, None).expect("a tokenizer");
+    let mut tokenizers = vec![("clip", clip), ("bert", bert.into_bytes())];
+    for name in ["siglip", "siglip2", "xlm-roberta"] {
+        let path = format!("tests/fixtures/tokenizer/sentencepiece/{name}.json");
+        tokenizers.push((name, std::fs::read(file(&path)).expect("a fixture")));
+    }
+    for (name, json) in tokenizers {
+        std::fs::write(folder.join(name), &json).expect("a file");
+        let ids = browser.run_async(
+            "const engine = await import('/golden-web/golden_web.js');
+             await engine.default();
+             const bytes = async (name) => new Uint8Array(await (await fetch(`/tokenizers/${name}`)).arrayBuffer());
+             return engine.token_ids(await bytes(arguments[0]), await bytes('texts'));",
+            json!([name]),
+        );
+        let ids: Vec<Vec<u32>> = serde_json::from_str(ids.as_str().expect("JSON")).expect("ids");
+        let native = Tokenizer::from_json(&json, 100_000).expect("a tokenizer");
+        let differs = |(text, ids): &(&String, &Vec<u32>)| native.encode(text).expect("ids").ids != **ids;
+        let n_distinct = ids.iter().collect::<std::collections::HashSet<_>>().len();
+        let others: Vec<&String> = texts.iter().zip(&ids).filter(differs).map(|(text, _)| text).collect();
+        println!("{name}: {n_distinct} different answers, {} not the native one", others.len());
+        // Newer than the table of categories, or than that of the normalization forms.
+        const NEW_FORMS: &str = "\u{1DF6}\u{113C2}\u{1611E}\u{16D67}\u{1E4EC}\u{1E4ED}";
+        let is_new =
+            |c: char| get_general_category(c) == GeneralCategory::Unassigned || NEW_FORMS.contains(c);
+        let known: Vec<&&String> =
+            others.iter().filter(|text| !text.chars().nth(1).is_some_and(is_new)).collect();
+        assert!(known.is_empty() && others.len() < 1000 && n_distinct > 500, "{name}: {known:?}");
+    }
+    std::fs::remove_dir_all(folder).expect("a folder");
 }
 
 /// The negative control.

@@ -3,6 +3,7 @@
 
 use cliplet::engine::{BackendChoice, GoldenFiles, verify};
 use cliplet::image::Preprocess;
+use cliplet::text::Tokenizer;
 use cliplet::worker::pictures;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -30,6 +31,16 @@ pub async fn verify_on(
 pub async fn crop(file: web_sys::Blob) -> Result<Vec<u8>, String> {
     let pixels = pictures::decode(&file).await.map_err(|error| error.to_string())?;
     Ok(Preprocess::CLIP.crop(&pixels).rgb)
+}
+
+/// Token ids of each text, by a `tokenizer.json`; the texts come and the ids go as JSON.
+#[wasm_bindgen]
+pub fn token_ids(tokenizer: Vec<u8>, texts: Vec<u8>) -> Result<String, String> {
+    let tokenizer = Tokenizer::from_json(&tokenizer, 100_000).map_err(|error| error.to_string())?;
+    let texts: Vec<String> = serde_json::from_slice(&texts).map_err(|error| error.to_string())?;
+    let ids = |text: &String| tokenizer.encode(text).map(|tokens| tokens.ids);
+    let all = texts.iter().map(ids).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    serde_json::to_string(&all).map_err(|error| error.to_string())
 }
 
 fn main() {}

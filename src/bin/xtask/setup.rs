@@ -18,6 +18,8 @@ const WASM: &str = "wasm32-unknown-unknown";
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
 /// Trunk's releases after this one need a compiler newer than `rust-version` in Cargo.toml.
 const TRUNK_VERSION: &str = "0.21.14";
+/// As in Trunk.toml, which downloads it by itself where it can.
+const BINARYEN_VERSION: &str = "132";
 const AXE_VERSION: &str = "4.14.1";
 /// Oldest compiler that builds the page, as in Cargo.toml.
 const MIN_RUST_MINOR: u32 = 95;
@@ -82,7 +84,8 @@ fn native() -> Result<()> {
 
 /// The compiler, trunk and wasm-bindgen.
 pub fn web() -> Result<WebTools> {
-    let mut folders = vec![cache()?.join("tools/bin")];
+    let mut folders =
+        vec![cache()?.join("tools/bin"), npm_folder("binaryen", &binaryen_release())?.join(".bin")];
     let debian_sysroot = if has_wasm(&mut command("rustc")) { None } else { wasm_target()? };
     if debian_sysroot.is_some() {
         // Trunk takes the first `cargo` on PATH: this folder holds Debian's alone.
@@ -182,28 +185,44 @@ fn from_env(name: &str) -> Option<PathBuf> {
 }
 
 fn axe() -> Result<PathBuf> {
-    let folder = cache()?.join(format!("axe-{AXE_VERSION}"));
-    let script = folder.join("node_modules/axe-core/axe.min.js");
+    let script = npm_folder("axe-core", AXE_VERSION)?.join("axe-core/axe.min.js");
     if !script.is_file() {
-        if on_path(&["npm"]).is_none() {
-            packages(&[("fetches axe-core, which checks the page's accessibility", "npm")])?;
-        }
-        say("axe-core checks the page's accessibility in the browser tests");
-        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        run(command("npm")
-            .args([
-                "install",
-                "--no-save",
-                "--ignore-scripts",
-                "--no-audit",
-                "--no-fund",
-                "--loglevel=error",
-                "--prefix",
-            ])
-            .arg(&folder)
-            .arg(format!("axe-core@{AXE_VERSION}")))?;
+        npm("axe-core", AXE_VERSION, "the browser tests check the page's accessibility with it")?;
     }
     Ok(script)
+}
+
+/// `wasm-opt`, which makes the page's release build a twelfth smaller. Debian's is too old.
+pub fn optimizer() -> Result<()> {
+    let wanted = format!("version {BINARYEN_VERSION}");
+    let is_ours = npm_folder("binaryen", &binaryen_release())?.join(".bin/wasm-opt").is_file();
+    if is_ours || output(command("wasm-opt").arg("--version")).is_some_and(|found| found.contains(&wanted)) {
+        return Ok(());
+    }
+    npm("binaryen", &binaryen_release(), "its wasm-opt makes the page's program smaller")
+}
+
+fn binaryen_release() -> String {
+    format!("{BINARYEN_VERSION}.0.0")
+}
+
+/// Where a package of npm's and what it needs lie.
+fn npm_folder(package: &str, version: &str) -> Result<PathBuf> {
+    Ok(cache()?.join(format!("{package}-{version}/node_modules")))
+}
+
+fn npm(package: &str, version: &str, why: &str) -> Result<()> {
+    if on_path(&["npm"]).is_none() {
+        packages(&[(why, "npm")])?;
+    }
+    say(&format!("{package}: {why}"));
+    let folder = cache()?.join(format!("{package}-{version}"));
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    run(command("npm")
+        .args(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+        .arg("--prefix")
+        .arg(&folder)
+        .arg(format!("{package}@{version}")))
 }
 
 /// `cargo-fuzz`, and the C++ compiler that its libFuzzer is built with.

@@ -121,6 +121,7 @@ fn cargo(subcommand: &str) -> Command {
 }
 
 fn trunk_build(web: &WebTools, args: &[String]) -> Result<()> {
+    setup::optimizer()?;
     // A page that stays from an earlier build must not pass for this one.
     let dist = repository().join("dist");
     if dist.exists() {
