@@ -23,8 +23,9 @@
 //! | `cliplet.templates` | prompts that suit the model, each with `{label}`: an array of texts |
 //! | `cliplet.selftest.{label, image_embeds, text_embeds}` | what the start-up check must find |
 //!
-//! Tensors are named in `import`; a head's are `image_head.skip.{weight,bias}`, `image_head.{0,1}.{weight,bias}` and the
-//! same under `text_head.`.
+//! Tensors are named in `import`; a head's are `image_head.skip.{weight,bias}`, `image_head.{0,1}.{weight,bias}`,
+//! `image_head.blocks.I.{weight,bias}` (from the mean of an EfficientNet's block) and, but for these, the same under
+//! `text_head.`.
 
 use serde::{Deserialize, Serialize};
 

@@ -25,6 +25,8 @@ struct Block {
     project: Linear,
     kernel: usize,
     stride: usize,
+    /// From the mean of its maps to the embedding, beside the head.
+    shortcut: Option<Linear>,
 }
 
 const STEM_KERNEL: usize = 3;
@@ -54,7 +56,7 @@ impl EfficientNet {
             let depthwise = Linear { weight, bias, n_in: n_inner, n_out: n_inner };
             let project = loader.linear_from(&part("project"), n_inner)?;
             channels = project.n_out;
-            blocks.push(Block { expand, depthwise, project, kernel, stride });
+            blocks.push(Block { expand, depthwise, project, kernel, stride, shortcut: None });
         }
         let head = loader.linear_from("vision.head", channels)?;
         let classifier = match loader.has("vision.classifier.weight") {
@@ -64,19 +66,37 @@ impl EfficientNet {
         Ok(Self { image_size, stem, blocks, head, classifier })
     }
 
+    /// Loads `image_head.blocks.I` of whichever blocks have one: to embeddings of `n_out` numbers.
+    pub fn load_shortcuts(&mut self, loader: &mut Loader, n_out: usize) -> Result<(), ModelError> {
+        for (i, block) in self.blocks.iter_mut().enumerate() {
+            let name = format!("image_head.blocks.{i}");
+            if loader.has(&format!("{name}.weight")) {
+                block.shortcut = Some(loader.linear(&name, n_out, block.project.n_out)?);
+            }
+        }
+        Ok(())
+    }
+
     /// Width of the features.
     pub fn n_features(&self) -> usize {
         self.head.n_out
     }
 
-    /// Pixels `[n_images, image_size, image_size, 3]` to features `[n_images, n_features]`: the last maps, averaged.
-    pub fn emit(&self, graph: &mut Graph, pixels: Slot, n_images: usize, taps: Taps) -> Slot {
+    /// Pixels `[n_images, image_size, image_size, 3]` to features `[n_images, n_features]`: the last maps, averaged. Beside
+    /// them the sum of the shortcuts, if there are any: what the head's result is added to.
+    pub fn emit(&self, graph: &mut Graph, pixels: Slot, n_images: usize, taps: Taps) -> (Slot, Option<Slot>) {
         let relu6 = Activation::Relu6;
         let shape = same(n_images, self.image_size, 3, self.stem.n_out, STEM_KERNEL, 2);
         let mut size = shape.out_height;
         let mut x = graph.conv(pixels, &self.stem, relu6, shape);
-        for block in &self.blocks {
-            let Block { expand, depthwise, project, kernel, stride } = block;
+        let mut beside = None;
+        let mean = |graph: &mut Graph, x: Slot, size: usize, channels: usize| {
+            let n_pixels = size * size;
+            let ranges = (0..n_images).map(|image| image * n_pixels..(image + 1) * n_pixels).collect();
+            graph.mean_rows(x, ranges, channels)
+        };
+        for (i, block) in self.blocks.iter().enumerate() {
+            let Block { expand, depthwise, project, kernel, stride, shortcut } = block;
             let inner = match expand {
                 Some(expand) => graph.linear(x, expand, relu6, None),
                 None => x,
@@ -88,16 +108,23 @@ impl EfficientNet {
             let residual = (*stride == 1 && n_in == project.n_out).then_some(x);
             x = graph.linear(inner, project, Activation::Identity, residual);
             size = shape.out_height;
+            if taps == Taps::All || shortcut.is_some() {
+                let mean = mean(graph, x, size, project.n_out);
+                if taps == Taps::All {
+                    graph.output(format!("blocks.{i}.mean"), mean, &[n_images, project.n_out]);
+                }
+                if let Some(shortcut) = shortcut {
+                    beside = Some(graph.linear(mean, shortcut, Activation::Identity, beside));
+                }
+            }
         }
         let x = graph.linear(x, &self.head, relu6, None);
-        let n_pixels = size * size;
-        let ranges = (0..n_images).map(|image| image * n_pixels..(image + 1) * n_pixels).collect();
-        let pooled = graph.mean_rows(x, ranges, self.head.n_out);
+        let pooled = mean(graph, x, size, self.head.n_out);
         if let (Taps::All, Some(classifier)) = (taps, &self.classifier) {
             let logits = graph.linear(pooled, classifier, Activation::Identity, None);
             graph.output("class_logits", logits, &[n_images, classifier.n_out]);
         }
-        pooled
+        (pooled, beside)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The small net that maps a tower's features into the space that both sides share.
 //!
-//! Invariant: `y = S x + c + W1 gelu(W0 x + b0) + b1`; the skip path and the perceptron are each optional, and with
+//! Invariant: `y = S x + c + W1 gelu(W0 x + b0) + b1`, and what the tower gives beside `x`; the skip path and the perceptron are each optional, and with
 //! neither the features pass unchanged.
 
 use super::ModelError;
@@ -57,10 +57,13 @@ impl Head {
         last.map_or(n_features, |layer| layer.n_out)
     }
 
-    /// Features `[n, n_features]` to `[n, n_out]`.
-    pub fn emit(&self, graph: &mut Graph, x: Slot, n_features: usize) -> Slot {
+    /// Features `[n, n_features]` to `[n, n_out]`; `beside`, of that shape, is added by the layers that there are.
+    pub fn emit(&self, graph: &mut Graph, x: Slot, n_features: usize, beside: Option<Slot>) -> Slot {
         let x = if self.normalize_input { graph.normalize(x, n_features) } else { x };
-        let skip = self.skip.as_ref().map(|skip| graph.linear(x, skip, Activation::Identity, None));
+        let skip = match &self.skip {
+            Some(skip) => Some(graph.linear(x, skip, Activation::Identity, beside)),
+            None => beside,
+        };
         match &self.perceptron {
             Some((first, second)) => {
                 let hidden = graph.linear(x, first, Activation::Gelu, None);

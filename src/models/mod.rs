@@ -168,7 +168,7 @@ impl DualEncoder {
         import::check_pictures(&config, "the configuration")?;
         let mut params = ParamSet::default();
         let mut loader = Loader { weights: &mut weights, params: &mut params };
-        let vision = match &config.vision {
+        let mut vision = match &config.vision {
             Some(Vision::ClipVit { image_size, patch_size, transformer }) => Some(VisionTower::ClipVit(
                 ClipVit::load(&mut loader, *image_size, *patch_size, transformer, false)?,
             )),
@@ -195,6 +195,9 @@ impl DualEncoder {
             }
             _ => None,
         };
+        if let (Some(head), Some(VisionTower::EfficientNet(tower))) = (&image_head, &mut vision) {
+            tower.load_shortcuts(&mut loader, head.n_out(tower.n_features()))?;
+        }
         let text_head = match (&config.text_head, &text) {
             (Some(head), Some(tower)) => {
                 Some(Head::load(&mut loader, "text_head", head, tower.n_features())?)
@@ -246,16 +249,16 @@ impl DualEncoder {
         let size = self.image_size()?;
         let pixels = graph.input(n_images * size * size * 3);
         let tower = self.vision()?;
-        let features = match tower {
-            VisionTower::ClipVit(tower) => tower.emit(&mut graph, pixels, n_images, taps),
-            VisionTower::ModifiedResnet(tower) => tower.emit(&mut graph, pixels, n_images),
+        let (features, beside) = match tower {
+            VisionTower::ClipVit(tower) => (tower.emit(&mut graph, pixels, n_images, taps), None),
+            VisionTower::ModifiedResnet(tower) => (tower.emit(&mut graph, pixels, n_images), None),
             VisionTower::EfficientNet(tower) => tower.emit(&mut graph, pixels, n_images, taps),
         };
         let n_features = tower.n_features();
         if taps == Taps::All {
             graph.output("image_features", features, &[n_images, n_features]);
         }
-        self.finish(&mut graph, &self.image_head, features, n_features, "image_embeds");
+        self.finish(&mut graph, &self.image_head, (features, beside), n_features, "image_embeds");
         Ok(graph)
     }
 
@@ -285,13 +288,20 @@ impl DualEncoder {
         let width = self.config.text.as_ref().map_or(0, |text| text.transformer().width);
         let tokens = graph.input(batch.n_rows() * width);
         let features = tower.emit(&mut graph, tokens, batch, taps);
-        self.finish(&mut graph, &self.text_head, features, tower.n_features(), "text_embeds");
+        self.finish(&mut graph, &self.text_head, (features, None), tower.n_features(), "text_embeds");
         Ok(graph)
     }
 
-    fn finish(&self, graph: &mut Graph, head: &Option<Head>, x: Slot, n_features: usize, name: &str) {
+    fn finish(
+        &self,
+        graph: &mut Graph,
+        head: &Option<Head>,
+        (x, beside): (Slot, Option<Slot>),
+        n_features: usize,
+        name: &str,
+    ) {
         let (x, width) = match head {
-            Some(head) => (head.emit(graph, x, n_features), head.n_out(n_features)),
+            Some(head) => (head.emit(graph, x, n_features, beside), head.n_out(n_features)),
             None => (x, n_features),
         };
         let embeds = graph.normalize(x, width);

@@ -30,9 +30,11 @@ const TOKENIZER: &str = r###"{
               "vocab": {"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "[UNK]": 3, "a": 4, "red": 5, "disc": 6, "sea": 7}}
 }"###;
 
-/// An image tower of 24 features and a text tower of 96, each with a head to 32.
+/// An image tower of 24 features and a text tower of 96, each with a head to 32; two blocks go to the embedding too.
 fn starter_like() -> Checkpoint {
     let mut checkpoint = fixture("efficientnet-lite").join(fixture("bert-text")).unwrap();
+    let n_channels = [0, 1]
+        .map(|i| checkpoint.weights.tensor(&format!("vision.blocks.{i}.project.weight")).unwrap().shape[0]);
     checkpoint.limit_context(10).unwrap();
     let mut layer = |name: &str, n_out: usize, n_in: usize| {
         let value = |i: usize| ((i * 37 + name.len() * 11) as f32 * 0.7).sin() / (n_in as f32).sqrt();
@@ -45,6 +47,8 @@ fn starter_like() -> Checkpoint {
     layer("image_head.skip", 32, 24);
     layer("image_head.0", 64, 24);
     layer("image_head.1", 32, 64);
+    layer("image_head.blocks.0", 32, n_channels[0]);
+    layer("image_head.blocks.1", 32, n_channels[1]);
     layer("text_head.0", 64, 96);
     layer("text_head.1", 32, 64);
     checkpoint.config.image_head = Some(HeadConfig { normalize_input: true });
@@ -88,6 +92,41 @@ fn a_packed_model_loads_tests_itself_and_encodes() {
     assert_eq!(block_on(engine.encode_texts(&[long.as_str()])).unwrap().len(), 1);
     assert!(block_on(engine.encode_texts(&[])).unwrap().is_empty());
     assert!(block_on(engine.encode_images(&[])).unwrap().is_empty());
+}
+
+/// Each on either backend, where the other tests have the CPU alone.
+#[test]
+fn every_part_of_the_image_head_counts() {
+    let quantization = Quantization::all(Format::F32);
+    let embedding = |checkpoint: &Checkpoint, choice| {
+        let bytes = block_on(pack(checkpoint, &quantization, "a red disc")).unwrap();
+        let engine = block_on(Engine::load(&bytes, choice, |_| ())).unwrap();
+        let picture = engine.preprocess(&self_test_picture(100));
+        block_on(engine.encode_images(&[picture])).unwrap()[0].values().to_vec()
+    };
+    let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+    let whole = embedding(&starter_like(), BackendChoice::Cpu);
+    assert!(cosine(&whole, &embedding(&starter_like(), BackendChoice::Gpu)) >= 0.99999);
+    for part in ["skip", "blocks.0", "blocks.1"] {
+        let mut less = starter_like();
+        for kind in ["weight", "bias"] {
+            less.weights.take(&format!("image_head.{part}.{kind}")).unwrap();
+        }
+        let [on_cpu, on_gpu] =
+            [BackendChoice::Cpu, BackendChoice::Gpu].map(|choice| embedding(&less, choice));
+        assert!(cosine(&whole, &on_cpu) < 0.999, "{part}: {}", cosine(&whole, &on_cpu));
+        assert!(cosine(&on_cpu, &on_gpu) >= 0.99999, "{part}");
+    }
+    // A shortcut of another width than the head's.
+    let mut wrong = starter_like();
+    let name = "image_head.blocks.1.weight";
+    let [n_out, n_in] = wrong.weights.take(name).unwrap().shape[..] else { panic!("a matrix") };
+    wrong
+        .weights
+        .insert(name, Tensor::from_f32(&[n_in, n_out], &vec![0.5; n_in * n_out], Format::F32).unwrap());
+    let bytes = save_gguf(&wrong, &quantization).unwrap();
+    let error = block_on(Engine::load(&bytes, BackendChoice::Cpu, |_| ())).map(drop).unwrap_err().to_string();
+    assert!(error.contains(name) && error.contains("32"), "{error}");
 }
 
 #[test]

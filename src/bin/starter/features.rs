@@ -5,7 +5,7 @@
 use super::sources::Drawing;
 use super::{Result, build};
 use cliplet::cpu::CpuModel;
-use cliplet::graph::{Graph, Op};
+use cliplet::graph::Graph;
 use cliplet::image::{Pixels, Preprocess, decode};
 use cliplet::models::{Checkpoint, DualEncoder, Taps};
 use cliplet::text::Tokenizer;
@@ -36,7 +36,10 @@ fn draw_svg(svg: &[u8]) -> Result<Pixels> {
     Ok(Pixels::from_rgba(pixmap.width() as usize, pixmap.height() as usize, pixmap.data())?)
 }
 
-/// The image tower up to its pooled features.
+/// Blocks whose maps' means go to the head too: the last of each of the last three stages.
+pub const SHORTCUTS: [usize; 3] = [10, 14, 15];
+
+/// The image tower up to what the head sees: its pooled features, then the means of the blocks of [`SHORTCUTS`].
 pub struct ImageTower {
     preprocess: Preprocess,
     cpu: CpuModel,
@@ -48,14 +51,17 @@ impl ImageTower {
         let mut half = towers.clone();
         half.config.text = None;
         let (model, params) = DualEncoder::new(half)?;
-        let graph = without_normalize(model.image_graph(1, Taps::None)?);
+        let mut graph = model.image_graph(1, Taps::All)?;
+        let names = SHORTCUTS.map(|block| format!("blocks.{block}.mean"));
+        let wanted = ["image_features"].into_iter().chain(names.iter().map(String::as_str));
+        let found = wanted.filter_map(|name| graph.outputs.iter().find(|output| output.name == name));
+        graph.outputs = found.cloned().collect();
         Ok(Self { preprocess: towers.config.preprocess.clone(), cpu: CpuModel::new(&params), graph })
     }
 
     pub fn features(&self, pixels: &Pixels) -> Result<Vec<f32>> {
         let pixels = self.preprocess.tensor(pixels);
-        let mut outputs = self.cpu.run(&self.graph, &[&pixels.values])?;
-        Ok(outputs.swap_remove(0))
+        Ok(self.cpu.run(&self.graph, &[&pixels.values])?.concat())
     }
 
     /// Features of many pictures, in rows; `None` where a picture cannot be drawn.
@@ -72,15 +78,6 @@ impl ImageTower {
         }
         Ok(rows)
     }
-}
-
-/// The towers' last step makes unit vectors; the heads see what comes before.
-fn without_normalize(mut graph: Graph) -> Graph {
-    if let Some(Op::Normalize { x, .. }) = graph.ops.last() {
-        graph.outputs[0].slot = *x;
-        graph.ops.pop();
-    }
-    graph
 }
 
 /// The text tower: texts to unit vectors.

@@ -1,14 +1,16 @@
 //! Trains the heads: closed-form ridge regression from picture features to text vectors, then calibration.
 //!
-//! A picture's features are the 1,280 pooled values and 1,000 *class units* `gelu(2 · (logit − 5))`, ImageNet's class
-//! head kept as the first layer of the image head: it is where the knowledge of photos lies. The target is the mean of
-//! the picture's word vectors, centred. Besides real pictures there are pseudo pictures of photos: features that make
-//! one class's logit high, moved there along the features' covariance, whose target is the class's description. The
-//! regression is pulled towards class unit → class description (ConSE), so that what clip art does not show is kept.
+//! A picture's features are the tower's 1,280 pooled values, the means of three earlier blocks' maps (112, 192 and 320
+//! values, which know less of ImageNet's classes and more of how a thing is drawn), and 1,000 *class units*
+//! `gelu(2 · (logit − 5))`, ImageNet's class head kept as the first layer of the image head: it is where the knowledge of
+//! photos lies. The target is the mean of the picture's word vectors, centred. Besides real pictures there are pseudo
+//! pictures of photos: features that make one class's logit high, moved there along the features' covariance, whose target
+//! is the class's description. The regression is pulled towards class unit → class description (ConSE), so that what clip
+//! art does not show is kept.
 //!
 //! Invariant: deterministic: no clock, no thread, one seed.
 
-use super::features::{ImageTower, TextTower};
+use super::features::{ImageTower, SHORTCUTS, TextTower};
 use super::matrix::{Matrix, dot, gelu, subtract, unit};
 use super::sources::{self, Example};
 use super::words::{Sightings, TextHead};
@@ -21,12 +23,12 @@ use std::collections::{BTreeMap, BTreeSet};
 const N_PSEUDO: usize = 6000;
 /// A pseudo picture counts as much of a real one.
 const PSEUDO_WEIGHT: f64 = 0.3;
-/// How strongly weights are pulled to their start, for each picture: of pooled values, of class units.
+/// How strongly weights are pulled to their start, for each picture: of means, of class units.
 const PULL: (f64, f64) = (0.9, 0.11);
 /// Length of a class unit's weights at the start.
 const START: f64 = 0.07;
 /// Directions that pictures rarely take are stretched: the embedding covariance's power.
-const WHITEN: f64 = -0.25;
+const WHITEN: f64 = -0.3;
 /// A class unit is `gelu(SLOPE · (logit − THRESHOLD))`.
 const SLOPE: f64 = 2.0;
 const THRESHOLD: f64 = 5.0;
@@ -84,10 +86,13 @@ fn save(cache: &Cache, name: &str, rows: &[Option<Vec<f32>>]) -> Result<()> {
 fn load(cache: &Cache, name: &str) -> Result<Vec<Vec<f32>>> {
     let bytes = std::fs::read(cache.work(name))?;
     let values: Vec<f32> = bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
-    Ok(values.chunks_exact(N_POOLED).map(<[f32]>::to_vec).collect())
+    Ok(values.chunks_exact(N_MEANS).map(<[f32]>::to_vec).collect())
 }
 
 const N_POOLED: usize = 1280;
+/// Of the maps of [`SHORTCUTS`].
+const N_CHANNELS: [usize; 3] = [112, 192, 320];
+const N_MEANS: usize = N_POOLED + N_CHANNELS[0] + N_CHANNELS[1] + N_CHANNELS[2];
 
 /// What pictures are turned into before the regression.
 struct Units {
@@ -99,18 +104,18 @@ struct Units {
 }
 
 impl Units {
-    /// Pooled rows to `[n, 1280 + 1000]`.
-    fn of(&self, pooled: &Matrix) -> Matrix {
-        let logits = pooled.times_transposed(&self.class_weight);
-        let n_cols = pooled.cols + logits.cols;
-        let mut units = Matrix::zeros(pooled.rows, n_cols);
-        for i in 0..pooled.rows {
+    /// Rows of means to `[n, N_MEANS + 1000]`.
+    fn of(&self, means: &Matrix) -> Matrix {
+        let logits = means.times_transposed(&self.class_weight);
+        let n_cols = means.cols + logits.cols;
+        let mut units = Matrix::zeros(means.rows, n_cols);
+        for i in 0..means.rows {
             let row = units.row_mut(i);
-            for (j, value) in pooled.row(i).iter().enumerate() {
+            for (j, value) in means.row(i).iter().enumerate() {
                 row[j] = (value - self.mean[j]) / self.deviation[j];
             }
             for (j, logit) in logits.row(i).iter().enumerate() {
-                row[pooled.cols + j] = gelu(SLOPE * (logit + self.class_bias[j] - THRESHOLD));
+                row[means.cols + j] = gelu(SLOPE * (logit + self.class_bias[j] - THRESHOLD));
             }
         }
         units
@@ -156,7 +161,11 @@ pub fn run(cache: &Cache) -> Result<()> {
     let values = |name: &str| -> Result<Vec<f64>> {
         Ok(towers.weights.tensor(name)?.to_f32().into_iter().map(f64::from).collect())
     };
-    let mut class_weight = Matrix { rows: 1000, cols: N_POOLED, values: values("vision.classifier.weight")? };
+    // It sees the pooled values alone.
+    let mut class_weight = Matrix::zeros(1000, N_MEANS);
+    for (i, weights) in values("vision.classifier.weight")?.chunks_exact(N_POOLED).enumerate() {
+        class_weight.row_mut(i)[..N_POOLED].copy_from_slice(weights);
+    }
     let mut class_bias = values("vision.classifier.bias")?;
     let mean_weight = class_weight.mean_row();
     (0..1000).for_each(|i| subtract(class_weight.row_mut(i), &mean_weight));
@@ -167,7 +176,7 @@ pub fn run(cache: &Cache) -> Result<()> {
     (0..centred.rows).for_each(|i| subtract(centred.row_mut(i), &mean));
     let mut covariance = centred.transposed_times(&centred);
     covariance.values.iter_mut().for_each(|value| *value /= pooled.rows as f64);
-    let deviation = (0..N_POOLED).map(|j| covariance.values[j * N_POOLED + j].sqrt() + 0.02).collect();
+    let deviation = (0..N_MEANS).map(|j| covariance.values[j * N_MEANS + j].sqrt() + 0.02).collect();
     let units = Units { mean, deviation, class_weight, class_bias };
 
     let (pseudo, classes) = pseudo_pictures(&centred, &units, &covariance);
@@ -218,9 +227,12 @@ pub fn run(cache: &Cache) -> Result<()> {
     write_heads(cache, &image, &units, &text_head)
 }
 
-/// Which training pictures are far from every evaluation picture, by the cosine of their centred features.
+/// Which training pictures are far from every evaluation picture, by the cosine of their centred pooled values.
 fn unlike(training: &[Vec<f32>], evaluation: &[Vec<f32>]) -> Vec<bool> {
-    let (mut training, mut evaluation) = (Matrix::from_rows(training), Matrix::from_rows(evaluation));
+    let pooled = |rows: &[Vec<f32>]| {
+        Matrix::from_rows(&rows.iter().map(|row| row[..N_POOLED].to_vec()).collect::<Vec<_>>())
+    };
+    let (mut training, mut evaluation) = (pooled(training), pooled(evaluation));
     let mean = training.mean_row();
     for matrix in [&mut training, &mut evaluation] {
         for i in 0..matrix.rows {
@@ -308,7 +320,7 @@ impl Vectors {
     }
 }
 
-/// Pooled features of imagined photos, and the class of each.
+/// Means of imagined photos, and the class of each.
 fn pseudo_pictures(centred: &Matrix, units: &Units, covariance: &Matrix) -> (Matrix, Vec<usize>) {
     let mut random = Random(1);
     // Along this the class's logit rises by 1, and other features as they usually do with it.
@@ -331,14 +343,18 @@ fn pseudo_pictures(centred: &Matrix, units: &Units, covariance: &Matrix) -> (Mat
         }
         let missing = (wanted - dot(row, units.class_weight.row(class))).max(0.0);
         for (j, value) in row.iter_mut().enumerate() {
-            *value = (*value + missing * directions.row(class)[j] + units.mean[j]).max(0.0);
+            *value += missing * directions.row(class)[j] + units.mean[j];
+            // Behind a ReLU.
+            if j < N_POOLED {
+                *value = value.max(0.0);
+            }
         }
         classes.push(class);
     }
     (pooled, classes)
 }
 
-/// Ridge regression around the start, then whitening: units to embeddings `[1280 + 1000, width]`.
+/// Ridge regression around the start, then whitening: units to embeddings `[N_MEANS + 1000, width]`.
 fn regress(
     inputs: &Matrix,
     targets: &Matrix,
@@ -351,10 +367,10 @@ fn regress(
     let mut right = inputs.transposed_times(targets);
     right.add(PSEUDO_WEIGHT, &pseudo.transposed_times(pseudo_targets));
     for i in 0..gram.rows {
-        let pull = inputs.rows as f64 * if i < N_POOLED { PULL.0 } else { PULL.1 };
+        let pull = inputs.rows as f64 * if i < N_MEANS { PULL.0 } else { PULL.1 };
         gram.values[i * gram.cols + i] += pull;
-        if i >= N_POOLED {
-            let start = classes.row(i - N_POOLED);
+        if i >= N_MEANS {
+            let start = classes.row(i - N_MEANS);
             right.row_mut(i).iter_mut().zip(start).for_each(|(value, start)| *value += pull * START * start);
         }
     }
@@ -448,17 +464,21 @@ fn best(candidates: impl Iterator<Item = f64>, loss: impl Fn(f64) -> f64) -> f64
 /// Bakes centring and deviations into the layers.
 fn write_heads(cache: &Cache, weights: &Matrix, units: &Units, text_head: &TextHead) -> Result<()> {
     let width = weights.cols;
-    let mut skip = Matrix::zeros(width, N_POOLED);
+    let mut means = Matrix::zeros(width, N_MEANS);
     let mut second = Matrix::zeros(width, N_HIDDEN);
     for i in 0..weights.rows {
         for (j, weight) in weights.row(i).iter().enumerate() {
-            match i.checked_sub(N_POOLED) {
-                None => skip.row_mut(j)[i] = weight / units.deviation[i],
+            match i.checked_sub(N_MEANS) {
+                None => means.row_mut(j)[i] = weight / units.deviation[i],
                 Some(class) => second.row_mut(j)[class] = *weight,
             }
         }
     }
-    let skip_bias = (0..width).map(|j| -dot(skip.row(j), &units.mean)).collect();
+    let skip_bias = (0..width).map(|j| -dot(means.row(j), &units.mean)).collect();
+    let part = |first: usize, len: usize| {
+        let rows = (0..width).map(|j| means.row(j)[first..first + len].to_vec());
+        Matrix::from_rows(&rows.collect::<Vec<_>>())
+    };
     let mut first = Matrix::zeros(N_HIDDEN, N_POOLED);
     let mut first_bias = vec![0.0; N_HIDDEN];
     for (class, bias) in units.class_bias.iter().enumerate() {
@@ -466,13 +486,19 @@ fn write_heads(cache: &Cache, weights: &Matrix, units: &Units, text_head: &TextH
         let row = first.row_mut(class).iter_mut().zip(units.class_weight.row(class));
         row.for_each(|(value, weight)| *value = SLOPE * weight);
     }
-    let image_head = [
-        ("image_head.skip", skip, Some(skip_bias)),
-        ("image_head.0", first, Some(first_bias)),
-        ("image_head.1", second, None),
+    let mut layers = vec![
+        ("image_head.skip".to_owned(), part(0, N_POOLED), Some(skip_bias)),
+        ("image_head.0".to_owned(), first, Some(first_bias)),
+        ("image_head.1".to_owned(), second, None),
     ];
+    let mut start = N_POOLED;
+    for (block, n_channels) in SHORTCUTS.into_iter().zip(N_CHANNELS) {
+        layers.push((format!("image_head.blocks.{block}"), part(start, n_channels), None));
+        start += n_channels;
+    }
+    layers.extend(text_head.layers().map(|(name, weight, bias)| (name.to_owned(), weight, bias)));
     let mut heads = Weights::default();
-    for (name, weight, bias) in image_head.into_iter().chain(text_head.layers()) {
+    for (name, weight, bias) in layers {
         let shape = [weight.rows, weight.cols];
         heads.insert(format!("{name}.weight"), tensor(&shape, &weight.values)?);
         if let Some(bias) = bias {
