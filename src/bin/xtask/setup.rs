@@ -192,7 +192,7 @@ fn axe() -> Result<PathBuf> {
     Ok(script)
 }
 
-/// `wasm-opt`, which makes the page's release build a twelfth smaller. Debian's is too old.
+/// `wasm-opt`, which makes the page's release build 6 % smaller. Debian's is too old.
 pub fn optimizer() -> Result<()> {
     let wanted = format!("version {BINARYEN_VERSION}");
     let is_ours = npm_folder("binaryen", &binaryen_release())?.join(".bin/wasm-opt").is_file();
