@@ -13,20 +13,22 @@
 //! | module | holds | must not |
 //! |---|---|---|
 //! | [`tensor`] | shapes, quantized blocks: the one definition of each format | IO, GPU |
-//! | [`image`] | bytes to pixels (in the page `worker::pictures` does that), pixels to model input | know the DOM |
-//! | [`weights`] | GGUF and safetensors bytes to named tensors, checksums | fetch |
+//! | [`image`] | bytes to pixels (in the page `worker::engine::pictures` does that), pixels to model input | know the DOM |
 //! | [`text`] | tokenizers, prompt templates, label clean-up | know the model |
-//! | [`graph`] | a forward pass as data: slots and operations | compute |
-//! | [`mod@reference`] | CPU twins of the shaders, plain and slow | be called by anything that ships |
-//! | [`gpu`] | device, buffers, pipelines: the only maker of wgpu objects | know a model |
-//! | [`kernels`] | one file a shader: params, bindings, launch | know a model |
-//! | [`cpu`] | the SIMD backend: the same graphs, library GEMM | know the DOM |
+//! | [`graph`] | a forward pass as data: slots, operations, the weights that they name | compute |
+//! | [`weights`] | GGUF and safetensors bytes to named tensors, checksums | fetch |
 //! | [`models`] | config, vision and text towers: weights to graphs | name WGSL |
-//! | [`engine`] | the façade: load, embed, self-test | know the DOM |
+//! | [`mod@reference`] | CPU twins of the shaders, plain and slow | be called by anything that ships |
+//! | [`kernels`] | one file a shader: params, bindings, launch | know a model |
+//! | [`gpu`] | device, buffers, pipelines: the only maker of wgpu objects | know a model |
+//! | [`cpu`] | the SIMD backend: the same graphs, library GEMM | know the DOM |
 //! | [`tasks`] | classify …: pure functions over embeddings | touch a device |
+//! | [`engine`] | the façade: load, embed, self-test | know the DOM |
+//! | [`worker`] | what both threads of the page share: messages, problems, storage, files that arrive | |
+//! | `worker::engine` | the thread that computes: decodes pictures, loads the model, answers | talk to other hosts |
+//! | `worker::downloader` | the thread that fetches, converts and stores models | see a picture or a label |
+//! | [`app`] | pages, components, hooks, services, state of the yew app | touch wgpu |
 //! | `cli` | the native command, one file a subcommand: fetches, opens, converts, measures | be used by anything |
-//! | `worker` | messages; `host`, the engine's thread, and decoding of pictures; `downloader`, the thread that fetches, converts and stores models | |
-//! | `app` | pages, components, hooks, services, state of the yew app | touch wgpu |
 //!
 //! The allowed arrows between them are the table in `tests/native/tidy.rs`, which holds the code to it.
 

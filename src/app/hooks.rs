@@ -2,10 +2,10 @@
 //!
 //! Invariant: what a hook starts it also stops: listeners, timers, tracks, the worker.
 
-use super::picker::{Pick, Shelf};
+use super::picker::{CatalogueState, Pick};
 use super::services::{Intake, Pictures, camera, catalogue, leave_link, motion, store_settings, what_is_in};
 use super::state::{Action, Camera, Notice, Picture, State, Stop};
-use super::words;
+use super::strings;
 use crate::worker::client::{Client, Downloader, ask_to_persist};
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{FetchRequest, Request};
@@ -129,13 +129,13 @@ pub fn use_downloader(page: &Page, pictures: &Rc<Pictures>) {
 /// The curated list, fetched when it is first on show, and again when it is asked for after a failure.
 #[hook]
 pub fn use_catalogue(page: &Page, is_shown: bool) {
-    let is_wanted = is_shown && page.picker.catalogue == Shelf::Unread;
+    let is_wanted = is_shown && page.picker.catalogue == CatalogueState::Unread;
     let tell = page.dispatcher();
     use_effect_with(is_wanted, move |is_wanted| {
         if *is_wanted {
             spawn_local(async move {
                 let read = catalogue().await.map(Rc::new);
-                tell.dispatch(Action::Pick(Pick::Shelved(read)));
+                tell.dispatch(Action::Pick(Pick::CatalogueRead(read)));
             });
         }
     });
@@ -380,7 +380,7 @@ pub fn use_camera(page: &Page, pictures: &Rc<Pictures>, show: &Callback<(Blob, S
             let (tell, show) = (tell.clone(), show.clone());
             spawn_local(async move {
                 match camera::still(&video).await {
-                    Ok(blob) => show.emit((blob, words::CAMERA_PICTURE.to_owned())),
+                    Ok(blob) => show.emit((blob, strings::CAMERA_PICTURE.to_owned())),
                     Err(error) => {
                         tell.dispatch(Action::Fail(Problem::new(Code::CameraBusy, format!("{error:?}"))))
                     }

@@ -1,7 +1,7 @@
 //! The page.
 //!
 //! ```text
-//! state     what is known, and the one reducer (pure)          settings, share, source, words (pure)
+//! state     what is known, and the one reducer (pure)          settings, share, strings (pure)
 //! picker    its part about models: catalogue, store, download   (pure)
 //! page      owns the reducer, wires hooks to components
 //! hooks     effects: worker, storage, camera, drops, keys, motion
@@ -52,7 +52,7 @@ pub mod settings;
 pub mod share;
 pub mod source;
 pub mod state;
-pub mod words;
+pub mod strings;
 
 #[cfg(feature = "web")]
 mod hooks;

@@ -16,7 +16,7 @@ use super::parts::stage::{SAMPLES, Stage};
 use super::picker::{Phase as JobPhase, Pick};
 use super::services::{self, Pictures, what_is_in};
 use super::state::{Action, Camera, Edit, Engine, Notice, Phase, State, Stop};
-use super::words;
+use super::strings;
 use crate::tasks::classify::Mode;
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::Request;
@@ -102,7 +102,7 @@ pub fn Page() -> Html {
             let send = send.clone();
             spawn_local(async move {
                 let is_copied = services::copy(&address).await;
-                send.emit(Action::Say(if is_copied { words::SHARED } else { words::SHARED_BAR }));
+                send.emit(Action::Say(if is_copied { strings::SHARED } else { strings::SHARED_BAR }));
             });
         })
     };
@@ -119,7 +119,11 @@ pub fn Page() -> Html {
                     let send = send.clone();
                     spawn_local(async move {
                         let is_copied = services::copy(&json).await;
-                        send.emit(Action::Say(if is_copied { words::COPIED } else { words::COPY_FAILED }));
+                        send.emit(Action::Say(if is_copied {
+                            strings::COPIED
+                        } else {
+                            strings::COPY_FAILED
+                        }));
                     });
                     Ok(())
                 }
@@ -171,8 +175,8 @@ pub fn Page() -> Html {
     let phase = page.phase();
     let settled = page.answer.as_ref().filter(|_| phase == Phase::Settled);
     let top = settled.and_then(|answer| answer.ranked.labels.first()).map(|line| {
-        let name = words::shortened(words::label_or_none(line.label.as_deref()));
-        (name, words::percent(line.probability))
+        let name = strings::shortened(strings::label_or_none(line.label.as_deref()));
+        (name, strings::percent(line.probability))
     });
     let dialog = |which: Open, name: &'static str, title: &'static str, inside: Html| {
         let on_close = {
@@ -188,9 +192,9 @@ pub fn Page() -> Html {
     };
     let notice = page.notice.clone().map(|notice| html! { <NoticeBar {notice} send={send.clone()} /> });
     let retry = match &page.engine {
-        Engine::Failed(problem) if problem.code == Code::LoadCancelled => words::LOAD_MODEL,
-        _ if page.model.is_starter() => words::RETRY,
-        _ => words::USE_STARTER,
+        Engine::Failed(problem) if problem.code == Code::LoadCancelled => strings::LOAD_MODEL,
+        _ if page.model.is_starter() => strings::RETRY,
+        _ => strings::USE_STARTER,
     };
     let alert = |problem: &Problem, retry: (&'static str, Action), dismiss: Option<Action>| {
         html! { <Alert problem={problem.clone()} send={send.clone()} {retry} {dismiss} /> }
@@ -202,11 +206,11 @@ pub fn Page() -> Html {
     };
     let picker_problem = page.picker.problem.as_ref();
     let of_picker =
-        picker_problem.map(|problem| alert(problem, (words::RETRY, Action::Pick(Pick::Open)), put_away()));
+        picker_problem.map(|problem| alert(problem, (strings::RETRY, Action::Pick(Pick::Open)), put_away()));
     // In the dialog it stands with the job itself.
     let of_job = page.picker.job.as_ref().and_then(|job| match &job.phase {
         JobPhase::Failed(problem) => {
-            let again = if page.picker.bytes_at_stake() > 0 { words::RESUME } else { words::RETRY };
+            let again = if page.picker.bytes_at_stake() > 0 { strings::RESUME } else { strings::RETRY };
             Some(alert(problem, (again, Action::Pick(Pick::Again)), put_away()))
         }
         _ => None,
@@ -231,25 +235,25 @@ pub fn Page() -> Html {
                     <LabelField labels={page.settings.labels.clone()} input={label_input} send={send.clone()} />
                     <Compare settings={page.settings.clone()} {from_model} send={send.clone()} />
                 </div>
-                <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" tabindex="-1" aria-label={words::OPEN} onchange={take_files.clone()} />
+                <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" tabindex="-1" aria-label={strings::OPEN} onchange={take_files.clone()} />
             </main>
             <footer class="foot">
                 <button type="button" class="quiet-link" data-testid="privacy" onclick={opener(Open::Privacy).reform(|_: MouseEvent| ())}>
-                    { icon("lock") }{ words::PRIVACY }
+                    { icon("lock") }{ strings::PRIVACY }
                 </button>
             </footer>
             if !is_of_engine { { notice } }
             <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.announcement }</p>
-            { dialog(Open::Details, "details", words::DETAILS, html! {
+            { dialog(Open::Details, "details", strings::DETAILS, html! {
                 <Details card={page.engine.card().cloned()} answer={settled.cloned()} on_export={export} on_models={open_models} />
             }) }
-            { dialog(Open::Models, "models", words::MODELS, html! {
+            { dialog(Open::Models, "models", strings::MODELS, html! {
                 <Models picker={page.picker.clone()} settings={page.settings.clone()} model={page.model.clone()}
                     is_loading={matches!(page.engine, Engine::Starting | Engine::Loading(_))} alerts={about_models}
                     announcement={page.announcement.clone()} on_files={take_files} on_forget={forget} send={send.clone()} />
             }) }
-            { dialog(Open::Privacy, "privacy", words::PRIVACY_TITLE, privacy()) }
-            { dialog(Open::Shortcuts, "shortcuts", words::SHORTCUTS, shortcuts(page.settings.has_shortcuts, &send)) }
+            { dialog(Open::Privacy, "privacy", strings::PRIVACY_TITLE, privacy()) }
+            { dialog(Open::Shortcuts, "shortcuts", strings::SHORTCUTS, shortcuts(page.settings.has_shortcuts, &send)) }
         </div>
     }
 }

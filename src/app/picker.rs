@@ -8,7 +8,7 @@
 
 use super::settings::Settings;
 use super::source::{self, SourceError};
-use super::words;
+use super::strings;
 use crate::models::catalogue::{Catalogue, Entry};
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{
@@ -21,10 +21,10 @@ const MAX_RESTARTS: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Picker {
-    pub catalogue: Shelf,
+    pub catalogue: CatalogueState,
     /// Once the downloader has told.
     pub store: Option<Store>,
-    pub job: Option<Job>,
+    pub job: Option<ModelJob>,
     /// Why something besides the job did not work.
     pub problem: Option<Problem>,
     pub downloader: Downloader,
@@ -42,7 +42,7 @@ pub type Sending = (FetchRequest, Option<u64>);
 
 /// The curated list.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub enum Shelf {
+pub enum CatalogueState {
     #[default]
     Unread,
     Here(Rc<Catalogue>),
@@ -61,7 +61,7 @@ pub enum Downloader {
 
 /// A download, or files on their way into storage.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Job {
+pub struct ModelJob {
     pub id: u32,
     pub name: String,
     pub what: What,
@@ -95,7 +95,7 @@ pub enum Phase {
 pub enum Pick {
     /// The picker is on show.
     Open,
-    Shelved(Result<Rc<Catalogue>, Problem>),
+    CatalogueRead(Result<Rc<Catalogue>, Problem>),
     ReadAgain,
     Typed(String),
     /// What was typed.
@@ -146,9 +146,9 @@ impl Picker {
                 self.problem = None;
                 self.start_downloader();
             }
-            Pick::Shelved(Ok(catalogue)) => self.catalogue = Shelf::Here(catalogue),
-            Pick::Shelved(Err(problem)) => self.catalogue = Shelf::Missing(problem),
-            Pick::ReadAgain => self.catalogue = Shelf::Unread,
+            Pick::CatalogueRead(Ok(catalogue)) => self.catalogue = CatalogueState::Here(catalogue),
+            Pick::CatalogueRead(Err(problem)) => self.catalogue = CatalogueState::Missing(problem),
+            Pick::ReadAgain => self.catalogue = CatalogueState::Unread,
             Pick::Typed(text) => self.typed = text,
             Pick::DownloadTyped => {
                 if let Ok(source) = self.source(settings) {
@@ -179,7 +179,7 @@ impl Picker {
             Pick::Cancel => return self.cancel(),
             Pick::Delete(key) => {
                 self.outbox.push((FetchRequest::Delete(key.clone()), None));
-                return Outcome { deleted: Some(key), ..Outcome::say(words::DELETED.to_owned()) };
+                return Outcome { deleted: Some(key), ..Outcome::say(strings::DELETED.to_owned()) };
             }
             Pick::Dismiss => {
                 if self.problem.take().is_none() {
@@ -212,7 +212,7 @@ impl Picker {
 
     pub fn entries(&self) -> &[Entry] {
         match &self.catalogue {
-            Shelf::Here(catalogue) => &catalogue.models,
+            CatalogueState::Here(catalogue) => &catalogue.models,
             _ => &[],
         }
     }
@@ -236,7 +236,7 @@ impl Picker {
 
     fn entry(&self, source: &str) -> Option<&Entry> {
         match &self.catalogue {
-            Shelf::Here(catalogue) => catalogue.find(source),
+            CatalogueState::Here(catalogue) => catalogue.find(source),
             _ => None,
         }
     }
@@ -258,10 +258,10 @@ impl Picker {
     /// Bytes of the job that would be lost with it.
     pub fn bytes_at_stake(&self) -> u64 {
         match &self.job {
-            Some(Job { what: What::Order(order), phase: Phase::Paused | Phase::Failed(_), .. }) => {
+            Some(ModelJob { what: What::Order(order), phase: Phase::Paused | Phase::Failed(_), .. }) => {
                 self.unfinished_of(order).map_or(0, |unfinished| unfinished.done)
             }
-            Some(Job { what: What::Order(_), progress, .. }) => progress.done,
+            Some(ModelJob { what: What::Order(_), progress, .. }) => progress.done,
             // The reader's files stay where they are.
             _ => 0,
         }
@@ -275,7 +275,7 @@ impl Picker {
 
     fn begin(&mut self, name: String, what: What) -> Outcome {
         if self.is_busy() {
-            return Outcome::say(words::ONE_AT_A_TIME.to_owned());
+            return Outcome::say(strings::ONE_AT_A_TIME.to_owned());
         }
         self.start_downloader();
         self.problem = None;
@@ -289,13 +289,13 @@ impl Picker {
         };
         let (done, total) = begun.unwrap_or_default();
         let progress = FetchProgress { stage: FetchStage::Looking, done, total, bytes_per_second: 0.0 };
-        let said = words::job_started(&name, &what);
+        let said = strings::job_started(&name, &what);
         self.outbox.push(match &what {
             What::Order(order) => (FetchRequest::Start { id, order: order.clone() }, None),
             What::Files { payload, format } => (FetchRequest::Import { id, format: *format }, Some(*payload)),
         });
         let quarter = progress.quarter();
-        self.job = Some(Job { id, name, what, phase: Phase::Running, progress, quarter });
+        self.job = Some(ModelJob { id, name, what, phase: Phase::Running, progress, quarter });
         Outcome::say(said)
     }
 
@@ -314,11 +314,11 @@ impl Picker {
         } else if let Some(key) = what_is_there {
             self.outbox.push((FetchRequest::Delete(key), None));
         }
-        Outcome::say(words::CANCELLED.to_owned())
+        Outcome::say(strings::CANCELLED.to_owned())
     }
 
     fn hear(&mut self, event: FetchEvent, payload: Option<u64>) -> Outcome {
-        let is_of = |job: &Job, id: u32| job.id == id && !job.is_stopped();
+        let is_of = |job: &ModelJob, id: u32| job.id == id && !job.is_stopped();
         match event {
             FetchEvent::Hello => {
                 self.downloader = Downloader::Ready;
@@ -335,12 +335,12 @@ impl Picker {
                 job.progress = progress;
                 let quarter = job.progress.quarter();
                 if quarter > std::mem::replace(&mut job.quarter, quarter) && quarter < 4 {
-                    return Outcome::say(words::quarter(&job.name, quarter));
+                    return Outcome::say(strings::quarter(&job.name, quarter));
                 }
             }
             FetchEvent::Finished(id, model) => {
                 if let Some(job) = self.job.take_if(|job| is_of(job, id)) {
-                    let said = words::job_finished(&job.name);
+                    let said = strings::job_finished(&job.name);
                     let model = StoredModel { name: self.name_of(&model), ..model };
                     return Outcome { finished: Some((model, payload)), ..Outcome::say(said) };
                 }
@@ -348,12 +348,12 @@ impl Picker {
             FetchEvent::Paused(id) => {
                 if let Some(job) = self.job.as_mut().filter(|job| is_of(job, id)) {
                     job.phase = Phase::Paused;
-                    return Outcome::say(words::PAUSED.to_owned());
+                    return Outcome::say(strings::PAUSED.to_owned());
                 }
             }
             FetchEvent::Failed(id, problem) => {
                 if let Some(job) = self.job.as_mut().filter(|job| is_of(job, id)) {
-                    let said = words::advice(problem.code).title.to_owned();
+                    let said = strings::advice(problem.code).title.to_owned();
                     job.phase = Phase::Failed(problem);
                     return Outcome::say(said);
                 }
@@ -381,7 +381,7 @@ impl Picker {
     fn fail(&mut self, problem: Problem) -> Outcome {
         self.downloader = Downloader::Failed;
         self.outbox.clear();
-        let said = words::advice(problem.code).title.to_owned();
+        let said = strings::advice(problem.code).title.to_owned();
         match self.job.as_mut().filter(|job| !job.is_stopped()) {
             Some(job) => job.phase = Phase::Failed(problem),
             None => self.problem = Some(problem),
@@ -390,7 +390,7 @@ impl Picker {
     }
 }
 
-impl Job {
+impl ModelJob {
     pub fn is_stopped(&self) -> bool {
         matches!(self.phase, Phase::Paused | Phase::Failed(_))
     }
@@ -415,9 +415,9 @@ fn check_files(names: &[String]) -> Result<String, String> {
     if let Some(gguf) = has(".gguf") {
         return Ok(gguf.clone());
     }
-    let weights = has(".safetensors").ok_or_else(|| words::NO_MODEL_FILE.to_owned())?;
+    let weights = has(".safetensors").ok_or_else(|| strings::NO_MODEL_FILE.to_owned())?;
     match ["config.json", "tokenizer.json"].into_iter().find(|end| has(end).is_none()) {
-        Some(missing) => Err(words::file_missing(missing)),
+        Some(missing) => Err(strings::file_missing(missing)),
         None => Ok(weights.clone()),
     }
 }

@@ -8,7 +8,7 @@
 
 use super::picker::{Outcome, Pick, Picker};
 use super::settings::{Chosen, Earlier, Settings};
-use super::words;
+use super::strings;
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{Answer, Card, Event, LoadStage, ModelRef, Progress, Question, StoredFormat};
 use std::rc::Rc;
@@ -163,10 +163,10 @@ pub enum Notice {
 impl Notice {
     pub fn text(&self) -> String {
         match self {
-            Notice::Engine(problem) => words::advice(problem.code).title.to_owned(),
+            Notice::Engine(problem) => strings::advice(problem.code).title.to_owned(),
             Notice::Replaced(text) | Notice::Told(text) => (*text).to_owned(),
-            Notice::Switched(name) => words::switched(name),
-            Notice::ModelGone(name) => words::model_gone(name),
+            Notice::Switched(name) => strings::switched(name),
+            Notice::ModelGone(name) => strings::model_gone(name),
         }
     }
 }
@@ -283,7 +283,7 @@ impl State {
             is_borrowed: false,
         };
         if state.can_undo() {
-            state.notify(Notice::Replaced(words::LABELS_EARLIER));
+            state.notify(Notice::Replaced(strings::LABELS_EARLIER));
         }
         state
     }
@@ -297,7 +297,7 @@ impl State {
         shared.earlier = Some(Earlier { comparison: Some(own.comparison()), labels: own.labels });
         let mut state = Self::new(shared);
         state.is_borrowed = true;
-        state.notify(Notice::Replaced(words::LABELS_FROM_LINK));
+        state.notify(Notice::Replaced(strings::LABELS_FROM_LINK));
         state
     }
 
@@ -509,7 +509,7 @@ impl State {
                 }
             }
             Event::Ready(_, card) => {
-                self.announcement = words::ready(&card);
+                self.announcement = strings::ready(&card);
                 card.fallback.clone().into_iter().for_each(|problem| self.notify(Notice::Engine(problem)));
                 self.engine = Engine::Ready(card);
                 // What a worker broke down on waits for the reader.
@@ -543,7 +543,7 @@ impl State {
             // Answers to questions that were replaced.
             Event::Answered(_) | Event::Rejected { .. } => {}
             Event::Crashed(why) => self.restart(why),
-            Event::Forgotten => self.notify(Notice::Told(words::FORGOTTEN)),
+            Event::Forgotten => self.notify(Notice::Told(strings::FORGOTTEN)),
         }
     }
 
@@ -590,7 +590,7 @@ impl State {
             self.answer.as_ref().and_then(|answer| answer.ranked.labels.first()).map(|line| &line.label);
         // Per frame nobody could listen: live, only a new winner is news.
         if !self.is_live() || top.as_ref() != was {
-            self.announcement = words::announce(&answer.ranked);
+            self.announcement = strings::announce(&answer.ranked);
         }
         if self.is_live() {
             let rate = self.last_frame_millis.map(|last| 1000.0 / (millis - last).max(1.0));
@@ -726,8 +726,8 @@ impl State {
         self.ask_anew();
         match stop {
             Stop::Asked => {}
-            Stop::TabHidden => self.notify(Notice::Told(words::CAMERA_HIDDEN)),
-            Stop::Gone => self.notify(Notice::Told(words::CAMERA_GONE)),
+            Stop::TabHidden => self.notify(Notice::Told(strings::CAMERA_HIDDEN)),
+            Stop::Gone => self.notify(Notice::Told(strings::CAMERA_GONE)),
         }
     }
 

@@ -8,7 +8,7 @@ fn main() {
             console_error_panic_hook::set_once();
             yew::Renderer::<app::page::Page>::new().render();
         }
-        Some(worker::Role::Engine) => worker::host::start(),
+        Some(worker::Role::Engine) => worker::engine::start(),
         Some(worker::Role::Downloader) => worker::downloader::start(),
     }
 }

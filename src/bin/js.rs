@@ -20,7 +20,7 @@ use cliplet::image::PixelTensor;
 use cliplet::tasks::classify::{self, Mode};
 use cliplet::tasks::{ImageEmbedding, LabelEmbedding, TextEmbedding};
 use cliplet::text::Template;
-use cliplet::worker::pictures;
+use cliplet::worker::engine::pictures;
 use js_sys::{Float32Array, JSON};
 use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 

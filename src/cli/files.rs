@@ -17,7 +17,7 @@ use thiserror::Error;
 
 use super::modules::dense_layer;
 use super::{CliError, read_file};
-use crate::models::Source;
+use crate::models::ModelFolder;
 use crate::tensor::Tensor;
 use crate::text::vocabulary::{bert_tokenizer_json, clip_tokenizer_json};
 use crate::weights::safetensors::{Header, RawTensor, TensorInfo};
@@ -145,8 +145,8 @@ impl ModelFiles {
 
 impl Folder {
     /// The JSON files, as the import takes them.
-    pub fn source(&self) -> Source<'_> {
-        Source {
+    pub fn source(&self) -> ModelFolder<'_> {
+        ModelFolder {
             config: &self.config,
             tokenizer: self.tokenizer.as_deref(),
             preprocessor: self.preprocessor.as_deref(),

@@ -5,7 +5,7 @@
 use super::files::ModelFiles;
 use super::hub;
 use super::{CliError, read_file};
-use crate::engine::{BackendChoice, Engine, Stage};
+use crate::engine::{BackendChoice, Engine, EngineStage};
 use crate::models::{Checkpoint, import, load_gguf};
 use std::path::{Path, PathBuf};
 
@@ -61,7 +61,7 @@ impl ModelArgs {
 
 /// Starts an engine on a model of `n_bytes` bytes and says on standard error what it does.
 pub fn start(checkpoint: Checkpoint, n_bytes: usize, backend: Backend) -> Result<Engine, CliError> {
-    let say = |stage: Stage| super::message(&format!("{}…", stage.name()));
+    let say = |stage: EngineStage| super::message(&format!("{}…", stage.name()));
     let engine = pollster::block_on(Engine::from_checkpoint(checkpoint, n_bytes, backend.into(), say))?;
     super::message(&engine.info().to_string());
     Ok(engine)

@@ -8,8 +8,8 @@
 mod math;
 mod ops;
 
+use crate::graph::ParamSet;
 use crate::graph::{Graph, Param, Slot};
-use crate::models::ParamSet;
 use crate::tensor::Tensor;
 use std::borrow::Cow;
 use std::sync::Arc;

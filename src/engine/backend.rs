@@ -12,7 +12,7 @@ use crate::cpu::{CpuError, CpuModel};
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, Gpu, GpuError, GpuModel, GpuOptions};
 use crate::graph::Graph;
-use crate::models::ParamSet;
+use crate::graph::ParamSet;
 
 /// Which backend the caller wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

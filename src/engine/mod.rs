@@ -51,10 +51,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::graph::ParamSet;
 use crate::image::{PixelTensor, Pixels};
 use crate::models::config::{About, SelfTestRecord};
 use crate::models::{
-    Calibration, Checkpoint, DualEncoder, ModelError, ParamSet, Quantization, Taps, load_gguf, save_gguf,
+    Calibration, Checkpoint, DualEncoder, ModelError, Quantization, Taps, load_gguf, save_gguf,
 };
 use crate::tasks::{ImageEmbedding, TextEmbedding};
 use crate::text::{Template, TextError, Tokenizer, Tokens};
@@ -97,7 +98,7 @@ impl EngineError {
 /// How far loading is; each is reported when it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Stage {
+pub enum EngineStage {
     /// Reading the file's tensors.
     Reading,
     /// Asking for a GPU and putting the weights there.
@@ -108,7 +109,7 @@ pub enum Stage {
     Testing,
 }
 
-impl Stage {
+impl EngineStage {
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
@@ -189,7 +190,7 @@ impl Engine {
     pub async fn load(
         bytes: &[u8],
         choice: BackendChoice,
-        on_progress: impl FnMut(Stage),
+        on_progress: impl FnMut(EngineStage),
     ) -> Result<Self, EngineError> {
         Self::from_checkpoint(load_gguf(bytes)?, bytes.len(), choice, on_progress).await
     }
@@ -199,7 +200,7 @@ impl Engine {
         checkpoint: Checkpoint,
         file_bytes: usize,
         choice: BackendChoice,
-        on_progress: impl FnMut(Stage),
+        on_progress: impl FnMut(EngineStage),
     ) -> Result<Self, EngineError> {
         Self::on_warm_gpu(None, checkpoint, file_bytes, choice, on_progress).await
     }
@@ -210,10 +211,10 @@ impl Engine {
         mut checkpoint: Checkpoint,
         file_bytes: usize,
         choice: BackendChoice,
-        mut on_progress: impl FnMut(Stage),
+        mut on_progress: impl FnMut(EngineStage),
     ) -> Result<Self, EngineError> {
         let start = now_millis();
-        on_progress(Stage::Reading);
+        on_progress(EngineStage::Reading);
         let templates = &mut checkpoint.config.templates;
         if templates.is_empty() {
             templates.push(Template::default().to_string());
@@ -225,9 +226,9 @@ impl Engine {
         let tokenizer =
             file.map(|file| Tokenizer::from_json(file.json.as_bytes(), context_len)).transpose()?;
         let (model, params) = DualEncoder::new(checkpoint)?;
-        on_progress(Stage::Uploading);
+        on_progress(EngineStage::Uploading);
         let mut backend = Backend::start_on(warm, choice, &params).await?;
-        on_progress(Stage::Preparing);
+        on_progress(EngineStage::Preparing);
         let graph = model.image_graph(1, Taps::None)?;
         let image = match backend.prepare(graph.clone()) {
             Err(error) if backend.may_be_left(choice) => {
@@ -248,7 +249,7 @@ impl Engine {
             load_millis: 0.0,
         };
         let mut engine = Self { model, params, tokenizer, backend, image, info, times: Cell::default() };
-        on_progress(Stage::Testing);
+        on_progress(EngineStage::Testing);
         engine.check(choice).await?;
         engine.info.load_millis = now_millis() - start;
         Ok(engine)

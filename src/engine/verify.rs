@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Backend, BackendChoice, BackendInfo, EngineError};
-use crate::models::{Checkpoint, DualEncoder, Source, Taps, import, load_gguf};
+use crate::models::{Checkpoint, DualEncoder, ModelFolder, Taps, import, load_gguf};
 use crate::weights::safetensors::{self, SafetensorsFile};
 use crate::weights::{Weights, WeightsError, gguf};
 
@@ -100,7 +100,7 @@ pub async fn verify(files: GoldenFiles<'_>, choice: BackendChoice) -> Result<Rep
         load_gguf(files.weights)?
     } else {
         let weights = Weights::try_from(read(files.weights)?)?;
-        import(Source { config: files.config, ..Default::default() }, &weights)?
+        import(ModelFolder { config: files.config, ..Default::default() }, &weights)?
     };
     verify_checkpoint(checkpoint, &golden, choice).await
 }

@@ -36,7 +36,7 @@ impl WarmGpu {
 
 /// One picture and one text: which kernels run does not depend on how many.
 #[cfg(feature = "gpu")]
-fn compile(gpu: &Gpu, model: &DualEncoder, params: &crate::models::ParamSet) -> Result<(), GpuError> {
+fn compile(gpu: &Gpu, model: &DualEncoder, params: &crate::graph::ParamSet) -> Result<(), GpuError> {
     let text = || -> Result<_, ModelError> { model.text_graph(&model.text_batch(&[vec![0]])?, Taps::None) };
     let graphs = [model.image_graph(1, Taps::None), text()];
     graphs.iter().flatten().try_for_each(|graph| gpu.compile(graph, params))

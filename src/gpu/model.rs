@@ -5,10 +5,10 @@
 
 use super::prepared::Prepared;
 use super::{Gpu, GpuError, lock};
+use crate::graph::ParamSet;
 use crate::graph::{Graph, Param};
 use crate::kernels::pack::{self, WordFormat};
 use crate::kernels::{Context, Operand};
-use crate::models::ParamSet;
 use crate::tensor::Tensor;
 use std::sync::{Arc, Mutex};
 

@@ -8,13 +8,17 @@
 //! [`Op::CopyRows`] may fill different rows of one slot.
 //! Invariant: pictures are NHWC (rows are pixels), so that a pointwise convolution is an [`Op::Linear`].
 
+mod params;
+
+pub use params::ParamSet;
+
 use std::ops::Range;
 
 /// An activation buffer of a graph: an index into [`Graph::slots`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slot(pub usize);
 
-/// A weight tensor: an index into the model's [`ParamSet`](crate::models::ParamSet).
+/// A weight tensor: an index into the model's [`ParamSet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Param(pub usize);
 

@@ -1,4 +1,4 @@
-//! Pictures: a file to upright RGB pixels (natively [`decode()`], in a page `worker::pictures::decode`), pixels to what a model
+//! Pictures: a file to upright RGB pixels (natively [`decode()`], in a page `worker::engine::pictures::decode`), pixels to what a model
 //! sees ([`Preprocess`]).
 //!
 //! Invariant: natively and in the browser a model sees the same crop: only the decoders differ, and both are held to

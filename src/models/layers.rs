@@ -2,7 +2,8 @@
 //!
 //! Invariant: a parameter's shape is checked when it is loaded, so that no graph can be emitted that a backend refuses.
 
-use super::{ModelError, ParamSet};
+use super::ModelError;
+use crate::graph::ParamSet;
 use crate::graph::{Activation, ConvShape, Graph, Op, Param, Slot, Span, View};
 use crate::tensor::{Format, Tensor};
 use crate::weights::Weights;

@@ -17,19 +17,15 @@ mod efficientnet;
 mod file;
 mod head;
 mod import;
-mod importer;
 mod layers;
 mod modified_resnet;
-mod params;
 mod synthetic;
 mod text;
 mod transformer;
 
 pub use config::{Calibration, Config};
 pub use file::{Quantization, file_of, load_gguf, save_gguf};
-pub use import::{Origin, SUPPORTED, Source, efficientnet_lite_strides, import};
-pub use importer::{Importer, Sink};
-pub use params::ParamSet;
+pub use import::{Importer, ModelFolder, Origin, SUPPORTED, Sink, efficientnet_lite_strides, import};
 pub use synthetic::{ClipShape, VisionShape};
 pub use text::TextBatch;
 
@@ -40,7 +36,7 @@ use layers::Loader;
 use modified_resnet::ModifiedResnet;
 use text::TextTower;
 
-use crate::graph::{Graph, Op, Slot};
+use crate::graph::{Graph, Op, ParamSet, Slot};
 use crate::weights::Weights;
 
 /// Why a model cannot be built or asked.

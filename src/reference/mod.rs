@@ -18,8 +18,8 @@ mod normalize;
 mod patch_embed;
 mod similarity;
 
+use crate::graph::ParamSet;
 use crate::graph::{Graph, Op, Param, Slot};
-use crate::models::ParamSet;
 
 pub use activation::{activate, erf};
 

@@ -4,7 +4,7 @@
 
 mod charsmap;
 pub mod labels;
-mod pieces;
+mod subword;
 mod template;
 mod tokenizer;
 mod unicode;

@@ -12,7 +12,7 @@
 //! not known here is an error.
 
 use super::charsmap::Charsmap;
-use super::pieces::Pieces;
+use super::subword::SubwordModel;
 use super::unicode::Form;
 use super::{TextError, words};
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
+use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _};
 
 /// Token ids of one text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +36,9 @@ pub struct Tokens {
 pub struct Tokenizer {
     /// Texts that are one token wherever they stand, before anything else: Gemma's runs of line breaks.
     added: Vec<(String, u32)>,
-    normalizers: Vec<Normalize>,
-    cuts: Vec<Cut>,
-    pieces: Pieces,
+    normalizers: Vec<Normalizer>,
+    pre_tokenizers: Vec<PreTokenizer>,
+    subwords: SubwordModel,
     /// Ids before and after every text.
     start: Vec<u32>,
     end: Vec<u32>,
@@ -47,7 +47,7 @@ pub struct Tokenizer {
 
 /// A change of the whole text.
 #[derive(Clone, Debug)]
-enum Normalize {
+enum Normalizer {
     Form(Form),
     /// Character by character, whatever stands around it.
     Lowercase,
@@ -78,7 +78,7 @@ enum Normalize {
 
 /// How text is cut into words, one way after the other.
 #[derive(Clone, Copy, Debug)]
-enum Cut {
+enum PreTokenizer {
     /// CLIP's regular expression, then bytes as printable characters. (GPT-2's expression, which the file asks for in
     /// between, cuts no word of CLIP's again.)
     Clip,
@@ -145,15 +145,15 @@ impl Tokenizer {
         for part in parts(file.normalizer, "normalizers") {
             normalizers.push(normalizer(part)?);
         }
-        let cuts = cuts(file.pre_tokenizer)?;
+        let pre_tokenizers = pre_tokenizers(file.pre_tokenizer)?;
         let (start, end) = special_ids(file.post_processor)?;
         if context_len <= start.len() + end.len() {
             return Err(TextError::Context { context_len });
         }
         let special: Vec<&str> = special.iter().map(|token| token.content.as_str()).collect();
-        let pieces = Pieces::from_json(file.model.get(), &special)?;
+        let subwords = SubwordModel::from_json(file.model.get(), &special)?;
         let added = added.into_iter().map(|token| (token.content, token.id)).collect();
-        Ok(Tokenizer { added, normalizers, cuts, pieces, start, end, context_len })
+        Ok(Tokenizer { added, normalizers, pre_tokenizers, subwords, start, end, context_len })
     }
 
     pub fn context_len(&self) -> usize {
@@ -202,11 +202,11 @@ impl Tokenizer {
             text = normalizer.apply(text).map_err(failed)?;
         }
         let mut words = vec![text];
-        for cut in &self.cuts {
-            words = cut.apply(&words, is_start).map_err(failed)?;
+        for pre_tokenizer in &self.pre_tokenizers {
+            words = pre_tokenizer.apply(&words, is_start).map_err(failed)?;
         }
         for word in words.iter().filter(|word| !word.is_empty()) {
-            ids.extend(self.pieces.ids(word).map_err(failed)?);
+            ids.extend(self.subwords.ids(word).map_err(failed)?);
             if ids.len() > max_len {
                 break;
             }
@@ -215,47 +215,47 @@ impl Tokenizer {
     }
 }
 
-impl Normalize {
+impl Normalizer {
     fn apply(&self, text: String) -> tokenizers::Result<String> {
         Ok(match self {
-            Normalize::Form(form) => form.of(&text),
-            Normalize::Lowercase => words::lowercase(&text),
-            Normalize::Bert(bert) => return words::bert(*bert, text),
-            Normalize::Spaces => words::collapse_spaces(&text),
-            Normalize::Runs(to) => words::replace_runs(&text, to),
-            Normalize::Charsmap(charsmap) => charsmap.apply(&text),
-            Normalize::Replace { from, to } => text.replace(from, to),
-            Normalize::Drop(set) => text.chars().filter(|c| !set.contains(*c)).collect(),
-            Normalize::Strip { left, right } => {
+            Normalizer::Form(form) => form.of(&text),
+            Normalizer::Lowercase => words::lowercase(&text),
+            Normalizer::Bert(bert) => return words::bert(*bert, text),
+            Normalizer::Spaces => words::collapse_spaces(&text),
+            Normalizer::Runs(to) => words::replace_runs(&text, to),
+            Normalizer::Charsmap(charsmap) => charsmap.apply(&text),
+            Normalizer::Replace { from, to } => text.replace(from, to),
+            Normalizer::Drop(set) => text.chars().filter(|c| !set.contains(*c)).collect(),
+            Normalizer::Strip { left, right } => {
                 let text = if *left { text.trim_start() } else { &text };
                 if *right { text.trim_end() } else { text }.to_owned()
             }
-            Normalize::Trim => text.trim_matches(' ').to_owned(),
-            Normalize::Prepend(_) if text.is_empty() => text,
-            Normalize::Prepend(prefix) => format!("{prefix}{text}"),
-            Normalize::Double(prefix) if text.starts_with(prefix) => format!("{prefix}{text}"),
-            Normalize::Double(_) => text,
+            Normalizer::Trim => text.trim_matches(' ').to_owned(),
+            Normalizer::Prepend(_) if text.is_empty() => text,
+            Normalizer::Prepend(prefix) => format!("{prefix}{text}"),
+            Normalizer::Double(prefix) if text.starts_with(prefix) => format!("{prefix}{text}"),
+            Normalizer::Double(_) => text,
         })
     }
 }
 
-impl Cut {
+impl PreTokenizer {
     /// Cuts every word; `is_start`: the first is the start of the text.
     fn apply(self, all: &[String], is_start: bool) -> tokenizers::Result<Vec<String>> {
         let owned = |word: &str| word.to_owned();
         let mut cut: Vec<String> = Vec::new();
         for (idx, word) in all.iter().enumerate() {
             match self {
-                Cut::Clip => cut.extend(words::clip(word).map(words::printable_bytes)),
-                Cut::Bert => {
+                PreTokenizer::Clip => cut.extend(words::clip(word).map(words::printable_bytes)),
+                PreTokenizer::Bert => {
                     let mut words = PreTokenizedString::from(word.as_str());
                     BertPreTokenizer.pre_tokenize(&mut words)?;
                     let words = words.get_splits(OffsetReferential::Normalized, OffsetType::None);
                     cut.extend(words.into_iter().map(|(word, ..)| owned(word)));
                 }
-                Cut::WhiteSpace => cut.extend(word.split_whitespace().map(owned)),
-                Cut::BehindSpaces => cut.extend(words::behind_each(word, ' ').map(owned)),
-                Cut::Metaspace { mark, prepend, is_cut } => {
+                PreTokenizer::WhiteSpace => cut.extend(word.split_whitespace().map(owned)),
+                PreTokenizer::BehindSpaces => cut.extend(words::behind_each(word, ' ').map(owned)),
+                PreTokenizer::Metaspace { mark, prepend, is_cut } => {
                     let mut marked = word.replace(' ', mark.encode_utf8(&mut [0; 4]));
                     let is_wanted =
                         prepend == Prepend::Always || prepend == Prepend::First && is_start && idx == 0;
@@ -287,25 +287,25 @@ fn parts(component: Option<Value>, members: &str) -> Vec<Value> {
     }
 }
 
-fn normalizer(mut part: Value) -> Result<Normalize, TextError> {
+fn normalizer(mut part: Value) -> Result<Normalizer, TextError> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let known = match part["type"].as_str() {
-        Some("NFC") => Some(Normalize::Form(Form::Nfc)),
-        Some("NFD") => Some(Normalize::Form(Form::Nfd)),
-        Some("NFKC") => Some(Normalize::Form(Form::Nfkc)),
-        Some("Lowercase") => Some(Normalize::Lowercase),
+        Some("NFC") => Some(Normalizer::Form(Form::Nfc)),
+        Some("NFD") => Some(Normalizer::Form(Form::Nfd)),
+        Some("NFKC") => Some(Normalizer::Form(Form::Nfkc)),
+        Some("Lowercase") => Some(Normalizer::Lowercase),
         Some("Replace") => replacement(&part),
         Some("Strip") => {
             let side = |key: &str| part[key].as_bool();
-            side("strip_left").zip(side("strip_right")).map(|(left, right)| Normalize::Strip { left, right })
+            side("strip_left").zip(side("strip_right")).map(|(left, right)| Normalizer::Strip { left, right })
         }
-        Some("Prepend") => text(&part["prepend"]).map(Normalize::Prepend),
+        Some("Prepend") => text(&part["prepend"]).map(Normalizer::Prepend),
         Some("Precompiled") => match part["precompiled_charsmap"].take() {
-            Value::String(charsmap) => Some(Normalize::Charsmap(Charsmap::from_base64(&charsmap)?)),
+            Value::String(charsmap) => Some(Normalizer::Charsmap(Charsmap::from_base64(&charsmap)?)),
             _ => None,
         },
         Some("BertNormalizer") => {
-            return serde_json::from_value(part).map(Normalize::Bert).map_err(malformed);
+            return serde_json::from_value(part).map(Normalizer::Bert).map_err(malformed);
         }
         _ => None,
     };
@@ -313,46 +313,46 @@ fn normalizer(mut part: Value) -> Result<Normalize, TextError> {
 }
 
 /// A text for another, or one of the expressions that stand in tokenizer files.
-fn replacement(part: &Value) -> Option<Normalize> {
+fn replacement(part: &Value) -> Option<Normalizer> {
     let to = part["content"].as_str()?;
     let pattern = &part["pattern"];
     if let Some(from) = pattern["String"].as_str().filter(|from| !from.is_empty()) {
-        return Some(Normalize::Replace { from: from.to_owned(), to: to.to_owned() });
+        return Some(Normalizer::Replace { from: from.to_owned(), to: to.to_owned() });
     }
     match (pattern["Regex"].as_str()?, to) {
-        (r"\s+", " ") => Some(Normalize::Spaces),
-        (" {2,}", to) => Some(Normalize::Runs(to.to_owned())),
-        (r"\A +| +\z", "") => Some(Normalize::Trim),
-        (r"\A▁", "▁▁") => Some(Normalize::Double("▁".to_owned())),
-        (set, "") => words::punctuation_set(set).map(Normalize::Drop),
+        (r"\s+", " ") => Some(Normalizer::Spaces),
+        (" {2,}", to) => Some(Normalizer::Runs(to.to_owned())),
+        (r"\A +| +\z", "") => Some(Normalizer::Trim),
+        (r"\A▁", "▁▁") => Some(Normalizer::Double("▁".to_owned())),
+        (set, "") => words::punctuation_set(set).map(Normalizer::Drop),
         _ => None,
     }
 }
 
-fn cuts(pre_tokenizer: Option<Value>) -> Result<Vec<Cut>, TextError> {
-    let parts = parts(pre_tokenizer, "pretokenizers");
+fn pre_tokenizers(component: Option<Value>) -> Result<Vec<PreTokenizer>, TextError> {
+    let parts = parts(component, "pretokenizers");
     if let [split, bytes] = &parts[..]
         && split["type"] == "Split"
         && (split["invert"] == true && split["behavior"] == "Removed")
         && (split["pattern"]["Regex"].as_str()).is_some_and(words::is_clip_pattern)
         && (bytes["type"] == "ByteLevel" && bytes["add_prefix_space"] == false)
     {
-        return Ok(vec![Cut::Clip]);
+        return Ok(vec![PreTokenizer::Clip]);
     }
-    let cuts: Option<Vec<Cut>> = parts.iter().map(cut).collect();
-    cuts.ok_or_else(|| unsupported("pre-tokenizer", &Value::from(parts)))
+    let pre_tokenizers: Option<Vec<PreTokenizer>> = parts.iter().map(pre_tokenizer).collect();
+    pre_tokenizers.ok_or_else(|| unsupported("pre-tokenizer", &Value::from(parts)))
 }
 
-fn cut(part: &Value) -> Option<Cut> {
+fn pre_tokenizer(part: &Value) -> Option<PreTokenizer> {
     match part["type"].as_str()? {
-        "BertPreTokenizer" => Some(Cut::Bert),
-        "WhitespaceSplit" => Some(Cut::WhiteSpace),
+        "BertPreTokenizer" => Some(PreTokenizer::Bert),
+        "WhitespaceSplit" => Some(PreTokenizer::WhiteSpace),
         "Split"
             if part["pattern"]["String"] == " "
                 && part["behavior"] == "MergedWithPrevious"
                 && part["invert"] == false =>
         {
-            Some(Cut::BehindSpaces)
+            Some(PreTokenizer::BehindSpaces)
         }
         "Metaspace" => {
             let mark = part["replacement"].as_str()?.chars().next()?;
@@ -364,7 +364,7 @@ fn cut(part: &Value) -> Option<Cut> {
                 None | Some("never" | "always" | "first") => Prepend::Never,
                 Some(_) => return None,
             };
-            Some(Cut::Metaspace { mark, prepend, is_cut: part["split"].as_bool().unwrap_or(true) })
+            Some(PreTokenizer::Metaspace { mark, prepend, is_cut: part["split"].as_bool().unwrap_or(true) })
         }
         _ => None,
     }

@@ -14,7 +14,7 @@ use js_sys::{Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    AbortController, AbortSignal, DedicatedWorkerGlobalScope, Headers, ReadableStreamDefaultReader,
+    AbortController, AbortSignal, Blob, DedicatedWorkerGlobalScope, Headers, ReadableStreamDefaultReader,
     ReferrerPolicy, RequestCache, RequestCredentials, RequestInit, Response,
 };
 
@@ -209,6 +209,12 @@ pub fn message(error: &JsValue) -> String {
 /// Addresses within the page's origin are relative.
 fn is_foreign(address: &str) -> bool {
     address.contains("://")
+}
+
+/// The bytes of a file or blob.
+pub async fn blob_bytes(file: &Blob) -> Result<Vec<u8>, JsValue> {
+    let buffer = JsFuture::from(file.array_buffer()).await?;
+    Ok(Uint8Array::new(&buffer).to_vec())
 }
 
 /// A promise's value as a type that it is known to have.

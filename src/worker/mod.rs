@@ -10,21 +10,17 @@ pub mod protocol;
 #[cfg(feature = "web")]
 pub mod client;
 #[cfg(feature = "web")]
-mod download;
-#[cfg(feature = "web")]
 pub mod downloader;
 #[cfg(feature = "web")]
-mod feed;
+pub mod engine;
 #[cfg(feature = "web")]
 mod fetch;
 #[cfg(feature = "web")]
-pub mod host;
-#[cfg(feature = "web")]
 mod lock;
 #[cfg(feature = "web")]
-pub mod pictures;
+mod model_store;
 #[cfg(feature = "web")]
-mod shelf;
+mod reader;
 
 #[cfg(feature = "web")]
 use wasm_bindgen::JsCast;

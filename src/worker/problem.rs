@@ -1,7 +1,7 @@
 //! Everything that can go wrong between a person and an answer, as stable codes.
 //!
 //! Invariant: a code's text (`weights-missing`) never changes its meaning: people search for it and tests name it.
-//! Invariant: `detail` holds figures for a report; advice to the reader is the page's (`app::words`).
+//! Invariant: `detail` holds figures for a report; advice to the reader is the page's (`app::strings`).
 
 use serde::{Deserialize, Serialize};
 

@@ -95,7 +95,7 @@ pub struct Card {
 
 /// A named time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Stage {
+pub struct StageTime {
     pub name: String,
     pub millis: f64,
 }
@@ -107,7 +107,7 @@ pub struct Answer {
     pub ranked: RankedLabels,
     /// Labels that were longer than the model reads.
     pub cut: Vec<String>,
-    pub stages: Vec<Stage>,
+    pub stages: Vec<StageTime>,
 }
 
 /// Which model the engine is to load.

@@ -4,7 +4,7 @@
 use cliplet::engine::{BackendChoice, GoldenFiles, verify};
 use cliplet::image::Preprocess;
 use cliplet::text::Tokenizer;
-use cliplet::worker::pictures;
+use cliplet::worker::engine::pictures;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Recomputes every golden tensor; the report is JSON, an error is a text.

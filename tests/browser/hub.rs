@@ -8,7 +8,7 @@ use crate::server::{Fault, Server};
 use crate::synthetic;
 use cliplet::engine::{MIN_COSINE, Recorder, Side, cosine};
 use cliplet::models::config::SelfTestRecord;
-use cliplet::models::{ClipShape, Importer, ModelError, Origin, Quantization, Source};
+use cliplet::models::{ClipShape, Importer, ModelError, ModelFolder, Origin, Quantization};
 use cliplet::tensor::Format;
 use cliplet::weights::gguf::{self, GgufFile, Table};
 use cliplet::weights::{Item, Stream, Weights};
@@ -728,7 +728,7 @@ fn converted_natively(folder: &std::path::Path) -> (Vec<u8>, SelfTestRecord) {
     let read = |name: &str| std::fs::read(folder.join(name)).expect("a file");
     let (config, tokenizer) = (read("config.json"), read("tokenizer.json"));
     let tokenizer = std::str::from_utf8(&tokenizer).ok();
-    let source = Source { config: &config, tokenizer, preprocessor: None };
+    let source = ModelFolder { config: &config, tokenizer, preprocessor: None };
     let bytes = read("model.safetensors");
     let mut stream = Stream::new(bytes.len() as u64);
     let mut rest = &bytes[..];

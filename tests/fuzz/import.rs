@@ -6,7 +6,7 @@ mod bounds;
 mod towers;
 
 use bounds::{twice, within};
-use cliplet::models::{Source, import};
+use cliplet::models::{ModelFolder, import};
 use cliplet::weights::Weights;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -35,7 +35,7 @@ fuzz_target!(|bytes: &[u8]| {
     let (weights, n_bytes) = &WEIGHTS[usize::from(which) % FIXTURES.len()];
     let mut parts = text.splitn(2, |byte| *byte == 0);
     let config = parts.next().unwrap_or_default();
-    let source = Source { config, tokenizer: None, preprocessor: parts.next() };
+    let source = ModelFolder { config, tokenizer: None, preprocessor: parts.next() };
     let n_bytes = n_bytes + bytes.len();
     if let Ok(checkpoint) = within(twice(n_bytes), "import", || import(source, weights)) {
         towers::ask(checkpoint, n_bytes);

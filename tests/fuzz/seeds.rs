@@ -3,7 +3,7 @@
 //! Invariant: every seed is read without an error, so that the fuzzer starts behind the first checks.
 
 use cliplet::models::{
-    Checkpoint, Config, DualEncoder, ModelError, Quantization, Source, import, load_gguf, save_gguf,
+    Checkpoint, Config, DualEncoder, ModelError, Quantization, ModelFolder, import, load_gguf, save_gguf,
 };
 use cliplet::tensor::{Format, Tensor};
 use cliplet::text::Tokenizer;
@@ -46,7 +46,7 @@ fn main() -> std::io::Result<()> {
         let config = fs::read(fixture(&format!("models/{name}/config.json")))?;
         let weights =
             Weights::read(&fs::read(fixture(&format!("models/{name}/model.safetensors")))?).expect(name);
-        import(Source { config: &config, ..Default::default() }, &weights).expect(name);
+        import(ModelFolder { config: &config, ..Default::default() }, &weights).expect(name);
         write("import", name, &[&[which as u8], &config[..]].concat())?;
     }
     // Of open_clip only the configuration: its names are in no fixture.

@@ -123,13 +123,13 @@ fn perturb(file: &mut [u8], name: &str) {
 #[test]
 fn doing_less_changes_nothing() {
     use cliplet::cpu::CpuModel;
-    use cliplet::models::{DualEncoder, Source, Taps, import};
+    use cliplet::models::{DualEncoder, ModelFolder, Taps, import};
     use cliplet::weights::{Weights, safetensors};
     for name in ["clip-vit-gelu-odd", "clip-vit-headdim64", "bert-text", "siglip"] {
         let folder = folder(name);
         let weights = Weights::read(&folder.weights).unwrap();
         let golden = safetensors::read(&folder.golden).unwrap();
-        let source = Source { config: &folder.config, ..Default::default() };
+        let source = ModelFolder { config: &folder.config, ..Default::default() };
         let (model, params) = DualEncoder::new(import(source, &weights).unwrap()).unwrap();
         let cpu = CpuModel::new(&params);
 

@@ -3,7 +3,9 @@
 use crate::cli::{Scratch, assert_refused, cliplet, fixture, stdout};
 use cliplet::cpu::CpuModel;
 use cliplet::engine::cosine;
-use cliplet::models::{Checkpoint, DualEncoder, Quantization, Source, Taps, import, load_gguf, save_gguf};
+use cliplet::models::{
+    Checkpoint, DualEncoder, ModelFolder, Quantization, Taps, import, load_gguf, save_gguf,
+};
 use cliplet::tensor::Format;
 use cliplet::weights::gguf::Header;
 use cliplet::weights::safetensors::{RawTensor, SafetensorsFile};
@@ -88,7 +90,7 @@ fn a_hugging_face_folder_becomes_one_file_in_each_format() {
     let golden = golden();
     let weights = Weights::read(&fs::read(folder.0.join("model.safetensors")).unwrap()).unwrap();
     let config = fs::read(folder.0.join("config.json")).unwrap();
-    let source = Source { config: &config, ..Default::default() };
+    let source = ModelFolder { config: &config, ..Default::default() };
     let exact = embeddings(import(source, &weights).unwrap(), &golden);
     for (quant, min_weights, min_embeds) in [
         ("f32", 1.0, 0.999_999_9),
@@ -144,7 +146,7 @@ fn cost(name: &str, quantization: &Quantization) -> [Option<f64>; 2] {
     let weights = Weights::read(&fs::read(folder.join("model.safetensors")).unwrap()).unwrap();
     let config = fs::read(folder.join("config.json")).unwrap();
     let golden = safetensors::read(&fs::read(folder.join("golden.safetensors")).unwrap()).unwrap();
-    let exact = import(Source { config: &config, ..Default::default() }, &weights).unwrap();
+    let exact = import(ModelFolder { config: &config, ..Default::default() }, &weights).unwrap();
     let stored = load_gguf(&save_gguf(&exact, quantization).unwrap()).unwrap();
     let [exact, stored] = [exact, stored].map(|checkpoint| {
         let (model, params) = DualEncoder::new(checkpoint).unwrap();
@@ -449,7 +451,7 @@ fn open_clip_config() -> Value {
 fn import_open_clip(config: &Value, tensors: &BTreeMap<String, RawTensor>) -> Result<Checkpoint, String> {
     let config = config.to_string();
     let weights = Weights::read(&safetensors_of(tensors)).unwrap();
-    import(Source { config: config.as_bytes(), ..Default::default() }, &weights)
+    import(ModelFolder { config: config.as_bytes(), ..Default::default() }, &weights)
         .map_err(|error| error.to_string())
 }
 
@@ -458,7 +460,7 @@ fn open_clips_names_give_hugging_faces_embeddings() {
     let golden = golden();
     let weights = Weights::read(&fs::read(fixture(CLIP).join("model.safetensors")).unwrap()).unwrap();
     let config = fs::read(fixture(CLIP).join("config.json")).unwrap();
-    let theirs = import(Source { config: &config, ..Default::default() }, &weights).unwrap();
+    let theirs = import(ModelFolder { config: &config, ..Default::default() }, &weights).unwrap();
     let tensors = open_clip_tensors();
     let checkpoint = import_open_clip(&open_clip_config(), &tensors).unwrap();
     assert_eq!(checkpoint.weights, theirs.weights, "the same canonical weights, to the bit");

@@ -3,7 +3,7 @@
 use cliplet::engine::{BackendChoice, Engine, EngineError, pack, self_test_picture};
 use cliplet::image::PixelTensor;
 use cliplet::models::config::{Config, HeadConfig, Text, TokenizerFile, Vision};
-use cliplet::models::{Checkpoint, Quantization, Source, import, load_gguf, save_gguf};
+use cliplet::models::{Checkpoint, ModelFolder, Quantization, import, load_gguf, save_gguf};
 use cliplet::tensor::{Format, Tensor};
 use cliplet::weights::Weights;
 use pollster::block_on;
@@ -14,7 +14,7 @@ fn fixture(name: &str) -> Checkpoint {
         std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
     };
     let weights = Weights::read(&read("model.safetensors")).unwrap();
-    import(Source { config: &read("config.json"), ..Default::default() }, &weights).unwrap()
+    import(ModelFolder { config: &read("config.json"), ..Default::default() }, &weights).unwrap()
 }
 
 /// Words to ids, start 1, end 2, as BERT's files say it.

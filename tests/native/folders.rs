@@ -266,8 +266,10 @@ fn chinese_clip_gives_its_towers_golden_embeddings() {
 
     // The image tower is CLIP's, to the bit.
     let clip = cliplet::weights::Weights::read(&read("clip-vit-quickgelu", "model.safetensors")).unwrap();
-    let source =
-        cliplet::models::Source { config: &read("clip-vit-quickgelu", "config.json"), ..Default::default() };
+    let source = cliplet::models::ModelFolder {
+        config: &read("clip-vit-quickgelu", "config.json"),
+        ..Default::default()
+    };
     let (twin, twin_params) = DualEncoder::new(cliplet::models::import(source, &clip).unwrap()).unwrap();
     let pixels: Vec<f32> = (0..32 * 32 * 3).map(|i| (i as f32 * 0.1).sin()).collect();
     let embed = |model: &DualEncoder, cpu: &CpuModel| {

@@ -2,7 +2,7 @@
 //! out is a typed error or a model whose graphs can be built, never a panic, and in bounded time and memory.
 
 use crate::allocation::peak_of;
-use cliplet::models::{Checkpoint, DualEncoder, ModelError, Source, Taps, import};
+use cliplet::models::{Checkpoint, DualEncoder, ModelError, ModelFolder, Taps, import};
 use cliplet::tensor::{Format, Tensor};
 use cliplet::weights::Weights;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn build(
     let n_bytes: usize = weights.names().map(|name| weights.tensor(name).unwrap().bytes.len()).sum();
     let start = Instant::now();
     let (result, peak) = peak_of(|| {
-        let checkpoint = import(Source { config, preprocessor, ..Default::default() }, weights)?;
+        let checkpoint = import(ModelFolder { config, preprocessor, ..Default::default() }, weights)?;
         let Checkpoint { config, .. } = &checkpoint;
         if let Some(vision) = &config.vision {
             assert_eq!(vision.image_size(), config.preprocess.size, "{what}: pictures that the model sees");

@@ -4,9 +4,9 @@
 //! end, fails; and every comparison has been seen to fail on a wrong answer.
 
 use cliplet::gpu::{Gpu, GpuError, GpuOptions};
+use cliplet::graph::ParamSet;
 use cliplet::graph::{Activation, ConvShape, Graph, Op, Param, Slot, Span, View};
 use cliplet::kernels::{self, Access};
-use cliplet::models::ParamSet;
 use cliplet::reference;
 use cliplet::tensor::{Format, Tensor};
 use std::sync::OnceLock;

@@ -2,7 +2,7 @@
 
 use cliplet::app::settings::{PRESETS, Settings};
 use cliplet::app::state::{Action, Camera, Edit, Engine, Model, Notice, Phase, Picture, State, Stop};
-use cliplet::app::{share, words};
+use cliplet::app::{share, strings};
 use cliplet::engine::ModelInfo;
 use cliplet::tasks::classify::{Mode, RankedLabel, RankedLabels};
 use cliplet::worker::problem::{Code, Problem};
@@ -144,7 +144,7 @@ fn order_of_labels_and_half_typed_templates_ask_nothing() {
 fn labels_can_be_undone_after_a_preset() {
     let own = ["axolotl", "quokka"];
     let labels = PRESETS[1].labels.iter().map(|label| label.to_string()).collect();
-    let state = edit(State::new(with_labels(&own)), Edit::Replace { labels, why: words::LABELS_PRESET });
+    let state = edit(State::new(with_labels(&own)), Edit::Replace { labels, why: strings::LABELS_PRESET });
     assert_eq!(state.settings.labels.len(), PRESETS[1].labels.len());
     assert!(matches!(state.notice, Some(Notice::Replaced(_))) && state.can_undo());
     let state = state.after(Action::Undo);
@@ -154,7 +154,8 @@ fn labels_can_be_undone_after_a_preset() {
 #[test]
 fn undo_of_a_preset_leaves_what_was_set_since() {
     let labels = vec!["new".to_owned()];
-    let state = edit(State::new(with_labels(&["own"])), Edit::Replace { labels, why: words::LABELS_PRESET });
+    let state =
+        edit(State::new(with_labels(&["own"])), Edit::Replace { labels, why: strings::LABELS_PRESET });
     let state = edit(edit(state, Edit::HasNone(false)), Edit::Mode(Mode::Independent));
     let settings = state.after(Action::Undo).settings;
     assert_eq!(settings.labels, ["own"]);
@@ -179,7 +180,7 @@ fn a_link_takes_nothing_that_a_person_made() {
     // After a reload, and after a preset too.
     let again = State::new(kept);
     assert!(matches!(again.notice, Some(Notice::Replaced(_))));
-    let again = edit(again, Edit::Replace { labels: vec!["preset".into()], why: words::LABELS_PRESET });
+    let again = edit(again, Edit::Replace { labels: vec!["preset".into()], why: strings::LABELS_PRESET });
     let back = again.after(Action::Undo);
     assert_eq!(back.kept_settings(), Settings { is_mirrored: true, ..own.clone() });
     assert!(!back.can_undo());
@@ -284,7 +285,7 @@ fn live_camera_takes_the_next_frame_after_each_answer() {
     assert!(state.wants_frame().is_some(), "new labels need a new frame");
     assert_eq!(told(state.clone(), stale).phase(), Phase::Ranking);
     let hidden = state.after(Action::CloseCamera(Stop::TabHidden));
-    assert_eq!((hidden.camera, &hidden.notice), (Camera::Off, &Some(Notice::Told(words::CAMERA_HIDDEN))));
+    assert_eq!((hidden.camera, &hidden.notice), (Camera::Off, &Some(Notice::Told(strings::CAMERA_HIDDEN))));
     assert!(hidden.question().is_none() && hidden.wants_frame().is_none());
 }
 
@@ -301,12 +302,14 @@ fn camera_problems_close_the_camera_and_nothing_else() {
 fn every_code_has_a_name_and_advice() {
     assert_eq!(Code::WeightsMissing.name(), "weights-missing");
     assert_eq!(Code::WebgpuMissing.name(), "webgpu-missing");
-    assert!(words::advice(Code::WeightsNetwork).can_retry && !words::advice(Code::CameraMissing).can_retry);
+    assert!(
+        strings::advice(Code::WeightsNetwork).can_retry && !strings::advice(Code::CameraMissing).can_retry
+    );
 }
 
 #[test]
 fn percentages_have_sensible_digits() {
-    let shown = [0.0, 0.0004, 0.012, 0.0996, 0.42, 0.995, 0.9999].map(words::percent);
+    let shown = [0.0, 0.0004, 0.012, 0.0996, 0.42, 0.995, 0.9999].map(strings::percent);
     assert_eq!(shown, ["< 0.1 %", "< 0.1 %", "1.2 %", "10 %", "42 %", "99.5 %", "100 %"]);
 }
 
@@ -323,7 +326,7 @@ fn confidence_is_said_in_words() {
             })
             .collect(),
     };
-    let said = |values| words::confidence(&ranked(values));
+    let said = |values| strings::confidence(&ranked(values));
     assert_eq!(said(&[(Some("a"), 0.9), (Some("b"), 0.1)]), "A clear match.");
     assert_eq!(said(&[(None, 0.9), (Some("b"), 0.1)]), "None of the labels fits well.");
     assert!(said(&[(Some("a"), 0.45), (Some("b"), 0.4)]).starts_with("Hard to tell"));

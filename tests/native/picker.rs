@@ -1,11 +1,11 @@
 //! The model picker without a browser: what is asked of the downloader, what is made of its answers, what can be typed.
 
 use crate::page::{asked, card, edit, loaded, ready, settled, show, told, with_labels};
-use cliplet::app::picker::{Phase, Pick, Picker, Sending, Shelf};
+use cliplet::app::picker::{CatalogueState, Phase, Pick, Picker, Sending};
 use cliplet::app::settings::{Chosen, Settings};
 use cliplet::app::source::{self, DEFAULT_HUB, SourceError};
 use cliplet::app::state::{Action, Edit, Engine, Model, Notice, Phase as Ranking, State};
-use cliplet::app::words;
+use cliplet::app::strings;
 use cliplet::models::catalogue::Catalogue;
 use cliplet::worker::problem::{Code, Problem};
 use cliplet::worker::protocol::{
@@ -42,7 +42,7 @@ fn send(state: State) -> (State, Vec<Sending>) {
 fn opened() -> State {
     let state = pick(settled(&["cat", "dog"]), Pick::Open);
     assert_eq!(state.picker.generation, 1);
-    let state = pick(state, Pick::Shelved(Ok(catalogue())));
+    let state = pick(state, Pick::CatalogueRead(Ok(catalogue())));
     let (state, sent) = send(heard(state, FetchEvent::Hello));
     assert_eq!(sent, [(FetchRequest::List, None)]);
     heard(state, FetchEvent::Stored(Store::default()))
@@ -177,7 +177,7 @@ fn one_download_at_a_time() {
     let other = catalogue().models[1].id.clone();
     let (state, sent) = send(pick(state, Pick::Download(other.clone())));
     assert_eq!((sent.len(), state.picker.job.as_ref().unwrap().id), (0, id));
-    assert_eq!(state.announcement, words::ONE_AT_A_TIME);
+    assert_eq!(state.announcement, strings::ONE_AT_A_TIME);
     // One that failed gives way.
     let problem = Problem::new(Code::WeightsNetwork, "reset");
     let failed = heard(state, FetchEvent::Failed(id, problem.clone()));
@@ -259,8 +259,8 @@ fn files_are_taken_when_they_are_a_whole_model() {
 #[test]
 fn without_the_list_the_rest_works() {
     let problem = Problem::new(Code::CatalogueMissing, "404");
-    let state = pick(opened(), Pick::Shelved(Err(problem.clone())));
-    assert_eq!(state.picker.catalogue, Shelf::Missing(problem));
+    let state = pick(opened(), Pick::CatalogueRead(Err(problem.clone())));
+    assert_eq!(state.picker.catalogue, CatalogueState::Missing(problem));
     let (_, sent) = send(pick(pick(state, Pick::Typed(ID.into())), Pick::DownloadTyped));
     let [(FetchRequest::Start { order, .. }, None)] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!((order.source.as_str(), order.sha256.len()), (ID, 0));
@@ -349,15 +349,15 @@ fn a_half_typed_hub_is_kept_and_not_used() {
 #[test]
 fn figures_are_said_as_people_say_them() {
     let (state, id, _) = downloading();
-    let figures = |state: &State| words::fetch_figures(state.picker.job.as_ref().unwrap());
+    let figures = |state: &State| strings::fetch_figures(state.picker.job.as_ref().unwrap());
     assert_eq!(figures(&state), "", "nothing is known yet");
     let state = heard(state, FetchEvent::Progress(id, progress(25_000_000)));
     assert_eq!(figures(&state), "25 MB of 100 MB · 1.0 MB a second · about a minute left");
-    let sizes = [900_000, 9_990_000, 605_157_884, 999_600_000, 1_710_540_580].map(words::size);
+    let sizes = [900_000, 9_990_000, 605_157_884, 999_600_000, 1_710_540_580].map(strings::size);
     assert_eq!(sizes, ["0.9 MB", "10 MB", "605 MB", "1.0 GB", "1.7 GB"]);
     let store = Store { used_bytes: 164_000_000, quota_bytes: 2_264_000_000, ..Store::default() };
-    assert_eq!(words::room(&store).unwrap(), "164 MB used, about 2.1 GB left.");
-    assert_eq!(words::room(&Store::default()), None, "the browser does not say");
+    assert_eq!(strings::room(&store).unwrap(), "164 MB used, about 2.1 GB left.");
+    assert_eq!(strings::room(&Store::default()), None, "the browser does not say");
 }
 
 #[test]

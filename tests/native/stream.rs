@@ -2,7 +2,7 @@
 
 use crate::allocation::peak_of;
 use crate::cli::{Scratch, cliplet, fixture, stdout};
-use cliplet::models::{ClipShape, Importer, ModelError, Origin, Source, import, load_gguf};
+use cliplet::models::{ClipShape, Importer, ModelError, ModelFolder, Origin, import, load_gguf};
 use cliplet::tensor::Format;
 use cliplet::weights::gguf::{GgufFile, Table};
 use cliplet::weights::{Header, Item, Stream, Weights, WeightsError};
@@ -110,7 +110,7 @@ fn hostile_bytes_allocate_no_more_than_a_tensor() {
 #[test]
 fn an_import_can_be_gone_on_with() {
     let config = fs::read(fixture("models/clip-vit-quickgelu/config.json")).unwrap();
-    let source = Source { config: &config, ..Default::default() };
+    let source = ModelFolder { config: &config, ..Default::default() };
     let whole = import(source, &Weights::read(&CLIP).unwrap()).unwrap();
     let origin = Origin::Folder(source);
     let start = || {
@@ -159,7 +159,7 @@ fn an_import_can_be_gone_on_with() {
 #[test]
 fn what_a_header_lacks_is_told_before_the_weights() {
     let config = fs::read(fixture("models/clip-vit-quickgelu/config.json")).unwrap();
-    let origin = Origin::Folder(Source { config: &config, ..Default::default() });
+    let origin = Origin::Folder(ModelFolder { config: &config, ..Default::default() });
     let mut names: Vec<String> = Weights::read(&CLIP).unwrap().names().map(str::to_owned).collect();
     names.retain(|name| name != "visual_projection.weight");
     let error = Importer::new(origin, names.clone()).map(drop).unwrap_err().to_string();

@@ -11,16 +11,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tensor", &[]),
     ("image", &[]),
     ("text", &[]),
-    ("graph", &[]),
+    ("graph", &["tensor"]),
     ("weights", &["tensor"]),
     ("models", &["tensor", "image", "text", "graph", "weights"]),
-    ("reference", &["tensor", "graph", "models"]),
+    ("reference", &["tensor", "graph"]),
     ("kernels", &["tensor", "graph"]),
-    ("gpu", &["tensor", "graph", "models", "kernels"]),
-    ("cpu", &["tensor", "graph", "models"]),
+    ("gpu", &["tensor", "graph", "kernels"]),
+    ("cpu", &["tensor", "graph"]),
     ("tasks", &["models"]),
     ("engine", &["tensor", "image", "text", "graph", "weights", "models", "gpu", "cpu", "tasks"]),
-    ("worker", &["tensor", "image", "text", "weights", "models", "tasks", "engine"]),
+    ("worker", &["tensor", "weights", "models", "tasks", "engine"]),
+    ("worker/engine", &["image", "text", "weights", "models", "tasks", "engine", "worker"]),
+    ("worker/downloader", &["tensor", "text", "weights", "models", "engine", "worker"]),
     ("app", &["image", "text", "models", "tasks", "engine", "worker"]),
     (
         "cli",
@@ -65,11 +67,15 @@ fn files(dir: &str, extension: &str) -> Vec<(String, String)> {
     found
 }
 
-/// `src/gpu/mod.rs` → `gpu`; nothing for `src/lib.rs` and binaries, which tie the parts together.
+/// `src/gpu/mod.rs` → `gpu`, and `worker/engine` of a part that has its own row; nothing for `src/lib.rs` and binaries,
+/// which tie the parts together.
 fn module_of(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("src/")?;
     let module = rest.split_once('/').map_or(rest, |(module, _)| module).trim_end_matches(".rs");
-    (!["lib", "bin"].contains(&module)).then_some(module)
+    let part = ARROWS.iter().map(|(name, _)| *name).find(|name| {
+        name.contains('/') && rest.strip_prefix(name).is_some_and(|rest| rest.starts_with(['/', '.']))
+    });
+    part.or((!["lib", "bin"].contains(&module)).then_some(module))
 }
 
 /// The code that ships: without comments, and without the tests at a file's end.
@@ -78,14 +84,32 @@ fn shipped(text: &str) -> String {
     code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
 }
 
-/// Top-level modules named as `crate::x` or in `crate::{x::…, y::…}`.
+/// `code` with `super::` written out as `crate::…`, so that no path is looked at from where it stands.
+fn absolute(path: &str, code: &str) -> String {
+    let module = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+    let parts: Vec<&str> = module.split('/').collect();
+    let mut code = code.to_owned();
+    for n_up in (1..=parts.len()).rev() {
+        let parents = parts[..parts.len() - n_up].iter().map(|part| format!("{part}::"));
+        code = code.replace(&"super::".repeat(n_up), &format!("crate::{}", parents.collect::<String>()));
+    }
+    code
+}
+
+/// Rows of the table named as `crate::x` or in `crate::{x::…, y::…}`; of a part that has its own row, the part.
 fn used_modules(code: &str) -> BTreeSet<String> {
     let ident =
         |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let row = |text: &str| {
+        let module = ident(text);
+        let rest = text[module.len()..].strip_prefix("::").map(ident).unwrap_or_default();
+        let part = format!("{module}/{rest}");
+        if ARROWS.iter().any(|(name, _)| *name == part) { part } else { module }
+    };
     let mut used = BTreeSet::new();
     for after in code.split("crate::").skip(1) {
         let Some(group) = after.strip_prefix('{') else {
-            used.insert(ident(after));
+            used.insert(row(after));
             continue;
         };
         let mut depth = 0;
@@ -100,7 +124,7 @@ fn used_modules(code: &str) -> BTreeSet<String> {
             }
         }
         used.extend(
-            part_starts.iter().map(|&at| ident(group[at..].trim_start())).filter(|name| !name.is_empty()),
+            part_starts.iter().map(|&at| row(group[at..].trim_start())).filter(|name| !name.is_empty()),
         );
     }
     used
@@ -112,7 +136,7 @@ fn wrong_arrows(path: &str, text: &str) -> Vec<String> {
     let Some((_, allowed)) = ARROWS.iter().find(|(name, _)| *name == module) else {
         return vec![format!("{path}: module `{module}` has no row in the table")];
     };
-    let used = used_modules(&shipped(text));
+    let used = used_modules(&absolute(path, &shipped(text)));
     let wrong = used.iter().filter(|used| *used != module && !allowed.contains(&used.as_str()));
     // Constants and macros of the crate's root are no modules.
     let known = wrong.filter(|used| ARROWS.iter().any(|(name, _)| name == used));
@@ -127,7 +151,8 @@ fn wrong_libraries(path: &str, text: &str) -> Vec<String> {
     let is_used = |library: &str| {
         code.match_indices(&format!("{library}::")).any(|(at, _)| !code[..at].ends_with(is_ident))
     };
-    let wrong = OWNERS.iter().filter(|(library, owners)| !owners.contains(&module) && is_used(library));
+    let is_owner = |owners: &[&str]| owners.iter().any(|owner| module.split('/').next() == Some(owner));
+    let wrong = OWNERS.iter().filter(|(library, owners)| !is_owner(owners) && is_used(library));
     wrong.map(|(library, owners)| format!("{path}: `{library}` belongs to {owners:?}")).collect()
 }
 
@@ -183,6 +208,18 @@ fn the_table_has_no_cycle() {
 }
 
 #[test]
+fn the_code_map_has_the_tables_rows() {
+    let map = |text: &str| -> Vec<String> {
+        let rows = text.lines().filter_map(|line| line.strip_prefix("//! | "));
+        let names = rows.filter_map(|row| row.split('`').nth(1));
+        names.map(|name| name.trim_start_matches("mod@").replace("::", "/")).collect()
+    };
+    let names: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(map(&std::fs::read_to_string(root().join("src/lib.rs")).unwrap()), names);
+    assert_eq!(map("//! | [`mod@a`] | x |\n//! | `b::c` | y |\n//! |---|"), ["a", "b/c"]);
+}
+
+#[test]
 fn the_code_follows_the_table() {
     assert_eq!(violations("src", "rs", wrong_arrows), "");
     assert_eq!(violations("src", "rs", wrong_libraries), "");
@@ -196,6 +233,17 @@ fn the_code_follows_the_table() {
         ["src/weights/x.rs: `weights` must not use `engine`"]
     );
     assert_eq!(wrong_arrows("src/weights/x.rs", "// crate::engine\nuse crate::tensor;"), [""; 0]);
+    for line in
+        ["use crate::worker::engine::pictures;", "use super::engine::pictures;", "use crate::image::Pixels;"]
+    {
+        assert_eq!(wrong_arrows("src/worker/downloader/mod.rs", line).len(), 1, "{line}");
+    }
+    assert_eq!(
+        wrong_arrows("src/worker/downloader/x.rs", "use super::super::tasks;").len(),
+        0,
+        "no such path"
+    );
+    assert_eq!(wrong_arrows("src/worker/downloader/x.rs", "use super::super::engine::x;").len(), 1);
     assert_eq!(wrong_arrows("src/new/x.rs", "").len(), 1);
     assert_eq!(wrong_libraries("src/models/x.rs", "use wgpu::Buffer;").len(), 1);
     assert_eq!(wrong_libraries("src/gpu/x.rs", "use wgpu::Buffer; my_tokenizers::f()"), [""; 0]);

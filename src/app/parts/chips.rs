@@ -5,7 +5,7 @@
 use super::icon::{Button, icon};
 use crate::app::settings::PRESETS;
 use crate::app::state::{Action, Edit};
-use crate::app::words;
+use crate::app::strings;
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, HtmlInputElement};
@@ -111,16 +111,16 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
                 if is_editing {
                     <ChipEditor label={label.clone()} {done} />
                 } else {
-                    <button type="button" class="text" data-testid="chip-edit" title={words::CHIP_KEYS} aria-description={words::CHIP_KEYS}
+                    <button type="button" class="text" data-testid="chip-edit" title={strings::CHIP_KEYS} aria-description={strings::CHIP_KEYS}
                         onclick={edit.reform(|_: MouseEvent| ())} onkeydown={go}>{ label }</button>
-                    <button type="button" class="remove" data-testid="chip-remove" tabindex="-1" aria-label={words::remove_label(label)}
+                    <button type="button" class="remove" data-testid="chip-remove" tabindex="-1" aria-label={strings::remove_label(label)}
                         onclick={send.reform(move |_: MouseEvent| Action::Edit(Edit::Remove(idx)))}>{ icon("close") }</button>
                 }
             </li>
         }
     };
     let clear =
-        send.reform(|_| Action::Edit(Edit::Replace { labels: Vec::new(), why: words::LABELS_CLEARED }));
+        send.reform(|_| Action::Edit(Edit::Replace { labels: Vec::new(), why: strings::LABELS_CLEARED }));
     let focus_input = {
         let input = input.clone();
         Callback::from(move |event: MouseEvent| {
@@ -133,26 +133,26 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
         })
     };
     html! {
-        <section class="labels" aria-label={words::LABELS}>
+        <section class="labels" aria-label={strings::LABELS}>
             <div class="labels-head">
-                <label for="label-input">{ words::LABELS }</label>
+                <label for="label-input">{ strings::LABELS }</label>
                 if !labels.is_empty() {
-                    <Button icon="trash" label={words::LABELS_CLEAR} testid="clear" class="quiet" onclick={clear} />
+                    <Button icon="trash" label={strings::LABELS_CLEAR} testid="clear" class="quiet" onclick={clear} />
                 }
             </div>
             <ul class="chips field" ref={field.clone()} onclick={focus_input} onpointermove={drag_move(&field, &drag, send)}
                 onpointerup={drag_end(&drag)} onpointercancel={drag_end(&drag)}>
                 { for labels.iter().enumerate().map(chip) }
                 <li key="" class="chip-input"><input id="label-input" ref={input.clone()} type="text" data-testid="label-input"
-                    placeholder={words::LABEL_PLACEHOLDER} aria-describedby="label-hint" autocomplete="off" autocapitalize="none" spellcheck="false" enterkeyhint="done"
+                    placeholder={strings::LABEL_PLACEHOLDER} aria-describedby="label-hint" autocomplete="off" autocapitalize="none" spellcheck="false" enterkeyhint="done"
                     {onkeydown} {onpaste} {onblur} /></li>
             </ul>
-            <p class="sr" id="label-hint">{ words::LABEL_HINT }</p>
-            <div class="presets" role="group" aria-label={words::PRESETS}>
+            <p class="sr" id="label-hint">{ strings::LABEL_HINT }</p>
+            <div class="presets" role="group" aria-label={strings::PRESETS}>
                 { for PRESETS.iter().enumerate().map(|(n, preset)| {
                     let take = send.reform(move |_: MouseEvent| {
                         let labels = PRESETS[n].labels.iter().map(|label| label.to_string()).collect();
-                        Action::Edit(Edit::Replace { labels, why: words::LABELS_PRESET })
+                        Action::Edit(Edit::Replace { labels, why: strings::LABELS_PRESET })
                     });
                     html! { <button type="button" class="preset" data-testid={format!("preset-{n}")} onclick={take}>{ preset.name }</button> }
                 }) }
@@ -200,7 +200,7 @@ fn ChipEditor(props: &ChipEditorProps) -> Html {
     });
     let size = (props.label.chars().count() + 2).clamp(4, 40).to_string();
     html! {
-        <input ref={input} type="text" class="chip-editor" data-testid="chip-editor" value={props.label.clone()} {size} aria-label={words::LABELS}
+        <input ref={input} type="text" class="chip-editor" data-testid="chip-editor" value={props.label.clone()} {size} aria-label={strings::LABELS}
             autocomplete="off" autocapitalize="none" spellcheck="false" {onkeydown} {onblur} />
     }
 }

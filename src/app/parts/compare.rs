@@ -3,7 +3,7 @@
 use super::icon::{Button, icon};
 use crate::app::settings::{MAX_TEMPLATES, NEW_TEMPLATE, Settings};
 use crate::app::state::{Action, Edit};
-use crate::app::words;
+use crate::app::strings;
 use crate::tasks::classify::Mode;
 use crate::text::Template;
 use wasm_bindgen::JsCast;
@@ -34,23 +34,23 @@ pub fn Compare(props: &CompareProps) -> Html {
     let has_none = settings.has_none;
     html! {
         <details class="compare" data-testid="more">
-            <summary>{ icon("sliders") }<span>{ words::MORE }</span>{ icon("down") }</summary>
+            <summary>{ icon("sliders") }<span>{ strings::MORE }</span>{ icon("down") }</summary>
             <fieldset>
-                <legend>{ words::MODE }</legend>
-                { mode(Mode::Softmax, "mode-softmax", words::MODE_SOFTMAX, words::MODE_SOFTMAX_HELP) }
-                { mode(Mode::Independent, "mode-independent", words::MODE_INDEPENDENT, words::MODE_INDEPENDENT_HELP) }
+                <legend>{ strings::MODE }</legend>
+                { mode(Mode::Softmax, "mode-softmax", strings::MODE_SOFTMAX, strings::MODE_SOFTMAX_HELP) }
+                { mode(Mode::Independent, "mode-independent", strings::MODE_INDEPENDENT, strings::MODE_INDEPENDENT_HELP) }
                 <label class="choice">
                     <input type="checkbox" data-testid="has-none" checked={has_none}
                         onchange={send.reform(move |_: Event| Action::Edit(Edit::HasNone(!has_none)))} />
-                    <span><b>{ words::HAS_NONE }</b><small>{ words::HAS_NONE_HELP }</small></span>
+                    <span><b>{ strings::HAS_NONE }</b><small>{ strings::HAS_NONE_HELP }</small></span>
                 </label>
             </fieldset>
             <fieldset>
-                <legend>{ words::TEMPLATES }</legend>
-                <p class="hint">{ words::TEMPLATES_HELP }</p>
+                <legend>{ strings::TEMPLATES }</legend>
+                <p class="hint">{ strings::TEMPLATES_HELP }</p>
                 { for templates.iter().enumerate().map(|(idx, text)| template(props, &templates, idx, text)) }
                 if templates.len() < MAX_TEMPLATES {
-                    <Button icon="add" label={words::TEMPLATE_ADD} testid="template-add" class="quiet"
+                    <Button icon="add" label={strings::TEMPLATE_ADD} testid="template-add" class="quiet"
                         onclick={change(props, |templates| templates.push(NEW_TEMPLATE.to_owned()))} />
                 }
             </fieldset>
@@ -75,11 +75,11 @@ fn template(props: &CompareProps, all: &[String], idx: usize, text: &str) -> Htm
     let error_id = format!("template-error-{idx}");
     html! {
         <div class="template" key={idx}>
-            <input type="text" class="field" value={text.to_owned()} {oninput} data-testid={format!("template-{idx}")} aria-label={words::TEMPLATES}
+            <input type="text" class="field" value={text.to_owned()} {oninput} data-testid={format!("template-{idx}")} aria-label={strings::TEMPLATES}
                 aria-invalid={error.is_some().to_string()} aria-describedby={error.is_some().then(|| error_id.clone())}
                 autocomplete="off" spellcheck="false" maxlength="300" />
             if all.len() > 1 {
-                <Button icon="close" label={words::TEMPLATE_REMOVE} has_text={false} onclick={change(props, move |templates| {
+                <Button icon="close" label={strings::TEMPLATE_REMOVE} has_text={false} onclick={change(props, move |templates| {
                     templates.remove(idx);
                 })} />
             }

@@ -4,8 +4,8 @@
 
 use super::icon::{Button, bar};
 use crate::app::state::Action;
-use crate::app::words;
-use crate::worker::protocol::{Answer, Card, Stage};
+use crate::app::strings;
+use crate::worker::protocol::{Answer, Card, StageTime};
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlDialogElement};
@@ -52,7 +52,7 @@ pub fn Dialog(props: &DialogProps) -> Html {
             <div class="inside">
                 <div class="dialog-head">
                     <h2 id={title_id}>{ props.title }</h2>
-                    <Button icon="close" label={words::CLOSE} testid="dialog-close" has_text={false} onclick={close} />
+                    <Button icon="close" label={strings::CLOSE} testid="dialog-close" has_text={false} onclick={close} />
                 </div>
                 if props.is_open { { props.children.clone() } }
             </div>
@@ -82,14 +82,14 @@ pub fn Details(props: &DetailsProps) -> Html {
         <>
             { match &props.answer {
                 Some(answer) => scores(props, answer),
-                None => html! { <p class="hint">{ words::DETAILS_NO_ANSWER }</p> },
+                None => html! { <p class="hint">{ strings::DETAILS_NO_ANSWER }</p> },
             } }
             { match &props.card {
                 Some(card) => model_card(card),
-                None => html! { <p class="hint">{ words::DETAILS_NO_MODEL }</p> },
+                None => html! { <p class="hint">{ strings::DETAILS_NO_MODEL }</p> },
             } }
             <div class="row">
-                <Button icon="box" label={words::OPEN_MODELS} testid="models" onclick={props.on_models.reform(|_| ())} />
+                <Button icon="box" label={strings::OPEN_MODELS} testid="models" onclick={props.on_models.reform(|_| ())} />
             </div>
         </>
     }
@@ -99,31 +99,31 @@ fn scores(props: &DetailsProps, answer: &Answer) -> Html {
     let export = |export: Export| props.on_export.reform(move |_: MouseEvent| export);
     html! {
         <>
-            <h3>{ words::DETAILS_TIMES }</h3>
+            <h3>{ strings::DETAILS_TIMES }</h3>
             { times(&answer.stages) }
-            <h3>{ words::DETAILS_SCORES }</h3>
-            <div class="table" role="region" aria-label={words::DETAILS_SCORES} tabindex="0"><table>
-                <thead><tr><th scope="col">{ words::COLUMN_LABEL }</th><th scope="col">{ words::COLUMN_PERCENT }</th>
-                    <th scope="col">{ words::COLUMN_SIMILARITY }</th></tr></thead>
+            <h3>{ strings::DETAILS_SCORES }</h3>
+            <div class="table" role="region" aria-label={strings::DETAILS_SCORES} tabindex="0"><table>
+                <thead><tr><th scope="col">{ strings::COLUMN_LABEL }</th><th scope="col">{ strings::COLUMN_PERCENT }</th>
+                    <th scope="col">{ strings::COLUMN_SIMILARITY }</th></tr></thead>
                 <tbody>{ for answer.ranked.labels.iter().map(|line| html! {
-                    <tr><th scope="row">{ words::label_or_none(line.label.as_deref()) }</th>
-                        <td>{ words::percent(line.probability) }</td><td>{ format!("{:.3}", line.similarity) }</td></tr>
+                    <tr><th scope="row">{ strings::label_or_none(line.label.as_deref()) }</th>
+                        <td>{ strings::percent(line.probability) }</td><td>{ format!("{:.3}", line.similarity) }</td></tr>
                 }) }</tbody>
             </table></div>
             <div class="row">
-                <Button icon="copy" label={words::COPY_JSON} testid="copy-json" onclick={export(Export::CopyJson)} />
-                <Button icon="download" label={words::SAVE_JSON} testid="save-json" onclick={export(Export::SaveJson)} />
-                <Button icon="download" label={words::SAVE_CSV} testid="save-csv" onclick={export(Export::SaveCsv)} />
+                <Button icon="copy" label={strings::COPY_JSON} testid="copy-json" onclick={export(Export::CopyJson)} />
+                <Button icon="download" label={strings::SAVE_JSON} testid="save-json" onclick={export(Export::SaveJson)} />
+                <Button icon="download" label={strings::SAVE_CSV} testid="save-csv" onclick={export(Export::SaveCsv)} />
             </div>
         </>
     }
 }
 
-fn times(stages: &[Stage]) -> Html {
+fn times(stages: &[StageTime]) -> Html {
     let longest = stages.iter().map(|stage| stage.millis).fold(0.1, f64::max);
     html! {
         <ul class="times">{ for stages.iter().map(|stage| html! {
-            <li data-stage={stage.name.clone()} data-millis={format!("{:.3}", stage.millis)}><span>{ &stage.name }</span>{ bar(stage.millis / longest) }<span class="millis">{ words::millis(stage.millis) }</span></li>
+            <li data-stage={stage.name.clone()} data-millis={format!("{:.3}", stage.millis)}><span>{ &stage.name }</span>{ bar(stage.millis / longest) }<span class="millis">{ strings::millis(stage.millis) }</span></li>
         }) }</ul>
     }
 }
@@ -136,31 +136,31 @@ fn model_card(card: &Card) -> Html {
         |name, value: &str| if value.is_empty() { Html::default() } else { fact(name, text(value)) };
     let size = format!(
         "{}; sees {1} × {1} pixels, reads {2} tokens",
-        words::megabytes(card.info.file_bytes as u64),
+        strings::megabytes(card.info.file_bytes as u64),
         card.info.image_size,
         card.info.context_len
     );
     html! {
         <>
-            <h3>{ words::DETAILS_DEVICE }</h3>
+            <h3>{ strings::DETAILS_DEVICE }</h3>
             <dl>
-                { fact(words::FACT_RUNS_ON, text(&words::device(card))) }
-                { fact(words::FACT_CHECKED, text(&words::verified_figure(card).unwrap_or_else(|| words::verified(card).to_owned()))) }
-                { fact(words::FACT_LOADED, text(&words::millis(card.info.load_millis))) }
-                if let Some(problem) = &card.fallback { { fact(words::FACT_WHY_CPU, text(&problem.detail)) } }
+                { fact(strings::FACT_RUNS_ON, text(&strings::device(card))) }
+                { fact(strings::FACT_CHECKED, text(&strings::verified_figure(card).unwrap_or_else(|| strings::verified(card).to_owned()))) }
+                { fact(strings::FACT_LOADED, text(&strings::millis(card.info.load_millis))) }
+                if let Some(problem) = &card.fallback { { fact(strings::FACT_WHY_CPU, text(&problem.detail)) } }
             </dl>
-            <h3>{ words::DETAILS_MODEL }</h3>
+            <h3>{ strings::DETAILS_MODEL }</h3>
             <dl>
-                { optional(words::FACT_NAME, &about.name) }
-                { optional(words::FACT_ABOUT, &about.description) }
-                { optional(words::FACT_ACCURACY, &about.accuracy) }
-                { optional(words::FACT_LICENCE, &about.license) }
+                { optional(strings::FACT_NAME, &about.name) }
+                { optional(strings::FACT_ABOUT, &about.description) }
+                { optional(strings::FACT_ACCURACY, &about.accuracy) }
+                { optional(strings::FACT_LICENCE, &about.license) }
                 if !about.sources.is_empty() {
-                    { fact(words::FACT_SOURCES, html! { <ul>{ for about.sources.iter().map(|source| html! { <li>{ source }</li> }) }</ul> }) }
+                    { fact(strings::FACT_SOURCES, html! { <ul>{ for about.sources.iter().map(|source| html! { <li>{ source }</li> }) }</ul> }) }
                 }
-                { fact(words::FACT_FILE, text(&card.file)) }
-                { fact(words::FACT_SIZE, text(&size)) }
-                { fact(words::FACT_CHECKSUM, html! { <code>{ &card.sha256 }</code> }) }
+                { fact(strings::FACT_FILE, text(&card.file)) }
+                { fact(strings::FACT_SIZE, text(&size)) }
+                { fact(strings::FACT_CHECKSUM, html! { <code>{ &card.sha256 }</code> }) }
             </dl>
         </>
     }
@@ -168,18 +168,18 @@ fn model_card(card: &Card) -> Html {
 
 /// How a reader can check that pictures stay.
 pub fn privacy() -> Html {
-    html! { <ul class="lines-of-text">{ for words::PRIVACY_LINES.iter().map(|line| html! { <li>{ line }</li> }) }</ul> }
+    html! { <ul class="lines-of-text">{ for strings::PRIVACY_LINES.iter().map(|line| html! { <li>{ line }</li> }) }</ul> }
 }
 
 pub fn shortcuts(is_on: bool, send: &Callback<Action>) -> Html {
     let change = send.reform(move |_: Event| Action::Edit(crate::app::state::Edit::HasShortcuts(!is_on)));
     html! {
         <>
-            <dl class="keys">{ for words::SHORTCUT_LIST.iter().map(|(keys, what)| html! {
+            <dl class="keys">{ for strings::SHORTCUT_LIST.iter().map(|(keys, what)| html! {
                 <><dt>{ for keys.split(' ').map(|key| html! { <kbd>{ key }</kbd> }) }</dt><dd>{ what }</dd></>
             }) }</dl>
             <label class="choice"><input type="checkbox" data-testid="has-shortcuts" checked={is_on} onchange={change} />
-                <span>{ words::SHORTCUTS_ON }</span></label>
+                <span>{ strings::SHORTCUTS_ON }</span></label>
         </>
     }
 }

@@ -1,9 +1,9 @@
 //! The head of the page: name, badge, the ways to details, help and a link.
 
 use super::icon::{Button, bar, icon};
-use crate::app::picker::{Job, Phase};
+use crate::app::picker::{ModelJob, Phase};
 use crate::app::state::Engine;
-use crate::app::words;
+use crate::app::strings;
 use yew::prelude::*;
 
 #[derive(PartialEq, Properties)]
@@ -11,7 +11,7 @@ pub struct HeaderProps {
     pub engine: Engine,
     /// The name of the model in use, where it is not its own.
     pub model: Option<String>,
-    pub job: Option<Job>,
+    pub job: Option<ModelJob>,
     pub on_models: Callback<()>,
     pub on_details: Callback<()>,
     pub on_shortcuts: Callback<()>,
@@ -28,21 +28,21 @@ pub fn Header(props: &HeaderProps) -> Html {
                 <rect class="line" x="7" y="8" width="18" height="4.5" rx="2.25" />
                 <rect class="line second" x="7" y="14.5" width="11" height="4.5" rx="2.25" />
                 <rect class="line third" x="7" y="21" width="6" height="4.5" rx="2.25" />
-            </svg>{ words::NAME }<span class="claim">{ words::CLAIM }</span></h1>
+            </svg>{ strings::NAME }<span class="claim">{ strings::CLAIM }</span></h1>
             if let Some(job) = &props.job { { pill(job, on(&props.on_models)) } }
             <Badge engine={props.engine.clone()} model={props.model.clone()} job={props.job.clone()} onclick={on(&props.on_models)} />
-            <Button icon="share" label={words::SHARE} testid="share" has_text={false} onclick={on(&props.on_share)} />
-            <Button icon="details" label={words::DETAILS} testid="details" has_text={false} onclick={on(&props.on_details)} />
-            <Button icon="keyboard" label={words::SHORTCUTS} testid="shortcuts" class="only-wide" has_text={false}
+            <Button icon="share" label={strings::SHARE} testid="share" has_text={false} onclick={on(&props.on_share)} />
+            <Button icon="details" label={strings::DETAILS} testid="details" has_text={false} onclick={on(&props.on_details)} />
+            <Button icon="keyboard" label={strings::SHORTCUTS} testid="shortcuts" class="only-wide" has_text={false}
                 onclick={on(&props.on_shortcuts)} />
         </header>
     }
 }
 
 /// How far a download is, on screens with room for it; on others the badge says it.
-fn pill(job: &Job, onclick: Callback<MouseEvent>) -> Html {
+fn pill(job: &ModelJob, onclick: Callback<MouseEvent>) -> Html {
     let (state, picture) = look(job);
-    let text = words::job_line(job);
+    let text = strings::job_line(job);
     html! {
         <button type="button" class="pill only-wide" data-testid="job-line" data-state={state} title={job.name.clone()} {onclick}>
             { icon(picture) }<span class="text"><span class="name">{ &job.name }</span><span class="figures">{ text }</span></span>
@@ -51,7 +51,7 @@ fn pill(job: &Job, onclick: Callback<MouseEvent>) -> Html {
     }
 }
 
-fn look(job: &Job) -> (&'static str, &'static str) {
+fn look(job: &ModelJob) -> (&'static str, &'static str) {
     match job.phase {
         Phase::Running | Phase::Pausing => ("running", "download"),
         Phase::Paused => ("paused", "pause"),
@@ -63,7 +63,7 @@ fn look(job: &Job) -> (&'static str, &'static str) {
 struct BadgeProps {
     engine: Engine,
     model: Option<String>,
-    job: Option<Job>,
+    job: Option<ModelJob>,
     onclick: Callback<MouseEvent>,
 }
 
@@ -71,29 +71,31 @@ struct BadgeProps {
 #[component]
 fn Badge(props: &BadgeProps) -> Html {
     let (state, backend, picture, text) = match &props.engine {
-        Engine::Starting | Engine::Loading(_) => ("loading", "", "processor", html! { { words::STARTING } }),
-        Engine::Failed(_) => ("failed", "", "alert", html! { { words::NO_MODEL } }),
+        Engine::Starting | Engine::Loading(_) => {
+            ("loading", "", "processor", html! { { strings::STARTING } })
+        }
+        Engine::Failed(_) => ("failed", "", "alert", html! { { strings::NO_MODEL } }),
         Engine::Ready(card) => {
-            let name = props.model.as_deref().unwrap_or(words::model_name(card));
+            let name = props.model.as_deref().unwrap_or(strings::model_name(card));
             let text = html! {
-                <><span class="model-name only-wide">{ name }{ " · " }</span><b>{ words::backend(card) }</b>
-                    <span class="only-widest">{ format!(" · {}", words::verified(card)) }</span></>
+                <><span class="model-name only-wide">{ name }{ " · " }</span><b>{ strings::backend(card) }</b>
+                    <span class="only-widest">{ format!(" · {}", strings::verified(card)) }</span></>
             };
             let picture = if card.info.self_test.is_some() { "verified" } else { "processor" };
-            ("ready", words::backend(card), picture, text)
+            ("ready", strings::backend(card), picture, text)
         }
     };
     let state = if props.engine == Engine::Starting { "starting" } else { state };
-    let title = props.engine.card().and_then(words::verified_figure);
+    let title = props.engine.card().and_then(strings::verified_figure);
     let download = props.job.as_ref().map(|job| {
         let (state, picture) = look(job);
         html! {
-            <span class="only-narrow job-short" data-state={state}>{ icon(picture) }{ words::job_short(job) }</span>
+            <span class="only-narrow job-short" data-state={state}>{ icon(picture) }{ strings::job_short(job) }</span>
         }
     });
     html! {
         <button type="button" class={classes!("badge", download.is_some().then_some("has-job"))} data-testid="status" data-engine={state}
-            data-backend={backend} {title} aria-description={words::OPEN_MODELS} onclick={props.onclick.clone()}>
+            data-backend={backend} {title} aria-description={strings::OPEN_MODELS} onclick={props.onclick.clone()}>
             <span class="engine">{ icon(picture) }<span class="text">{ text }</span></span>{ download }{ icon("down") }
         </button>
     }

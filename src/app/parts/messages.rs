@@ -4,7 +4,7 @@
 
 use super::icon::{Button, bar, icon};
 use crate::app::state::{Action, Model, Notice};
-use crate::app::words::{self, Advice};
+use crate::app::strings::{self, Advice};
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::Progress;
 use yew::prelude::*;
@@ -14,7 +14,7 @@ pub struct AlertProps {
     pub problem: Problem,
     pub send: Callback<Action>,
     /// What its button says, and what it does, where trying again may help.
-    #[prop_or((words::RETRY, Action::Retry))]
+    #[prop_or((strings::RETRY, Action::Retry))]
     pub retry: (&'static str, Action),
     /// Puts it away; a model that did not load stays a fact.
     #[prop_or(Some(Action::DismissProblem))]
@@ -24,7 +24,7 @@ pub struct AlertProps {
 #[component]
 pub fn Alert(props: &AlertProps) -> Html {
     let Problem { code, detail } = &props.problem;
-    let Advice { title, todo, can_retry } = words::advice(*code);
+    let Advice { title, todo, can_retry } = strings::advice(*code);
     let on = |action: Action| props.send.reform(move |_: MouseEvent| action.clone());
     // Cancelling is the reader's own doing, no error.
     let is_calm = *code == Code::LoadCancelled;
@@ -44,7 +44,7 @@ pub fn Alert(props: &AlertProps) -> Html {
                 <Button icon="retry" {label} testid="retry" class="primary retry" onclick={on(retry)} />
             }
             if let Some(dismiss) = props.dismiss.clone() {
-                <Button icon="close" label={words::DISMISS} testid="dismiss" class="dismiss" has_text={false}
+                <Button icon="close" label={strings::DISMISS} testid="dismiss" class="dismiss" has_text={false}
                     onclick={on(dismiss)} />
             }
         </section>
@@ -62,11 +62,11 @@ pub struct NoticeProps {
 pub fn NoticeBar(props: &NoticeProps) -> Html {
     let on = |action: Action| props.send.reform(move |_: MouseEvent| action.clone());
     let dismiss = html! {
-        <Button icon="close" label={words::DISMISS} class="dismiss" has_text={false} onclick={on(Action::DismissNotice)} />
+        <Button icon="close" label={strings::DISMISS} class="dismiss" has_text={false} onclick={on(Action::DismissNotice)} />
     };
     match &props.notice {
         Notice::Engine(problem) => {
-            let Advice { title, todo, .. } = words::advice(problem.code);
+            let Advice { title, todo, .. } = strings::advice(problem.code);
             html! {
                 <section class="message calm" role="status" data-testid="notice" data-code={problem.code.name()}>
                     { icon("info") }
@@ -79,9 +79,9 @@ pub fn NoticeBar(props: &NoticeProps) -> Html {
             <section class="notice" data-testid="notice">
                 <p>{ notice.text() }</p>
                 { match notice {
-                    Notice::Replaced(_) => html! { <Button icon="undo" label={words::UNDO} testid="undo" onclick={on(Action::Undo)} /> },
+                    Notice::Replaced(_) => html! { <Button icon="undo" label={strings::UNDO} testid="undo" onclick={on(Action::Undo)} /> },
                     Notice::Switched(_) => html! {
-                        <Button icon="undo" label={words::USE_STARTER} testid="model-back" onclick={on(Action::UseModel(Model::Starter))} />
+                        <Button icon="undo" label={strings::USE_STARTER} testid="model-back" onclick={on(Action::UseModel(Model::Starter))} />
                     },
                     _ => Html::default(),
                 } }
@@ -101,8 +101,8 @@ pub struct LoadingProps {
 pub fn Loading(props: &LoadingProps) -> Html {
     let LoadingProps { progress, on_cancel } = props;
     let fraction = progress.done as f64 / progress.total.max(1) as f64;
-    let stage = words::load_stage(progress.stage);
-    let bytes = words::progress_bytes(progress);
+    let stage = strings::load_stage(progress.stage);
+    let bytes = strings::progress_bytes(progress);
     // Only what moves bytes can be measured.
     let percent = bytes.is_some().then(|| format!("{:.0}", fraction.min(1.0) * 100.0));
     html! {
@@ -112,8 +112,8 @@ pub fn Loading(props: &LoadingProps) -> Html {
                 aria-valuemin="0" aria-valuemax="100" aria-valuenow={percent}>
                 { bar(if bytes.is_some() { fraction } else { 0.3 }) }
             </div>
-            <p class="hint">{ words::LOADING_HINT }
-                <Button icon="close" label={words::CANCEL} testid="cancel" class="quiet" onclick={on_cancel.reform(|_| ())} />
+            <p class="hint">{ strings::LOADING_HINT }
+                <Button icon="close" label={strings::CANCEL} testid="cancel" class="quiet" onclick={on_cancel.reform(|_| ())} />
             </p>
         </section>
     }

@@ -5,11 +5,11 @@
 
 use super::icon::{Button, bar, icon};
 use super::messages::Alert;
-use crate::app::picker::{Job, Phase, Pick, Picker, Shelf, What};
+use crate::app::picker::{CatalogueState, ModelJob, Phase, Pick, Picker, What};
 use crate::app::settings::{Chosen, Settings};
 use crate::app::source::{self, DEFAULT_HUB, SourceError};
 use crate::app::state::{Action, Edit, Model};
-use crate::app::words;
+use crate::app::strings;
 use crate::models::catalogue::Entry;
 use crate::worker::problem::Problem;
 use crate::worker::protocol::{StoredFormat, StoredModel, Unfinished};
@@ -55,10 +55,10 @@ pub fn Models(props: &ModelsProps) -> Html {
             <p class="sr" role="status" aria-live="polite">{ &props.announcement }</p>
             { props.alerts.clone() }
             if let Some(job) = &picker.job { { job_card(job, picker.bytes_at_stake(), send) } }
-            <h3 id="models-stored" tabindex="-1">{ words::STORED }</h3>
+            <h3 id="models-stored" tabindex="-1">{ strings::STORED }</h3>
             { stored(props) }
-            <h3>{ words::CATALOGUE }</h3>
-            <p class="hint">{ words::host_note(&host) }</p>
+            <h3>{ strings::CATALOGUE }</h3>
+            <p class="hint">{ strings::host_note(&host) }</p>
             { catalogue(props) }
             { by_id(props) }
             { from_file(props, file_input) }
@@ -72,13 +72,13 @@ fn press(send: &Callback<Action>, action: Action) -> Callback<MouseEvent> {
 }
 
 /// What is under way, or why it stopped.
-fn job_card(job: &Job, bytes_at_stake: u64, send: &Callback<Action>) -> Html {
+fn job_card(job: &ModelJob, bytes_at_stake: u64, send: &Callback<Action>) -> Html {
     let pick = |pick: Pick| press(send, Action::Pick(pick));
     let is_download = matches!(job.what, What::Order(_));
     let stage = match job.phase {
-        Phase::Paused => words::DOWNLOAD_PAUSED,
-        Phase::Failed(_) => words::DOWNLOAD_STOPPED,
-        _ => words::fetch_stage(job.progress.stage),
+        Phase::Paused => strings::DOWNLOAD_PAUSED,
+        Phase::Failed(_) => strings::DOWNLOAD_STOPPED,
+        _ => strings::fetch_stage(job.progress.stage),
     };
     let fraction = job.fraction();
     let is_waiting = fraction.is_none() && !job.is_stopped();
@@ -88,12 +88,12 @@ fn job_card(job: &Job, bytes_at_stake: u64, send: &Callback<Action>) -> Html {
         Phase::Failed(_) => "failed",
     };
     let (again, cancel) = match bytes_at_stake {
-        0 => (words::RETRY, words::DISMISS),
-        _ => (words::RESUME, words::DISCARD),
+        0 => (strings::RETRY, strings::DISMISS),
+        _ => (strings::RESUME, strings::DISCARD),
     };
-    let label = if job.is_stopped() { cancel } else { words::CANCEL };
+    let label = if job.is_stopped() { cancel } else { strings::CANCEL };
     let can_retry = match &job.phase {
-        Phase::Failed(problem) => words::advice(problem.code).can_retry,
+        Phase::Failed(problem) => strings::advice(problem.code).can_retry,
         _ => true,
     };
     html! {
@@ -103,12 +103,12 @@ fn job_card(job: &Job, bytes_at_stake: u64, send: &Callback<Action>) -> Html {
                 aria-valuemin="0" aria-valuemax="100" aria-valuenow={fraction.map(|fraction| format!("{:.0}", 100.0 * fraction))}>
                 { bar(fraction.unwrap_or(if is_waiting { 0.3 } else { 0.0 })) }
             </div>
-            <p class="hint figures" data-testid="job-figures">{ words::fetch_figures(job) }</p>
+            <p class="hint figures" data-testid="job-figures">{ strings::fetch_figures(job) }</p>
             if let Phase::Failed(problem) = &job.phase { { failure(problem) } }
             <div class="row">
                 { match job.phase {
                     Phase::Running | Phase::Pausing if is_download => html! {
-                        <Button icon="pause" label={words::PAUSE} testid="job-pause" onclick={pick(Pick::Pause)} />
+                        <Button icon="pause" label={strings::PAUSE} testid="job-pause" onclick={pick(Pick::Pause)} />
                     },
                     Phase::Paused | Phase::Failed(_) if can_retry => html! {
                         <Button icon="retry" label={again} testid="job-resume" class="primary" onclick={pick(Pick::Again)} />
@@ -116,14 +116,14 @@ fn job_card(job: &Job, bytes_at_stake: u64, send: &Callback<Action>) -> Html {
                     _ => Html::default(),
                 } }
                 <Deletion icon="close" {label} about={job.name.clone()} testid="job-cancel"
-                    question={words::discard_question(bytes_at_stake)} is_light={bytes_at_stake == 0} action={Action::Pick(Pick::Cancel)} send={send.clone()} />
+                    question={strings::discard_question(bytes_at_stake)} is_light={bytes_at_stake == 0} action={Action::Pick(Pick::Cancel)} send={send.clone()} />
             </div>
         </section>
     }
 }
 
 fn failure(problem: &Problem) -> Html {
-    let words::Advice { title, todo, .. } = words::advice(problem.code);
+    let strings::Advice { title, todo, .. } = strings::advice(problem.code);
     html! {
         <div class="failure" role="alert" data-testid="job-problem" data-code={problem.code.name()}>
             { icon("alert") }
@@ -197,8 +197,8 @@ fn Deletion(props: &DeletionProps) -> Html {
     html! {
         <div class="question" role="group" aria-label={props.question.clone()} data-testid="question" onkeydown={on_escape}>
             <p>{ &props.question }</p>
-            <Button icon="trash" label={words::DELETE} testid="question-delete" class="danger" onclick={delete} />
-            <Button icon="undo" label={words::KEEP} testid="question-keep" node={keep} onclick={set(false)} />
+            <Button icon="trash" label={strings::DELETE} testid="question-delete" class="danger" onclick={delete} />
+            <Button icon="undo" label={strings::KEEP} testid="question-keep" node={keep} onclick={set(false)} />
         </div>
     }
 }
@@ -212,17 +212,17 @@ fn stored(props: &ModelsProps) -> Html {
     let ModelsProps { picker, model, .. } = props;
     let starter = html! {
         <li class="model" key="" data-testid="model-row" data-key="starter">
-            <div><p class="title">{ words::STARTER }</p><p class="hint">{ words::STARTER_ABOUT }</p></div>
+            <div><p class="title">{ strings::STARTER }</p><p class="hint">{ strings::STARTER_ABOUT }</p></div>
             <div class="row">
-                { use_button(props, words::STARTER, "model-starter", Model::Starter) }
-                <Button icon="trash" label={words::FORGET} testid="forget" has_text={false} onclick={props.on_forget.reform(|_| ())} />
+                { use_button(props, strings::STARTER, "model-starter", Model::Starter) }
+                <Button icon="trash" label={strings::FORGET} testid="forget" has_text={false} onclick={props.on_forget.reform(|_| ())} />
             </div>
         </li>
     };
     let file = match model {
         Model::File { name, .. } => html! {
             <li class="model" key="file" data-testid="model-row" data-key="file">
-                <div><p class="title">{ name }</p><p class="hint">{ words::FILE_NOT_KEPT }</p></div>
+                <div><p class="title">{ name }</p><p class="hint">{ strings::FILE_NOT_KEPT }</p></div>
                 <div class="row">{ use_button(props, name, "model-use", model.clone()) }</div>
             </li>
         },
@@ -237,10 +237,10 @@ fn stored(props: &ModelsProps) -> Html {
                 { for picker.unfinished().map(|unfinished| unfinished_model(props, unfinished)) }
             </ul>
             <p class="hint room" data-testid="room">{ match &picker.store {
-                None => words::STORED_UNKNOWN.to_owned(),
+                None => strings::STORED_UNKNOWN.to_owned(),
                 Some(store) => {
-                    let keeping = if store.is_persistent { words::PERSISTENT } else { words::NOT_PERSISTENT };
-                    let room = words::room(store).unwrap_or_default();
+                    let keeping = if store.is_persistent { strings::PERSISTENT } else { strings::NOT_PERSISTENT };
+                    let room = strings::room(store).unwrap_or_default();
                     if store.models.is_empty() { room } else { format!("{room} {keeping}") }
                 }
             } }</p>
@@ -257,28 +257,28 @@ fn use_button(props: &ModelsProps, name: &str, testid: &'static str, model: Mode
     let about = Some(AttrValue::from(name.to_owned()));
     match (is_in_use, props.is_loading) {
         (false, _) => html! {
-            <Button icon="check" label={words::USE} {about} {testid} onclick={press(&props.send, Action::UseModel(model))} />
+            <Button icon="check" label={strings::USE} {about} {testid} onclick={press(&props.send, Action::UseModel(model))} />
         },
         (true, false) => {
-            html! { <span class="in-use" data-testid="in-use">{ icon("check") }{ words::IN_USE }</span> }
+            html! { <span class="in-use" data-testid="in-use">{ icon("check") }{ strings::IN_USE }</span> }
         }
-        (true, true) => html! { <span class="in-use">{ words::LOADING }</span> },
+        (true, true) => html! { <span class="in-use">{ strings::LOADING }</span> },
     }
 }
 
 fn stored_model(props: &ModelsProps, stored: &StoredModel) -> Html {
     let name = props.picker.name_of(stored);
-    let figures = words::stored_figures(stored);
+    let figures = strings::stored_figures(stored);
     let model = Model::Stored(Chosen { key: stored.key.clone(), name: name.clone() });
     let is_in_use = props.model.has_key(&stored.key);
-    let question = words::delete_question(&name, stored.bytes, is_in_use);
+    let question = strings::delete_question(&name, stored.bytes, is_in_use);
     let delete = Action::Pick(Pick::Delete(stored.key.clone()));
     html! {
         <li class="model" key={stored.key.clone()} data-testid="model-row" data-key={stored.key.clone()}>
             <div><p class="title">{ &name }</p><p class="hint">{ figures }</p></div>
             <div class="row">
                 { use_button(props, &name, "model-use", model) }
-                <Deletion icon="trash" label={words::DELETE} about={name} testid="model-delete" {question} action={delete} send={props.send.clone()} />
+                <Deletion icon="trash" label={strings::DELETE} about={name} testid="model-delete" {question} action={delete} send={props.send.clone()} />
             </div>
         </li>
     }
@@ -291,11 +291,11 @@ fn unfinished_model(props: &ModelsProps, unfinished: &Unfinished) -> Html {
     let resume = Action::Pick(Pick::Resume(order.clone()));
     html! {
         <li class="model" key={key.clone()} data-testid="unfinished" data-key={key.clone()}>
-            <div><p class="title">{ &name }</p><p class="hint">{ words::unfinished(*done, *total) }</p></div>
+            <div><p class="title">{ &name }</p><p class="hint">{ strings::unfinished(*done, *total) }</p></div>
             <div class="row">
-                <Button icon="retry" label={words::RESUME} about={Some(AttrValue::from(name.clone()))} testid="unfinished-resume"
+                <Button icon="retry" label={strings::RESUME} about={Some(AttrValue::from(name.clone()))} testid="unfinished-resume"
                     is_disabled={props.picker.is_busy()} onclick={press(&props.send, resume)} />
-                <Deletion icon="trash" label={words::DISCARD} about={name} testid="unfinished-discard" question={words::discard_question(*done)}
+                <Deletion icon="trash" label={strings::DISCARD} about={name} testid="unfinished-discard" question={strings::discard_question(*done)}
                     action={delete} send={props.send.clone()} />
             </div>
         </li>
@@ -304,15 +304,15 @@ fn unfinished_model(props: &ModelsProps, unfinished: &Unfinished) -> Html {
 
 fn catalogue(props: &ModelsProps) -> Html {
     match &props.picker.catalogue {
-        Shelf::Unread => html! { <p class="hint">{ words::CATALOGUE_UNREAD }</p> },
-        Shelf::Missing(problem) => {
+        CatalogueState::Unread => html! { <p class="hint">{ strings::CATALOGUE_UNREAD }</p> },
+        CatalogueState::Missing(problem) => {
             let again = Action::Pick(Pick::ReadAgain);
-            html! { <Alert problem={problem.clone()} send={props.send.clone()} retry={(words::RETRY, again)} dismiss={None} /> }
+            html! { <Alert problem={problem.clone()} send={props.send.clone()} retry={(strings::RETRY, again)} dismiss={None} /> }
         }
-        Shelf::Here(catalogue) => html! {
+        CatalogueState::Here(catalogue) => html! {
             <>
                 <ul class="models-list shelf">{ for catalogue.models.iter().map(|entry| shelved(props, entry)) }</ul>
-                <p class="hint">{ words::CATALOGUE_NOTE }</p>
+                <p class="hint">{ strings::CATALOGUE_NOTE }</p>
             </>
         },
     }
@@ -328,7 +328,7 @@ fn shelved(props: &ModelsProps, entry: &Entry) -> Html {
             use_button(props, &entry.name, "model-use", model)
         }
         None => html! {
-            <Button icon="download" label={words::DOWNLOAD} {about} testid="model-download" is_disabled={picker.is_busy()}
+            <Button icon="download" label={strings::DOWNLOAD} {about} testid="model-download" is_disabled={picker.is_busy()}
                 onclick={press(send, Action::Pick(Pick::Download(entry.id.clone())))} />
         },
     };
@@ -341,11 +341,11 @@ fn shelved(props: &ModelsProps, entry: &Entry) -> Html {
                 <p class="title">{ &entry.name }</p>
                 <p>{ &entry.about }</p>
                 <p class="hint facts">
-                    <span>{ words::to_download(entry.n_bytes()) }</span>
-                    <span>{ words::in_memory(words::stored_bytes(entry, settings.format)) }</span>
-                    <span>{ link(&entry.imagenet.source, words::accuracy(entry.imagenet.top1)) }</span>
+                    <span>{ strings::to_download(entry.n_bytes()) }</span>
+                    <span>{ strings::in_memory(strings::stored_bytes(entry, settings.format)) }</span>
+                    <span>{ link(&entry.imagenet.source, strings::accuracy(entry.imagenet.top1)) }</span>
                     <span>{ link(&entry.license.source, entry.license.name.clone()) }</span>
-                    <span>{ words::languages(&entry.languages) }</span>
+                    <span>{ strings::languages(&entry.languages) }</span>
                 </p>
             </div>
             <div class="row">{ button }</div>
@@ -365,18 +365,18 @@ fn by_id(props: &ModelsProps) -> Html {
         }
     });
     let (is_wrong, hint) = match &source {
-        Ok(source) => (false, words::will_fetch(source, &settings.hub())),
-        Err(SourceError::Empty) => (false, words::BY_ID_HINT.to_owned()),
+        Ok(source) => (false, strings::will_fetch(source, &settings.hub())),
+        Err(SourceError::Empty) => (false, strings::BY_ID_HINT.to_owned()),
         Err(error) => (true, error.to_string()),
     };
     html! {
         <section class="by-id">
-            <h3><label for="model-id">{ words::BY_ID }</label></h3>
+            <h3><label for="model-id">{ strings::BY_ID }</label></h3>
             <div class="with-button">
-                <input type="text" class="field" id="model-id" data-testid="model-id" value={picker.typed.clone()} placeholder={words::BY_ID_EXAMPLE}
+                <input type="text" class="field" id="model-id" data-testid="model-id" value={picker.typed.clone()} placeholder={strings::BY_ID_EXAMPLE}
                     aria-invalid={is_wrong.to_string()} aria-describedby="model-id-hint" inputmode="url" autocomplete="off" autocapitalize="none"
                     spellcheck="false" enterkeyhint="go" maxlength="500" {oninput} {onkeydown} />
-                <Button icon="download" label={words::DOWNLOAD} testid="model-id-download" is_disabled={source.is_err() || picker.is_busy()}
+                <Button icon="download" label={strings::DOWNLOAD} testid="model-id-download" is_disabled={source.is_err() || picker.is_busy()}
                     onclick={press(send, Action::Pick(Pick::DownloadTyped))} />
             </div>
             <p class={if is_wrong { "wrong" } else { "hint" }} id="model-id-hint" data-testid="model-id-hint">{ hint }</p>
@@ -395,15 +395,15 @@ fn from_file(props: &ModelsProps, input: NodeRef) -> Html {
     };
     html! {
         <section class="from-file">
-            <h3>{ words::FROM_FILE }</h3>
+            <h3>{ strings::FROM_FILE }</h3>
             <div class="model">
-                <p class="hint">{ words::FROM_FILE_HINT }</p>
+                <p class="hint">{ strings::FROM_FILE_HINT }</p>
                 <div class="row">
-                    <Button icon="open" label={words::CHOOSE_FILES} testid="model-open" is_disabled={props.picker.is_busy()} onclick={choose} />
+                    <Button icon="open" label={strings::CHOOSE_FILES} testid="model-open" is_disabled={props.picker.is_busy()} onclick={choose} />
                 </div>
             </div>
             <input type="file" class="sr" ref={input} data-testid="model-input" accept=".gguf,.safetensors,.json" multiple=true tabindex="-1"
-                aria-label={words::CHOOSE_FILES} onchange={props.on_files.clone()} />
+                aria-label={strings::CHOOSE_FILES} onchange={props.on_files.clone()} />
         </section>
     }
 }
@@ -411,7 +411,7 @@ fn from_file(props: &ModelsProps, input: NodeRef) -> Html {
 fn options(props: &ModelsProps) -> Html {
     let ModelsProps { settings, send, .. } = props;
     let choice = |format: StoredFormat, testid: &'static str| {
-        let (name, help) = words::format_choice(format);
+        let (name, help) = strings::format_choice(format);
         html! {
             <label class="choice">
                 <input type="radio" name="format" data-testid={testid} checked={settings.format == format}
@@ -421,23 +421,23 @@ fn options(props: &ModelsProps) -> Html {
         }
     };
     let error = source::parse_hub(&settings.hub).err().map(|error| error.to_string());
-    let hint = error.clone().unwrap_or_else(|| words::HUB_HINT.to_owned());
+    let hint = error.clone().unwrap_or_else(|| strings::HUB_HINT.to_owned());
     html! {
         <details class="compare" data-testid="model-options">
-            <summary>{ icon("sliders") }<span>{ words::MODEL_OPTIONS }</span>{ icon("down") }</summary>
+            <summary>{ icon("sliders") }<span>{ strings::MODEL_OPTIONS }</span>{ icon("down") }</summary>
             <fieldset>
-                <legend>{ words::FORMAT }</legend>
+                <legend>{ strings::FORMAT }</legend>
                 { choice(StoredFormat::Q8_0, "format-q8_0") }
                 { choice(StoredFormat::Q4_0, "format-q4_0") }
                 { choice(StoredFormat::F16, "format-f16") }
             </fieldset>
             <fieldset>
-                <legend><label for="hub">{ words::HUB }</label></legend>
+                <legend><label for="hub">{ strings::HUB }</label></legend>
                 <div class="with-button">
                     <input type="text" class="field" id="hub" data-testid="hub" value={settings.hub.clone()} aria-invalid={error.is_some().to_string()}
                         aria-describedby="hub-hint" inputmode="url" autocomplete="off" autocapitalize="none" spellcheck="false" maxlength="200"
                         oninput={send.reform(|event: InputEvent| Action::Edit(Edit::Hub(value_of(&event))))} />
-                    <Button icon="undo" label={words::HUB_RESET} testid="hub-reset" is_disabled={settings.hub == DEFAULT_HUB}
+                    <Button icon="undo" label={strings::HUB_RESET} testid="hub-reset" is_disabled={settings.hub == DEFAULT_HUB}
                         onclick={press(send, Action::Edit(Edit::Hub(DEFAULT_HUB.to_owned())))} />
                 </div>
                 <p class={if error.is_some() { "wrong" } else { "hint" }} id="hub-hint" data-testid="hub-hint">{ hint }</p>

@@ -3,7 +3,7 @@
 use super::icon::bar;
 use crate::app::hooks::use_gliding;
 use crate::app::state::{Camera, Line, Phase};
-use crate::app::words;
+use crate::app::strings;
 use crate::tasks::classify::RankedLabels;
 use crate::worker::protocol::Answer;
 use std::rc::Rc;
@@ -30,14 +30,14 @@ pub fn Ranking(props: &RankingProps) -> Html {
         _ => "ready",
     };
     html! {
-        <section class="ranking" aria-label={words::RANKING} aria-busy={(state == "ranking").to_string()} data-testid="results"
+        <section class="ranking" aria-label={strings::RANKING} aria-busy={(state == "ranking").to_string()} data-testid="results"
             data-state={state} data-question={settled.map(|answer| answer.id.to_string())}>
             if let Some(answer) = settled { { winner(&answer.ranked) } } else { { waiting(props) } }
-            <ol class="lines" ref={list} tabindex={(!props.lines.is_empty()).then_some("0")} aria-label={words::RANKING}>
+            <ol class="lines" ref={list} tabindex={(!props.lines.is_empty()).then_some("0")} aria-label={strings::RANKING}>
                 { for props.lines.iter().enumerate().map(|(idx, line)| result(idx, line)) }
             </ol>
             if let Some(cut) = settled.map(|answer| &answer.cut).filter(|cut| !cut.is_empty()) {
-                <p class="cut" data-testid="cut-notice">{ words::cut(cut) }</p>
+                <p class="cut" data-testid="cut-notice">{ strings::cut(cut) }</p>
             }
         </section>
     }
@@ -45,31 +45,31 @@ pub fn Ranking(props: &RankingProps) -> Html {
 
 fn winner(ranked: &RankedLabels) -> Html {
     let Some(first) = ranked.labels.first() else { return Html::default() };
-    let name = words::label_or_none(first.label.as_deref());
+    let name = strings::label_or_none(first.label.as_deref());
     html! {
         <div class={classes!("winner", first.label.is_none().then_some("none"))}>
-            <p class="name" data-testid="winner">{ words::shortened(name) }</p>
-            <p class="percent" data-testid="winner-percent">{ words::percent(first.probability) }</p>
-            <p class="hint" data-testid="confidence">{ words::confidence(ranked) }</p>
+            <p class="name" data-testid="winner">{ strings::shortened(name) }</p>
+            <p class="percent" data-testid="winner-percent">{ strings::percent(first.probability) }</p>
+            <p class="hint" data-testid="confidence">{ strings::confidence(ranked) }</p>
         </div>
     }
 }
 
 fn waiting(props: &RankingProps) -> Html {
     let text = match props.phase {
-        Phase::NeedsPicture if props.camera != Camera::Off => words::NEEDS_FRAME,
-        Phase::NeedsPicture => words::NEEDS_PICTURE,
-        Phase::NeedsLabels => words::NEEDS_LABELS,
-        Phase::NeedsModel if props.has_failed => words::MODEL_FAILED,
-        Phase::NeedsModel => words::NEEDS_MODEL,
-        Phase::Stuck => words::STUCK,
-        Phase::Ranking | Phase::Settled => words::RANKING_NOW,
+        Phase::NeedsPicture if props.camera != Camera::Off => strings::NEEDS_FRAME,
+        Phase::NeedsPicture => strings::NEEDS_PICTURE,
+        Phase::NeedsLabels => strings::NEEDS_LABELS,
+        Phase::NeedsModel if props.has_failed => strings::MODEL_FAILED,
+        Phase::NeedsModel => strings::NEEDS_MODEL,
+        Phase::Stuck => strings::STUCK,
+        Phase::Ranking | Phase::Settled => strings::RANKING_NOW,
     };
     html! { <div class="winner waiting"><p class="hint">{ text }</p></div> }
 }
 
 fn result(idx: usize, line: &Line) -> Html {
-    let name = words::label_or_none(line.label.as_deref());
+    let name = strings::label_or_none(line.label.as_deref());
     let is_none = line.label.is_none();
     let probability = line.score.map(|score| score.probability);
     let percent = probability.map(|probability| format!("{:.2}", probability * 100.0));
@@ -79,12 +79,12 @@ fn result(idx: usize, line: &Line) -> Html {
         (idx == 0).then_some("first"),
         probability.is_none().then_some("pending")
     );
-    let similarity = line.score.filter(|_| !is_none).map(|score| words::similarity(score.similarity));
+    let similarity = line.score.filter(|_| !is_none).map(|score| strings::similarity(score.similarity));
     html! {
         <li key={key(line.label.as_deref())} {class} data-testid="result" data-label={key(line.label.as_deref())}
             data-none={is_none.to_string()} data-percent={percent} title={similarity.clone()}>
             <span class="name">{ name }</span>
-            <span class="percent">{ probability.map(words::percent).unwrap_or_default() }</span>
+            <span class="percent">{ probability.map(strings::percent).unwrap_or_default() }</span>
             { bar(probability.unwrap_or_default().into()) }
             if let Some(similarity) = similarity { <span class="sr">{ similarity }</span> }
         </li>

@@ -3,7 +3,7 @@
 use super::icon::{Button, icon};
 use crate::app::hooks::CameraControl;
 use crate::app::state::{Action, Camera, Edit, Picture};
-use crate::app::words;
+use crate::app::strings;
 use yew::prelude::*;
 
 /// A picture that comes with the page.
@@ -45,9 +45,9 @@ pub fn Stage(props: &StageProps) -> Html {
     };
     html! {
         <section class={classes!("stage", view, props.is_over.then_some("over"))} data-testid="stage" data-view={view}
-            aria-label={words::STAGE}>
+            aria-label={strings::STAGE}>
             { inside }
-            if props.is_over { <div class="drop-now"><p>{ icon("picture") }{ words::DROP_NOW }</p></div> }
+            if props.is_over { <div class="drop-now"><p>{ icon("picture") }{ strings::DROP_NOW }</p></div> }
         </section>
     }
 }
@@ -55,8 +55,8 @@ pub fn Stage(props: &StageProps) -> Html {
 fn open_buttons(props: &StageProps, class: &'static str) -> Html {
     html! {
         <>
-            <Button icon="open" label={words::OPEN} testid="open" class={class} onclick={props.on_open.reform(|_| ())} />
-            <Button icon="camera" label={words::CAMERA} testid="camera-open"
+            <Button icon="open" label={strings::OPEN} testid="open" class={class} onclick={props.on_open.reform(|_| ())} />
+            <Button icon="camera" label={strings::CAMERA} testid="camera-open"
                 onclick={props.send.reform(|_| Action::OpenCamera)} />
         </>
     }
@@ -67,12 +67,12 @@ fn invitation(props: &StageProps) -> Html {
         <div class="invitation">
             <div class="invite">
                 { icon("picture") }
-                <p class="title">{ words::DROP_TITLE }</p>
-                <p class="hint">{ words::DROP_HINT }</p>
+                <p class="title">{ strings::DROP_TITLE }</p>
+                <p class="hint">{ strings::DROP_HINT }</p>
                 <div class="row">{ open_buttons(props, "primary") }</div>
             </div>
             <div class="samples-block">
-                <p class="hint">{ words::SAMPLES }</p>
+                <p class="hint">{ strings::SAMPLES }</p>
                 { samples(props) }
             </div>
         </div>
@@ -84,7 +84,7 @@ fn samples(props: &StageProps) -> Html {
         let Sample { name, file } = sample;
         html! {
             <li key={*name}><button type="button" class="sample" data-testid={format!("sample-{name}")}
-                aria-label={words::sample(name)} onclick={props.on_sample.reform(move |_| idx)}>
+                aria-label={strings::sample(name)} onclick={props.on_sample.reform(move |_| idx)}>
                 <img src={*file} alt="" draggable="false" width="96" height="96" />
             </button></li>
         }
@@ -97,7 +97,7 @@ fn still(props: &StageProps, picture: &Picture) -> Html {
         <>
             <figure class="frame">
                 <img class="picture" data-testid="picture" src={picture.url.clone()} alt={picture.name.clone()} draggable="false" />
-                <Button icon="close" label={words::REMOVE_PICTURE} testid="picture-remove" class="over-picture" has_text={false}
+                <Button icon="close" label={strings::REMOVE_PICTURE} testid="picture-remove" class="over-picture" has_text={false}
                     onclick={props.send.reform(|_| Action::ClearPicture)} />
             </figure>
             <div class="tools">{ open_buttons(props, "") }{ samples(props) }</div>
@@ -114,25 +114,25 @@ fn camera(props: &StageProps) -> Html {
         <>
             <figure class="frame">
                 <video ref={video} class={classes!("picture", props.is_mirrored.then_some("mirrored"))}
-                    data-testid="camera-video" playsinline=true muted=true aria-label={words::CAMERA}></video>
-                if props.camera == Camera::Opening { <p class="opening">{ words::CAMERA_OPENING }</p> }
+                    data-testid="camera-video" playsinline=true muted=true aria-label={strings::CAMERA}></video>
+                if props.camera == Camera::Opening { <p class="opening">{ strings::CAMERA_OPENING }</p> }
                 if is_live {
-                    <p class="live-rate" data-testid="live-rate">{ icon("live") }{ words::CAMERA_LIVE }{ " · " }{ words::rate(props.rate) }</p>
+                    <p class="live-rate" data-testid="live-rate">{ icon("live") }{ strings::CAMERA_LIVE }{ " · " }{ strings::rate(props.rate) }</p>
                     if let Some((label, percent)) = &props.top {
                         <p class="live-top" data-testid="live-top"><b>{ label }</b>{ " " }{ percent }</p>
                     }
                 }
             </figure>
             <div class="tools camera-tools">
-                <Button icon="camera" label={words::CAMERA_SHOOT} testid="camera-shoot" class="primary" onclick={shoot.reform(|_| ())} />
-                <Button icon="live" label={words::CAMERA_LIVE} testid="camera-live" is_pressed={Some(is_live)}
+                <Button icon="camera" label={strings::CAMERA_SHOOT} testid="camera-shoot" class="primary" onclick={shoot.reform(|_| ())} />
+                <Button icon="live" label={strings::CAMERA_LIVE} testid="camera-live" is_pressed={Some(is_live)}
                     onclick={on(Action::SetLive(!is_live))} />
-                <Button icon="mirror" label={words::CAMERA_MIRROR} testid="camera-mirror" has_text={false} is_pressed={Some(props.is_mirrored)}
+                <Button icon="mirror" label={strings::CAMERA_MIRROR} testid="camera-mirror" has_text={false} is_pressed={Some(props.is_mirrored)}
                     onclick={on(Action::Edit(Edit::IsMirrored(!props.is_mirrored)))} />
                 if *n_cameras > 1 {
-                    <Button icon="switch" label={words::CAMERA_SWITCH} testid="camera-switch" has_text={false} onclick={switch.reform(|_| ())} />
+                    <Button icon="switch" label={strings::CAMERA_SWITCH} testid="camera-switch" has_text={false} onclick={switch.reform(|_| ())} />
                 }
-                <Button icon="stop" label={words::CAMERA_STOP} testid="camera-stop" onclick={on(stop)} />
+                <Button icon="stop" label={strings::CAMERA_STOP} testid="camera-stop" onclick={on(stop)} />
             </div>
         </>
     }

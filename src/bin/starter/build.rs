@@ -7,7 +7,8 @@ use cliplet::engine::{BackendChoice, Engine};
 use cliplet::image::Fit;
 use cliplet::models::config::{About, HeadConfig};
 use cliplet::models::{
-    Calibration, Checkpoint, Quantization, Source, efficientnet_lite_strides, import, load_gguf, save_gguf,
+    Calibration, Checkpoint, ModelFolder, Quantization, efficientnet_lite_strides, import, load_gguf,
+    save_gguf,
 };
 use cliplet::tensor::Format;
 use cliplet::weights::Weights;
@@ -39,12 +40,13 @@ pub fn towers(cache: &Cache) -> Result<Checkpoint> {
     let strides = efficientnet_lite_strides(1.0);
     let config =
         format!(r#"{{"model_type": "efficientnet_lite", "image_size": 224, "strides": {strides:?}}}"#);
-    let image = import(Source { config: config.as_bytes(), ..Default::default() }, &pickle::read(&pth)?)?;
+    let image =
+        import(ModelFolder { config: config.as_bytes(), ..Default::default() }, &pickle::read(&pth)?)?;
 
     let config = std::fs::read(cache.source("model/config.json")?)?;
     let tokenizer = std::fs::read_to_string(cache.source("model/tokenizer.json")?)?;
     let weights = Weights::read(&std::fs::read(cache.source("model/model.safetensors")?)?)?;
-    let source = Source { config: &config, tokenizer: Some(&tokenizer), preprocessor: None };
+    let source = ModelFolder { config: &config, tokenizer: Some(&tokenizer), preprocessor: None };
     let mut towers = image.join(import(source, &weights)?)?;
     towers.limit_context(CONTEXT_LEN)?;
     towers.config.preprocess.fit = Fit::Squash;

@@ -5,22 +5,22 @@
 //! Invariant: what is not whole, or not what its hash says, is no entry of the store.
 //! Invariant: one download of a model at a time over all tabs: it holds the model's lock.
 
-use super::feed::{Feed, Mark, Place as File, Unfit};
-use super::fetch;
-use super::hub::{self, Place};
-use super::lock::{Lock, Share};
-use super::problem::{Code, Problem};
-use super::protocol::{
-    FetchEvent, FetchProgress, FetchRequest, FetchStage, Order, StoredFormat, StoredModel, Unfinished,
-};
-use super::shelf::{Finished, Part, Shelf, failed, lock_name};
 use crate::engine::{EngineError, Recorder, Side, now_millis};
 use crate::models::config::TokenizerFile;
-use crate::models::{Importer, ModelError, Origin, Quantization, Source, file_of};
+use crate::models::{Importer, ModelError, ModelFolder, Origin, Quantization, file_of};
 use crate::tensor::{Format, TensorError};
 use crate::text::vocabulary::{bert_tokenizer_json, clip_tokenizer_json};
 use crate::weights::gguf::Table;
 use crate::weights::{Header, Item, WeightsError};
+use crate::worker::fetch;
+use crate::worker::hub::{self, Place};
+use crate::worker::lock::{Lock, Share};
+use crate::worker::model_store::{Finished, ModelStore, Part, failed, lock_name};
+use crate::worker::problem::{Code, Problem};
+use crate::worker::protocol::{
+    FetchEvent, FetchProgress, FetchRequest, FetchStage, Order, StoredFormat, StoredModel, Unfinished,
+};
+use crate::worker::reader::{FileSource, ResumePoint, Unfit, WeightsReader};
 use gloo::events::EventListener;
 use js_sys::Array;
 use serde::{Deserialize, Serialize};
@@ -64,8 +64,8 @@ pub fn start() {
     listener.forget();
     tell(&FetchEvent::Hello, None);
     spawn_local(async {
-        let shelf = Shelf::open().await;
-        shelf.tidy().await;
+        let store = ModelStore::open().await;
+        store.tidy().await;
     });
 }
 
@@ -92,11 +92,11 @@ impl Host {
     fn take(self: &Rc<Self>, request: FetchRequest, payload: JsValue) {
         let host = self.clone();
         match request {
-            FetchRequest::List => spawn_local(async { list(&Shelf::open().await).await }),
+            FetchRequest::List => spawn_local(async { list(&ModelStore::open().await).await }),
             FetchRequest::Delete(key) => spawn_local(async move {
-                let shelf = Shelf::open().await;
-                drop(shelf.delete(&key).await); // what is still there is still listed
-                list(&shelf).await;
+                let store = ModelStore::open().await;
+                drop(store.delete(&key).await); // what is still there is still listed
+                list(&store).await;
             }),
             FetchRequest::Pause => self.stop(false),
             FetchRequest::Cancel => self.stop(true),
@@ -150,13 +150,13 @@ impl Host {
         };
         let cancel = abort.signal();
         self.running.replace(Some(Running { abort, is_cancelled: false }));
-        let shelf = Shelf::open().await;
+        let store = ModelStore::open().await;
         let key = hub::key(&task.order.source, &task.order.hub, task.order.format);
         let is_cancelled = || self.running.borrow().as_ref().is_some_and(|running| running.is_cancelled);
-        let outcome = locked(id, &key, &shelf, &task, &cancel, &is_cancelled).await;
+        let outcome = locked(id, &key, &store, &task, &cancel, &is_cancelled).await;
         let is_cancelled = is_cancelled();
         self.running.take();
-        list(&shelf).await;
+        list(&store).await;
         match outcome {
             Ok((model, blob)) => tell(&FetchEvent::Finished(id, model), blob.as_ref()),
             Err(problem) if problem.code == Code::LoadCancelled && !is_cancelled => {
@@ -171,7 +171,7 @@ impl Host {
 async fn locked(
     id: u32,
     key: &str,
-    shelf: &Shelf,
+    store: &ModelStore,
     task: &Task,
     cancel: &AbortSignal,
     is_cancelled: &dyn Fn() -> bool,
@@ -188,14 +188,14 @@ async fn locked(
             lock.map_err(failed)?
         }
     };
-    if let Some(model) = shelf.entry(key).await {
+    if let Some(model) = store.entry(key).await {
         return Ok((model, None));
     }
-    let job = Job { id, key, shelf, task, cancel, meter: RefCell::default() };
+    let job = Download { id, key, store, task, cancel, meter: RefCell::default() };
     let mut outcome = job.run(true).await;
     // The beginning was of another version: everything anew, once.
     if matches!(&outcome, Err(problem) if problem.code == Code::SourceChanged) {
-        shelf.remove_part(key).await;
+        store.remove_part(key).await;
         outcome = job.run(false).await;
     }
     if let Err(problem) = &outcome {
@@ -205,18 +205,18 @@ async fn locked(
             Code::SourceUnreachable | Code::SourceServer | Code::StorageFull | Code::LoadCancelled
         );
         match is_cancelled() || !may_go_on {
-            true => shelf.remove_all(key).await,
-            false => shelf.remove_file(key).await,
+            true => store.remove_all(key).await,
+            false => store.remove_file(key).await,
         }
     }
     outcome
 }
 
 /// A download in hand.
-struct Job<'a> {
+struct Download<'a> {
     id: u32,
     key: &'a str,
-    shelf: &'a Shelf,
+    store: &'a ModelStore,
     task: &'a Task,
     cancel: &'a AbortSignal,
     meter: RefCell<Meter>,
@@ -231,7 +231,7 @@ struct Todo {
     /// Those that are done.
     done: Vec<Done>,
     /// Of the one in hand.
-    mark: Mark,
+    resume_point: ResumePoint,
     table: Table,
     scalars: BTreeMap<String, f32>,
 }
@@ -245,47 +245,50 @@ struct Done {
 
 /// The last state in which nothing was held.
 struct Clean {
-    mark: Mark,
+    resume_point: ResumePoint,
     n_tensors: usize,
     scalars: BTreeMap<String, f32>,
 }
 
 impl Clean {
     /// The state now, if nothing is held and the file can be gone on with.
-    fn of(importer: &Importer, feed: &Feed, table: &Table) -> Option<Clean> {
-        let mark = feed.mark().filter(|_| importer.is_idle())?;
-        Some(Clean { mark, n_tensors: table.tensors().len(), scalars: importer.scalars().clone() })
+    fn of(importer: &Importer, reader: &WeightsReader, table: &Table) -> Option<Clean> {
+        let resume_point = reader.resume_point().filter(|_| importer.is_idle())?;
+        Some(Clean { resume_point, n_tensors: table.tensors().len(), scalars: importer.scalars().clone() })
     }
 }
 
-impl Job<'_> {
+impl Download<'_> {
     async fn run(&self, may_go_on: bool) -> Result<(StoredModel, Option<Blob>), Problem> {
         self.tell(FetchStage::Looking);
         let files = &self.task.files;
         let mut todo: Option<Todo> = None;
         if may_go_on && matches!(files, Files::Remote(_)) {
-            let found = self.shelf.get_bytes(&format!("{}.todo", self.key)).await;
+            let found = self.store.get_bytes(&format!("{}.todo", self.key)).await;
             todo = found.and_then(|json| serde_json::from_slice(&json).ok());
         }
         let mut found = files.weights(todo.as_ref().map(|todo| todo.root.as_str()), self.cancel).await?;
         let mut done = todo.as_ref().map_or(Vec::new(), |todo| todo.done.clone());
 
         // The first header: of the file in hand.
-        let mut feed = None;
+        let mut reader = None;
         if let (Some(todo), Some(file)) = (&todo, found.files.get(done.len())) {
-            let header = self.shelf.get_bytes(&format!("{}.header", self.key)).await.unwrap_or_default();
+            let header = self.store.get_bytes(&format!("{}.header", self.key)).await.unwrap_or_default();
             let address = files.place(file)?;
             let resumed = match address {
-                File::Address(address) => Feed::resume(address, &todo.mark, &header, self.cancel).await?,
-                File::Blob(_) => None,
+                FileSource::Address(address) => {
+                    WeightsReader::resume(address, &todo.resume_point, &header, self.cancel).await?
+                }
+                FileSource::Blob(_) => None,
             };
-            feed = Some(resumed.ok_or_else(|| Problem::new(Code::SourceChanged, format!("{file} changed")))?);
+            reader =
+                Some(resumed.ok_or_else(|| Problem::new(Code::SourceChanged, format!("{file} changed")))?);
         }
-        let (mut feed, header) = match (feed, found.first.take()) {
+        let (mut reader, header) = match (reader, found.first.take()) {
             (Some(resumed), _) => resumed,
             (None, Some(first)) => self.header(first).await?,
             (None, None) => {
-                self.header(Feed::open(files.place(&found.files[0])?, self.cancel).await?).await?
+                self.header(WeightsReader::open(files.place(&found.files[0])?, self.cancel).await?).await?
             }
         };
         let gguf = header.gguf;
@@ -309,7 +312,7 @@ impl Job<'_> {
             }
             preprocessor = small("preprocessor_config.json").await?;
         }
-        let source = Source {
+        let source = ModelFolder {
             config: config_json.as_deref().unwrap_or_default(),
             tokenizer: None,
             preprocessor: preprocessor.as_deref(),
@@ -332,27 +335,27 @@ impl Job<'_> {
             let made: HashSet<&str> = table.tensors().iter().map(|info| info.name.as_str()).collect();
             importer.resume(todo.scalars, |name| made.contains(name));
         }
-        let mut part = self.shelf.part(self.key, table.n_bytes()).await?;
+        let mut part = self.store.part(self.key, table.n_bytes()).await?;
         let quantization = Quantization::preset(match self.task.order.format {
             StoredFormat::Q8_0 => Format::Q8_0,
             StoredFormat::Q4_0 => Format::Q4_0,
             StoredFormat::F16 => Format::F16,
         });
-        if !is_resumed && part.is_lasting() && feed.has_etag() {
-            self.shelf.put(&format!("{}.header", self.key), &header.bytes).await?;
+        if !is_resumed && part.is_lasting() && reader.has_etag() {
+            self.store.put(&format!("{}.header", self.key), &header.bytes).await?;
         }
         let mut next_file = done.len();
         loop {
             let file = found.files[next_file].clone();
             let n_before: u64 = done.iter().map(|done| done.n_bytes).sum();
-            self.meter.borrow_mut().total = found.n_bytes.max(n_before + feed.n_bytes());
-            let mut clean = Clean::of(&importer, &feed, &table);
+            self.meter.borrow_mut().total = found.n_bytes.max(n_before + reader.n_bytes());
+            let mut clean = Clean::of(&importer, &reader, &table);
             self.keep(&root, &done, clean.as_ref(), &table, &part).await?;
-            let mut n_kept = feed.n_received();
-            self.arrived(n_before + feed.n_received()); // what came with the header
+            let mut n_kept = reader.n_received();
+            self.arrived(n_before + reader.n_received()); // what came with the header
             let outcome: Result<(), Problem> = async {
                 loop {
-                    let item = feed.next(&mut |feed| self.arrived(n_before + feed.n_received())).await;
+                    let item = reader.next(&mut |reader| self.arrived(n_before + reader.n_received())).await;
                     let Some(item) = item.map_err(unfit)? else { return Ok(()) };
                     let Item::Tensor(name, tensor) = item else { continue };
                     importer.push(&name, tensor, &mut |name, tensor| {
@@ -366,9 +369,9 @@ impl Job<'_> {
                             table.push(name, &tensor).map_err(ModelError::from).map_err(unfit_model)?;
                         part.write(place.start, &tensor.bytes).map_err(Stop)
                     })?;
-                    clean = Clean::of(&importer, &feed, &table).or(clean.take());
-                    if feed.n_received() >= n_kept + KEEP_BYTES {
-                        n_kept = feed.n_received();
+                    clean = Clean::of(&importer, &reader, &table).or(clean.take());
+                    if reader.n_received() >= n_kept + KEEP_BYTES {
+                        n_kept = reader.n_received();
                         self.keep(&root, &done, clean.as_ref(), &table, &part).await?;
                     }
                 }
@@ -379,24 +382,24 @@ impl Job<'_> {
                 drop(self.keep(&root, &done, clean.as_ref(), &table, &part).await);
                 return Err(problem);
             }
-            let sha256 = feed.sha256();
+            let sha256 = reader.sha256();
             let pinned = self.task.order.sha256.iter().find(|(name, _)| *name == file);
             if let Some((_, pinned)) = pinned.filter(|(_, pinned)| !pinned.eq_ignore_ascii_case(&sha256)) {
                 let detail = format!("{file} has the SHA-256 {sha256}, expected is {pinned}");
                 return Err(Problem::new(Code::SourceHash, detail));
             }
-            done.push(Done { file, n_bytes: feed.n_bytes(), sha256 });
+            done.push(Done { file, n_bytes: reader.n_bytes(), sha256 });
             next_file += 1;
             if next_file == found.files.len() {
                 break;
             }
-            let next = Feed::open(files.place(&found.files[next_file])?, self.cancel).await?;
+            let next = WeightsReader::open(files.place(&found.files[next_file])?, self.cancel).await?;
             let header;
-            (feed, header) = self.header(next).await?;
-            if part.is_lasting() && feed.has_etag() {
+            (reader, header) = self.header(next).await?;
+            if part.is_lasting() && reader.has_etag() {
                 // The two belong together: what is known of the last file must not meet this one's header.
-                self.shelf.remove_todo(self.key).await;
-                self.shelf.put(&format!("{}.header", self.key), &header.bytes).await?;
+                self.store.remove_todo(self.key).await;
+                self.store.put(&format!("{}.header", self.key), &header.bytes).await?;
             }
         }
 
@@ -426,7 +429,7 @@ impl Job<'_> {
         self.tell(FetchStage::Store);
         let header = table.header(&file_of(&config).map_err(unfit_model)?.metadata);
         let Finished { n_bytes, sha256, blob } =
-            self.shelf.finish(self.key, &header, &mut part, self.cancel).await?;
+            self.store.finish(self.key, &header, &mut part, self.cancel).await?;
         drop(part);
         let model = StoredModel {
             key: self.key.to_owned(),
@@ -439,15 +442,15 @@ impl Job<'_> {
             is_kept: blob.is_none(),
         };
         if model.is_kept {
-            self.shelf.enter(&model).await?;
-            self.shelf.remove_part(self.key).await;
+            self.store.enter(&model).await?;
+            self.store.remove_part(self.key).await;
         }
         Ok((model, blob))
     }
 
-    async fn header(&self, mut feed: Feed) -> Result<(Feed, Header), Problem> {
-        match feed.next(&mut |_| ()).await.map_err(unfit)? {
-            Some(Item::Header(header)) => Ok((feed, header)),
+    async fn header(&self, mut reader: WeightsReader) -> Result<(WeightsReader, Header), Problem> {
+        match reader.next(&mut |_| ()).await.map_err(unfit)? {
+            Some(Item::Header(header)) => Ok((reader, header)),
             _ => Err(Problem::new(Code::SourceUnusable, "a file without a header")),
         }
     }
@@ -483,7 +486,7 @@ impl Job<'_> {
         table: &Table,
         part: &Part,
     ) -> Result<(), Problem> {
-        let Some(Clean { mark, n_tensors, scalars }) = clean.filter(|_| part.is_lasting()) else {
+        let Some(Clean { resume_point, n_tensors, scalars }) = clean.filter(|_| part.is_lasting()) else {
             return Ok(());
         };
         part.flush()?;
@@ -491,15 +494,16 @@ impl Job<'_> {
         let unfinished = Unfinished {
             key: self.key.to_owned(),
             order: self.task.order.clone(),
-            done: n_before + mark.position,
+            done: n_before + resume_point.position,
             total: self.meter.borrow().total,
         };
         let mut table = table.clone();
         table.truncate(*n_tensors);
-        let (mark, scalars) = (mark.clone(), scalars.clone());
-        let todo = Todo { unfinished, root: root.to_owned(), done: done.to_vec(), mark, table, scalars };
+        let (resume_point, scalars) = (resume_point.clone(), scalars.clone());
+        let todo =
+            Todo { unfinished, root: root.to_owned(), done: done.to_vec(), resume_point, table, scalars };
         let json = serde_json::to_vec(&todo).map_err(|error| Problem::new(Code::StorageFailed, error))?;
-        self.shelf.put(&format!("{}.todo", self.key), &json).await
+        self.store.put(&format!("{}.todo", self.key), &json).await
     }
 
     /// Bytes that are here, of all files together.
@@ -564,7 +568,7 @@ struct Found {
     /// Of all files, where an index says it.
     n_bytes: u64,
     /// The first file, where it was opened to see whether it is there.
-    first: Option<Feed>,
+    first: Option<WeightsReader>,
 }
 
 impl Files {
@@ -580,15 +584,15 @@ impl Files {
         }
     }
 
-    fn place(&self, file: &str) -> Result<File, Problem> {
+    fn place(&self, file: &str) -> Result<FileSource, Problem> {
         match self {
-            Files::Remote(place) => Ok(File::Address(place.address(file))),
+            Files::Remote(place) => Ok(FileSource::Address(place.address(file))),
             Files::Local(files) => {
                 let found = files.iter().find(|(name, _)| name == file);
                 let (_, blob) = found.ok_or_else(|| {
                     Problem::new(Code::SourceMissing, format!("{file} is not among the files"))
                 })?;
-                Ok(File::Blob(blob.clone()))
+                Ok(FileSource::Blob(blob.clone()))
             }
         }
     }
@@ -598,7 +602,7 @@ impl Files {
         match self {
             Files::Local(files) => {
                 let Some((_, blob)) = files.iter().find(|(name, _)| name == file) else { return Ok(None) };
-                let bytes = super::pictures::bytes(blob).await.map_err(failed)?;
+                let bytes = fetch::blob_bytes(blob).await.map_err(failed)?;
                 Ok(Some(bytes))
             }
             Files::Remote(place) => {
@@ -639,8 +643,8 @@ impl Files {
             }
             let first = match root {
                 Some(_) => None,
-                None => match Feed::open(self.place(file)?, cancel).await {
-                    Ok(feed) => Some(feed),
+                None => match WeightsReader::open(self.place(file)?, cancel).await {
+                    Ok(reader) => Some(reader),
                     Err(problem) if problem.code == Code::SourceMissing => continue,
                     Err(problem) => return Err(problem),
                 },
@@ -723,8 +727,8 @@ fn unfit(unfit: Unfit) -> Problem {
     }
 }
 
-async fn list(shelf: &Shelf) {
-    tell(&FetchEvent::Stored(shelf.list().await), None);
+async fn list(store: &ModelStore) {
+    tell(&FetchEvent::Stored(store.list().await), None);
 }
 
 fn tell(event: &FetchEvent, blob: Option<&Blob>) {

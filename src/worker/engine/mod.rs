@@ -5,14 +5,18 @@
 //! Invariant: label embeddings are kept per (prompts, label): a new label costs one label, a new picture none.
 //! Invariant: a lost device is replaced once; lost again within two minutes, the CPU takes over for good.
 
-use super::fetch::scope;
-use super::problem::{Code, Problem};
-use super::protocol::{Answer, Card, Event, LoadStage, ModelRef, Progress, Question, Request, Stage};
-use super::{download, pictures};
-use crate::engine::{BackendChoice, BackendKind, Engine, EngineError, Stage as EngineStage, now_millis};
+mod load;
+pub mod pictures;
+
+use crate::engine::{BackendChoice, BackendKind, Engine, EngineError, EngineStage, now_millis};
 use crate::image::PixelTensor;
 use crate::tasks::{ImageEmbedding, LabelEmbedding, classify};
 use crate::text::Template;
+use crate::worker::fetch::scope;
+use crate::worker::problem::{Code, Problem};
+use crate::worker::protocol::{
+    Answer, Card, Event, LoadStage, ModelRef, Progress, Question, Request, StageTime,
+};
 use gloo::events::EventListener;
 use gloo::timers::future::TimeoutFuture;
 use js_sys::{Array, Reflect};
@@ -66,7 +70,7 @@ struct Host {
     lost_at: Cell<Option<f64>>,
 }
 
-enum Job {
+enum EngineJob {
     Load(Load),
     Ask(Question),
     Forget,
@@ -130,30 +134,30 @@ impl Host {
         self.abort.take().iter().for_each(AbortController::abort);
     }
 
-    fn next(&self) -> Option<Job> {
+    fn next(&self) -> Option<EngineJob> {
         if let Some(load) = self.next_load.take() {
-            return Some(Job::Load(load));
+            return Some(EngineJob::Load(load));
         }
         match self.next_forget.take() {
-            true => Some(Job::Forget),
-            false => self.next_question.take().map(Job::Ask),
+            true => Some(EngineJob::Forget),
+            false => self.next_question.take().map(EngineJob::Ask),
         }
     }
 
-    async fn run(&self, job: Job) {
+    async fn run(&self, job: EngineJob) {
         match job {
-            Job::Load(load) => {
+            EngineJob::Load(load) => {
                 let id = load.id;
                 match self.load(load).await {
                     Ok(card) => tell(&Event::Ready(id, Box::new(card))),
                     Err(problem) => tell(&Event::LoadFailed(id, problem)),
                 }
             }
-            Job::Forget => {
-                drop(download::forget().await);
+            EngineJob::Forget => {
+                drop(load::forget().await);
                 tell(&Event::Forgotten);
             }
-            Job::Ask(question) => {
+            EngineJob::Ask(question) => {
                 let Some(mut model) = self.model.take() else { return };
                 let answered = self.answer(&mut model, &question).await;
                 self.model.replace(Some(model));
@@ -176,16 +180,14 @@ impl Host {
         let on_progress = |progress| tell(&Event::Progress(id, progress));
         let cancel = abort.signal();
         let loaded = match (model, file) {
-            (ModelRef::Starter, _) => download::starter(&cancel, on_progress).await?,
-            (ModelRef::Stored(key), _) => download::from_store(&key, &cancel, on_progress).await?,
-            (ModelRef::File(name), Some(file)) => {
-                download::from_file(&name, &file, &cancel, on_progress).await?
-            }
+            (ModelRef::Starter, _) => load::starter(&cancel, on_progress).await?,
+            (ModelRef::Stored(key), _) => load::from_store(&key, &cancel, on_progress).await?,
+            (ModelRef::File(name), Some(file)) => load::from_file(&name, &file, &cancel, on_progress).await?,
             (ModelRef::File(name), None) => {
                 return Err(Problem::new(Code::ModelFileUnusable, format!("{name} did not arrive")));
             }
         };
-        let download::Loaded { file, n_bytes, sha256, checkpoint, warm } = loaded;
+        let load::Loaded { file, n_bytes, sha256, checkpoint, warm } = loaded;
         let on_stage = |stage| {
             let stage = match stage {
                 EngineStage::Testing => LoadStage::SelfTest,
@@ -204,7 +206,7 @@ impl Host {
             (true, Code::WeightsUnreadable) => Problem { code: Code::ModelFileUnusable, ..problem },
             _ => problem,
         })?;
-        super::fetch::check(&cancel)?;
+        crate::worker::fetch::check(&cancel)?;
         let model = Model { engine, file, sha256, labels: HashMap::new(), tensor: None, image: None };
         let card = model.card();
         self.model.replace(Some(model));
@@ -250,7 +252,7 @@ impl Host {
         &self,
         model: &mut Model,
         id: u64,
-        stages: &mut Vec<Stage>,
+        stages: &mut Vec<StageTime>,
     ) -> Result<ImageEmbedding, Failure> {
         if let Some((_, embedding)) = model.image.as_ref().filter(|(known, _)| *known == id) {
             return Ok(embedding.clone());
@@ -289,7 +291,7 @@ impl Host {
         &self,
         model: &mut Model,
         question: &Question,
-        stages: &mut Vec<Stage>,
+        stages: &mut Vec<StageTime>,
     ) -> Result<Option<(Vec<LabelEmbedding>, Vec<String>)>, Failure> {
         let started = now_millis();
         let prompts: Vec<Template> =
@@ -398,8 +400,8 @@ fn load_problem(error: EngineError) -> Problem {
     Problem::new(code, error)
 }
 
-fn stage(name: &str, millis: f64) -> Stage {
-    Stage { name: name.to_owned(), millis }
+fn stage(name: &str, millis: f64) -> StageTime {
+    StageTime { name: name.to_owned(), millis }
 }
 
 fn has_webgpu() -> bool {

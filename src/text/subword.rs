@@ -18,7 +18,7 @@ use tokenizers::models::bpe::{BPE, BpeBuilder, Vocab};
 use tokenizers::models::wordpiece::WordPiece;
 
 #[derive(Clone, Debug)]
-pub enum Pieces {
+pub enum SubwordModel {
     Bpe(Box<BPE>),
     WordPiece(Box<WordPiece>),
     Unigram(Unigram),
@@ -45,16 +45,16 @@ struct ModelFile<'a> {
     ignore_merges: bool,
 }
 
-impl Pieces {
+impl SubwordModel {
     /// From the `model` of a tokenizer file, and the names of its special tokens.
-    pub fn from_json(json: &str, special: &[&str]) -> Result<Pieces, TextError> {
+    pub fn from_json(json: &str, special: &[&str]) -> Result<SubwordModel, TextError> {
         let file: ModelFile = serde_json::from_str(json).map_err(malformed)?;
         match file.r#type.as_str() {
-            "BPE" => bpe(file).map(|model| Pieces::Bpe(Box::new(model))),
-            "WordPiece" => serde_json::from_str(json).map(Pieces::WordPiece).map_err(malformed),
+            "BPE" => bpe(file).map(|model| SubwordModel::Bpe(Box::new(model))),
+            "WordPiece" => serde_json::from_str(json).map(SubwordModel::WordPiece).map_err(malformed),
             "Unigram" => {
                 let vocab = serde_json::from_str(file.vocab.get()).map_err(malformed)?;
-                Unigram::new(vocab, file.unk_id, file.byte_fallback, special).map(Pieces::Unigram)
+                Unigram::new(vocab, file.unk_id, file.byte_fallback, special).map(SubwordModel::Unigram)
             }
             _ => Err(unsupported("model", &Value::from(file.r#type))),
         }
@@ -62,9 +62,9 @@ impl Pieces {
 
     pub fn ids(&self, word: &str) -> tokenizers::Result<Vec<u32>> {
         let tokens = match self {
-            Pieces::Bpe(model) => model.tokenize(word),
-            Pieces::WordPiece(model) => model.tokenize(word),
-            Pieces::Unigram(model) => {
+            SubwordModel::Bpe(model) => model.tokenize(word),
+            SubwordModel::WordPiece(model) => model.tokenize(word),
+            SubwordModel::Unigram(model) => {
                 return model.ids(word).ok_or_else(|| "it holds a character that has no token".into());
             }
         };

@@ -6,7 +6,7 @@
 //! Invariant: who writes or deletes a model's files holds its lock alone; who reads them shares it.
 //! Invariant: without storage everything works, and nothing is kept.
 
-use super::fetch::{message, scope, settled};
+use super::fetch::{self, message, scope, settled};
 use super::lock::{Lock, Share};
 use super::problem::{Code, Problem};
 use super::protocol::{Store, StoredModel, Unfinished};
@@ -64,7 +64,7 @@ extern "C" {
 }
 
 /// Where models are kept.
-pub enum Shelf {
+pub enum ModelStore {
     Files(Folder),
     Cache(Cache),
     Nothing,
@@ -75,8 +75,8 @@ pub fn lock_name(key: &str) -> String {
     format!("cliplet-model:{key}")
 }
 
-impl Shelf {
-    pub async fn open() -> Shelf {
+impl ModelStore {
+    pub async fn open() -> ModelStore {
         let files = async {
             // Some browsers have files and no way for a worker to write them piece by piece.
             let handles = Reflect::get(&scope(), &"FileSystemFileHandle".into())?;
@@ -88,32 +88,32 @@ impl Shelf {
             settled(root.folder(FOLDER, &create())).await
         };
         if let Ok(folder) = files.await {
-            return Shelf::Files(folder);
+            return ModelStore::Files(folder);
         }
         let cache = async {
             let caches: CacheStorage = Reflect::get(&scope(), &"caches".into())?.dyn_into()?;
             settled(Ok(caches.open(CACHE))).await
         };
-        cache.await.map_or(Shelf::Nothing, Shelf::Cache)
+        cache.await.map_or(ModelStore::Nothing, ModelStore::Cache)
     }
 
     /// A file, as it is now.
     pub async fn get(&self, name: &str) -> Option<Blob> {
         match self {
-            Shelf::Files(folder) => {
+            ModelStore::Files(folder) => {
                 let file: FileHandle = settled(folder.file(name, &JsValue::UNDEFINED)).await.ok()?;
                 settled(file.blob()).await.ok()
             }
-            Shelf::Cache(cache) => {
+            ModelStore::Cache(cache) => {
                 let found: JsValue = settled(Ok(cache.match_with_str(&address(name)))).await.ok()?;
                 settled(found.dyn_into::<Response>().ok()?.blob()).await.ok()
             }
-            Shelf::Nothing => None,
+            ModelStore::Nothing => None,
         }
     }
 
     pub async fn get_bytes(&self, name: &str) -> Option<Vec<u8>> {
-        super::pictures::bytes(&self.get(name).await?).await.ok()
+        fetch::blob_bytes(&self.get(name).await?).await.ok()
     }
 
     async fn get_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
@@ -123,29 +123,29 @@ impl Shelf {
     /// Writes a small file.
     pub async fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Problem> {
         match self {
-            Shelf::Files(folder) => write(folder, name, bytes).await.map_err(failed),
-            Shelf::Cache(cache) => {
+            ModelStore::Files(folder) => write(folder, name, bytes).await.map_err(failed),
+            ModelStore::Cache(cache) => {
                 let parts = Array::of1(&Uint8Array::from(bytes));
                 let blob = Blob::new_with_u8_array_sequence(&parts).map_err(failed)?;
                 put_blob(cache, name, &blob).await.map_err(failed)
             }
-            Shelf::Nothing => Ok(()),
+            ModelStore::Nothing => Ok(()),
         }
     }
 
     async fn remove(&self, name: &str) {
         // What is not there is as good as removed.
         drop(match self {
-            Shelf::Files(folder) => settled::<JsValue>(folder.remove(name)).await,
-            Shelf::Cache(cache) => settled(Ok(cache.delete_with_str(&address(name)))).await,
-            Shelf::Nothing => return,
+            ModelStore::Files(folder) => settled::<JsValue>(folder.remove(name)).await,
+            ModelStore::Cache(cache) => settled(Ok(cache.delete_with_str(&address(name)))).await,
+            ModelStore::Nothing => return,
         });
     }
 
     async fn names(&self) -> Result<Vec<String>, JsValue> {
         let mut names = Vec::new();
         match self {
-            Shelf::Files(folder) => {
+            ModelStore::Files(folder) => {
                 let keys = folder.keys()?;
                 loop {
                     let next: JsValue = settled(keys.next()).await?;
@@ -155,7 +155,7 @@ impl Shelf {
                     names.extend(Reflect::get(&next, &"value".into())?.as_string());
                 }
             }
-            Shelf::Cache(cache) => {
+            ModelStore::Cache(cache) => {
                 let keys: Array = settled(Ok(cache.keys())).await?;
                 let name = |request: JsValue| {
                     let url = request.unchecked_into::<web_sys::Request>().url();
@@ -163,7 +163,7 @@ impl Shelf {
                 };
                 names.extend(keys.iter().filter_map(name));
             }
-            Shelf::Nothing => {}
+            ModelStore::Nothing => {}
         }
         names.sort();
         Ok(names)
@@ -250,7 +250,7 @@ impl Shelf {
     pub async fn part(&self, key: &str, n_bytes: u64) -> Result<Part, Problem> {
         let part = async {
             Ok(match self {
-                Shelf::Files(folder) => {
+                ModelStore::Files(folder) => {
                     let part = Part::File(access(folder, &format!("{key}.part")).await?);
                     if let Part::File(file) = &part {
                         file.truncate(n_bytes as f64)?;
@@ -278,7 +278,7 @@ impl Shelf {
         let name = format!("{key}.gguf");
         let mut blob = None;
         match (self, &mut *part) {
-            (Shelf::Files(folder), part) => {
+            (ModelStore::Files(folder), part) => {
                 let file = access(folder, &name).await.map_err(failed)?;
                 file.truncate(0.0).map_err(failed)?;
                 write_at(&file, 0, header).map_err(failed)?;
@@ -293,7 +293,7 @@ impl Shelf {
                 }
                 file.flush().map_err(failed)?;
             }
-            (shelf, Part::Blobs { blobs, .. }) => {
+            (store, Part::Blobs { blobs, .. }) => {
                 let parts = Array::of1(&Uint8Array::from(header));
                 let parts = parts.concat(blobs);
                 let whole = Blob::new_with_blob_sequence(&parts).map_err(failed)?;
@@ -304,8 +304,8 @@ impl Shelf {
                     hash.update(&piece);
                     at += piece.len() as u64;
                 }
-                let is_kept = match shelf {
-                    Shelf::Cache(cache) => put_blob(cache, &name, &whole).await.is_ok(),
+                let is_kept = match store {
+                    ModelStore::Cache(cache) => put_blob(cache, &name, &whole).await.is_ok(),
                     _ => false,
                 };
                 blob = Some(whole).filter(|_| !is_kept);
@@ -466,7 +466,7 @@ async fn put_blob(cache: &Cache, name: &str, blob: &Blob) -> Result<(), JsValue>
 
 async fn read_blob(blob: &Blob, range: std::ops::Range<u64>) -> Result<Vec<u8>, JsValue> {
     let piece = blob.slice_with_f64_and_f64(range.start as f64, range.end as f64)?;
-    super::pictures::bytes(&piece).await
+    fetch::blob_bytes(&piece).await
 }
 
 /// A cache's key is an address; nothing is ever fetched from this one.

@@ -5,16 +5,16 @@
 //! copy that fails is deleted.
 //! Invariant: works without storage (private mode, quota): then the page's own model is fetched on every visit.
 
-use super::feed::{Feed, Place, Unfit};
-use super::fetch::{self, Body, settled};
-use super::lock::{Lock, Share};
-use super::problem::{Code, Problem};
-use super::protocol::{LoadStage, Progress};
-use super::shelf::{self, Shelf};
 use crate::engine::WarmGpu;
 use crate::models::{Checkpoint, Importer, ModelError, Origin};
 use crate::weights::gguf::GgufFile;
 use crate::weights::{Item, Weights};
+use crate::worker::fetch::{self, Body, settled};
+use crate::worker::lock::{Lock, Share};
+use crate::worker::model_store::{self, ModelStore};
+use crate::worker::problem::{Code, Problem};
+use crate::worker::protocol::{LoadStage, Progress};
+use crate::worker::reader::{FileSource, Unfit, WeightsReader};
 use js_sys::{Array, Reflect};
 use serde::Deserialize;
 use wasm_bindgen::{JsCast, JsValue};
@@ -101,22 +101,22 @@ pub async fn from_store(
     cancel: &AbortSignal,
     mut tell: impl FnMut(Progress),
 ) -> Result<Loaded, Problem> {
-    let shelf = Shelf::open().await;
+    let store = ModelStore::open().await;
     // Nobody deletes it meanwhile.
-    let lock = Lock::take(&shelf::lock_name(key), Share::Readers, Some(cancel)).await;
+    let lock = Lock::take(&model_store::lock_name(key), Share::Readers, Some(cancel)).await;
     fetch::check(cancel)?;
-    let lock = lock.map_err(shelf::failed)?;
+    let lock = lock.map_err(model_store::failed)?;
     let missing = || Problem::new(Code::StoredMissing, format!("no stored model {key:?}"));
-    let entry = shelf.entry(key).await.ok_or_else(missing)?;
+    let entry = store.entry(key).await.ok_or_else(missing)?;
     let known = Some((entry.bytes, entry.sha256.as_str()));
-    let loaded = match shelf.get(&format!("{key}.gguf")).await {
+    let loaded = match store.get(&format!("{key}.gguf")).await {
         Some(blob) => read(&entry.name, &blob, known, cancel, &mut tell).await,
         None => Err(Problem::new(Code::WeightsDamaged, "its file is gone")),
     };
     match loaded {
         Err(Problem { code: Code::WeightsDamaged | Code::StorageFailed, detail }) => {
             drop(lock);
-            shelf.delete(key).await?;
+            store.delete(key).await?;
             Err(Problem::new(Code::StoredDamaged, detail))
         }
         loaded => loaded,
@@ -136,23 +136,23 @@ async fn read(
     if let Some((expected, _)) = known.filter(|(expected, _)| *expected != n_bytes) {
         return damaged(format!("{name}: {n_bytes} bytes, {expected} are expected"));
     }
-    let mut feed = Feed::open(Place::Blob(blob.clone()), cancel).await?;
+    let mut reader = WeightsReader::open(FileSource::Blob(blob.clone()), cancel).await?;
     let mut told = 0;
     tell(Progress { stage: LoadStage::Read, done: 0, total: n_bytes });
-    let mut on_piece = |feed: &Feed| {
-        let done = feed.n_received();
+    let mut on_piece = |reader: &WeightsReader| {
+        let done = reader.n_received();
         if done - told >= STEP_BYTES {
             told = done;
             tell(Progress { stage: LoadStage::Read, done, total: n_bytes });
         }
     };
-    let parsed = parse(&mut feed, &mut on_piece).await;
+    let parsed = parse(&mut reader, &mut on_piece).await;
     if let Err(Failure::Problem(problem)) = parsed {
         return Err(problem);
     }
     // What could not be parsed is damaged if its hash says so.
-    while feed.next(&mut on_piece).await.map_err(Failure::from).map_err(Failure::problem)?.is_some() {}
-    let sha256 = feed.sha256();
+    while reader.next(&mut on_piece).await.map_err(Failure::from).map_err(Failure::problem)?.is_some() {}
+    let sha256 = reader.sha256();
     if let Some((_, expected)) = known.filter(|(_, expected)| *expected != sha256) {
         return damaged(format!("{name}: SHA-256 {sha256}, expected is {expected}"));
     }
@@ -161,17 +161,17 @@ async fn read(
 }
 
 async fn parse(
-    feed: &mut Feed,
-    on_piece: &mut dyn FnMut(&Feed),
+    reader: &mut WeightsReader,
+    on_piece: &mut dyn FnMut(&WeightsReader),
 ) -> Result<(Checkpoint, Option<WarmGpu>), Failure> {
     let (mut names, mut gguf, mut outlines) = (Vec::new(), GgufFile::default(), Weights::default());
-    if let Some(Item::Header(header)) = feed.next(on_piece).await? {
+    if let Some(Item::Header(header)) = reader.next(on_piece).await? {
         (names, gguf, outlines) = (header.names, header.gguf.unwrap_or_default(), header.outlines);
     }
     let mut importer = Importer::new(Origin::Gguf(&gguf), names)?;
     let warm = WarmGpu::new(importer.config(), outlines).await;
     let mut weights = Weights::default();
-    while let Some(item) = feed.next(on_piece).await? {
+    while let Some(item) = reader.next(on_piece).await? {
         let Item::Tensor(name, tensor) = item else { continue };
         importer.push(&name, tensor, &mut |name, tensor| {
             weights.insert(name, tensor);

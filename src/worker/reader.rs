@@ -19,14 +19,14 @@ const PIECE_BYTES: u64 = 1 << 20;
 
 /// Where a file is.
 #[derive(Clone)]
-pub enum Place {
+pub enum FileSource {
     Address(String),
     Blob(Blob),
 }
 
 /// Where a file was left, so that another visit can go on.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Mark {
+pub struct ResumePoint {
     pub n_bytes: u64,
     /// Bytes that were taken in; no tensor is incomplete there.
     pub position: u64,
@@ -35,8 +35,8 @@ pub struct Mark {
     pub etag: String,
 }
 
-pub struct Feed {
-    place: Place,
+pub struct WeightsReader {
+    source: FileSource,
     cancel: AbortSignal,
     body: Option<Body>,
     stream: Option<Stream>,
@@ -50,15 +50,15 @@ pub struct Feed {
     unread: Range<usize>,
 }
 
-impl Feed {
+impl WeightsReader {
     /// From the first byte.
     ///
     /// # Errors
     /// A file that cannot be had; a server that does not say how long it is.
-    pub async fn open(place: Place, cancel: &AbortSignal) -> Result<Feed, Problem> {
-        let (body, n_bytes, etag) = match &place {
-            Place::Blob(blob) => (None, blob.size() as u64, None),
-            Place::Address(address) => {
+    pub async fn open(source: FileSource, cancel: &AbortSignal) -> Result<WeightsReader, Problem> {
+        let (body, n_bytes, etag) = match &source {
+            FileSource::Blob(blob) => (None, blob.size() as u64, None),
+            FileSource::Address(address) => {
                 let body =
                     fetch::with_tries(cancel, async || Body::open(address, None, cancel).await).await?;
                 let n_bytes = body.n_bytes.ok_or_else(|| {
@@ -68,8 +68,8 @@ impl Feed {
                 (Some(body), n_bytes, etag)
             }
         };
-        Ok(Feed {
-            place,
+        Ok(WeightsReader {
+            source,
             cancel: cancel.clone(),
             body,
             stream: Some(Stream::new(n_bytes)),
@@ -86,38 +86,38 @@ impl Feed {
     /// From where an earlier visit left it, with the header of then; `None` where the file is not the same any more.
     pub async fn resume(
         address: String,
-        mark: &Mark,
+        resume_point: &ResumePoint,
         header: &[u8],
         cancel: &AbortSignal,
-    ) -> Result<Option<(Feed, Header)>, Problem> {
-        let Ok((stream, header)) = Stream::resume(header, mark.n_bytes, mark.position) else {
+    ) -> Result<Option<(WeightsReader, Header)>, Problem> {
+        let Ok((stream, header)) = Stream::resume(header, resume_point.n_bytes, resume_point.position) else {
             return Ok(None);
         };
-        let state = mark.hash.as_slice().try_into().ok();
+        let state = resume_point.hash.as_slice().try_into().ok();
         let Some(Ok(hash)) = state.map(|state| Sha256::deserialize(&state)) else { return Ok(None) };
         let mut body = None;
-        if mark.position < mark.n_bytes {
-            let from = Some(fetch::From { start: mark.position, etag: &mark.etag });
+        if resume_point.position < resume_point.n_bytes {
+            let from = Some(fetch::From { start: resume_point.position, etag: &resume_point.etag });
             let opened = fetch::with_tries(cancel, async || Body::open(&address, from, cancel).await).await?;
-            if opened.start != mark.position || opened.n_bytes != Some(mark.n_bytes) {
+            if opened.start != resume_point.position || opened.n_bytes != Some(resume_point.n_bytes) {
                 return Ok(None);
             }
             body = Some(opened);
         }
-        let feed = Feed {
-            place: Place::Address(address),
+        let reader = WeightsReader {
+            source: FileSource::Address(address),
             cancel: cancel.clone(),
             body,
             stream: Some(stream),
             hash,
-            n_bytes: mark.n_bytes,
-            n_received: mark.position,
-            etag: Some(mark.etag.clone()),
+            n_bytes: resume_point.n_bytes,
+            n_received: resume_point.position,
+            etag: Some(resume_point.etag.clone()),
             n_failures: 0,
             piece: Vec::new(),
             unread: 0..0,
         };
-        Ok(Some((feed, header)))
+        Ok(Some((reader, header)))
     }
 
     /// Whether another visit could go on with it.
@@ -134,16 +134,16 @@ impl Feed {
     }
 
     /// Where another visit could go on, if it can from here.
-    pub fn mark(&self) -> Option<Mark> {
+    pub fn resume_point(&self) -> Option<ResumePoint> {
         let (etag, position) = (self.etag.clone()?, self.stream.as_ref()?.position()?);
-        Some(Mark { n_bytes: self.n_bytes, position, hash: self.hash.serialize().to_vec(), etag })
+        Some(ResumePoint { n_bytes: self.n_bytes, position, hash: self.hash.serialize().to_vec(), etag })
     }
 
     /// What comes next, `None` after the end; `on_piece` hears of every piece that arrives.
     ///
     /// # Errors
     /// [`Unfit::Weights`] for bytes that are no weights; the rest can still be hashed.
-    pub async fn next(&mut self, on_piece: &mut dyn FnMut(&Feed)) -> Result<Option<Item>, Unfit> {
+    pub async fn next(&mut self, on_piece: &mut dyn FnMut(&WeightsReader)) -> Result<Option<Item>, Unfit> {
         loop {
             if let Some(stream) = &mut self.stream {
                 let mut bytes = &self.piece[self.unread.clone()];
@@ -211,9 +211,9 @@ impl Feed {
     }
 
     async fn try_receive(&mut self) -> Result<Option<Uint8Array>, Problem> {
-        let address = match &self.place {
-            Place::Address(address) => address,
-            Place::Blob(blob) => {
+        let address = match &self.source {
+            FileSource::Address(address) => address,
+            FileSource::Blob(blob) => {
                 let end = self.n_bytes.min(self.n_received + PIECE_BYTES);
                 let piece = blob.slice_with_f64_and_f64(self.n_received as f64, end as f64);
                 let piece = async { JsFuture::from(piece?.array_buffer()).await };

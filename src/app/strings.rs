@@ -2,7 +2,7 @@
 //!
 //! Invariant: plain, short, active; no jargon on the main path; no sentence blames the reader.
 
-use super::picker::{Job, Phase, What};
+use super::picker::{ModelJob, Phase, What};
 use crate::engine::BackendKind;
 use crate::models::catalogue::Entry;
 use crate::tasks::classify::{RankedLabel, RankedLabels};
@@ -476,7 +476,7 @@ pub fn fetch_stage(stage: FetchStage) -> &'static str {
 }
 
 /// `62 MB of 605 MB · 2.1 MB a second · about 4 minutes left`
-pub fn fetch_figures(job: &Job) -> String {
+pub fn fetch_figures(job: &ModelJob) -> String {
     let FetchProgress { done, total, bytes_per_second: rate, .. } = job.progress;
     if total == 0 {
         return String::new();
@@ -499,7 +499,7 @@ fn time_left(seconds: f64) -> String {
 }
 
 /// A job in a line beside its name: `34 % · about a minute left`.
-pub fn job_line(job: &Job) -> String {
+pub fn job_line(job: &ModelJob) -> String {
     match (&job.phase, job.fraction()) {
         (Phase::Failed(_), _) => DOWNLOAD_STOPPED.to_owned(),
         (Phase::Paused, _) => DOWNLOAD_PAUSED.to_owned(),
@@ -516,7 +516,7 @@ pub fn job_line(job: &Job) -> String {
 }
 
 /// As short as can be: `34 %`.
-pub fn job_short(job: &Job) -> String {
+pub fn job_short(job: &ModelJob) -> String {
     match (&job.phase, job.fraction()) {
         (Phase::Failed(_), _) => "Stopped".to_owned(),
         (Phase::Paused, _) => DOWNLOAD_PAUSED.to_owned(),

@@ -7,8 +7,9 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::import::{Origin, Recipe, plan};
-use super::{Config, ModelError};
+use super::rules::TensorRule;
+use super::{Origin, plan};
+use crate::models::{Config, ModelError};
 use crate::tensor::{Format, Tensor};
 use crate::weights::{TensorSource, Weights, WeightsError};
 
@@ -21,8 +22,8 @@ pub struct Importer<'a> {
     config: Config,
     names: BTreeSet<String>,
     /// What is still to be made.
-    recipes: Vec<Recipe>,
-    /// How many of those each source is still needed for.
+    rules: Vec<TensorRule>,
+    /// Transform many of those each source is still needed for.
     n_uses: BTreeMap<String, usize>,
     held: Weights,
     /// Single numbers: the temperature is part of the configuration.
@@ -43,21 +44,21 @@ impl<'a> Importer<'a> {
         let mut names = BTreeSet::new();
         names.extend(all_names);
         let known = Known { names: &names, scalars: &BTreeMap::new() };
-        let (config, mut recipes) = plan(origin, &known)?;
+        let (config, mut rules) = plan(origin, &known)?;
         let mut missing = None;
-        recipes.retain(|recipe| {
-            let absent = recipe.from.iter().find(|name| !names.contains(*name));
-            missing = missing.take().or(absent.filter(|_| !recipe.is_optional).cloned());
+        rules.retain(|rule| {
+            let absent = rule.from.iter().find(|name| !names.contains(*name));
+            missing = missing.take().or(absent.filter(|_| !rule.is_optional).cloned());
             absent.is_none()
         });
         if let Some(name) = missing {
             return Err(WeightsError::MissingTensor { name, n_tensors: names.len() }.into());
         }
         let mut n_uses = BTreeMap::new();
-        let sources = recipes.iter().flat_map(|recipe| &recipe.from);
+        let sources = rules.iter().flat_map(|rule| &rule.from);
         sources.for_each(|name| *n_uses.entry(name.clone()).or_default() += 1);
         let (held, scalars) = (Weights::default(), BTreeMap::new());
-        Ok(Importer { origin, config, names, recipes, n_uses, held, scalars })
+        Ok(Importer { origin, config, names, rules, n_uses, held, scalars })
     }
 
     /// The configuration as far as it is known before the weights.
@@ -77,19 +78,18 @@ impl<'a> Importer<'a> {
             return Ok(()); // nothing is made from it
         }
         self.held.insert(name, tensor);
-        let is_ready = |recipe: &Recipe| {
-            recipe.from.iter().any(|from| from == name)
-                && recipe.from.iter().all(|from| self.held.contains(from))
+        let is_ready = |rule: &TensorRule| {
+            rule.from.iter().any(|from| from == name) && rule.from.iter().all(|from| self.held.contains(from))
         };
-        let (ready, rest) = std::mem::take(&mut self.recipes).into_iter().partition(is_ready);
-        self.recipes = rest;
-        ready.iter().try_for_each(|recipe| sink(&recipe.to, self.cook(recipe)?))
+        let (ready, rest) = std::mem::take(&mut self.rules).into_iter().partition(is_ready);
+        self.rules = rest;
+        ready.iter().try_for_each(|rule| sink(&rule.to, self.cook(rule)?))
     }
 
-    fn cook(&mut self, recipe: &Recipe) -> Result<Tensor, ModelError> {
+    fn cook(&mut self, rule: &TensorRule) -> Result<Tensor, ModelError> {
         // Taken where this is the last use: nothing large is copied.
         let mut last = Vec::new();
-        for name in &recipe.from {
+        for name in &rule.from {
             last.push(match self.n_uses.get_mut(name) {
                 Some(n_uses) if *n_uses > 1 => {
                     *n_uses -= 1;
@@ -105,8 +105,8 @@ impl<'a> Importer<'a> {
             Some(tensor) => Ok(Cow::Owned(tensor)),
             None => self.held.tensor(name).map(Cow::Borrowed),
         };
-        let sources = recipe.from.iter().zip(last).map(source).collect::<Result<Vec<_>, _>>()?;
-        recipe.cook(sources)
+        let sources = rule.from.iter().zip(last).map(source).collect::<Result<Vec<_>, _>>()?;
+        rule.cook(sources)
     }
 
     /// Whether no tensor is held: everything that came has been made into something.
@@ -123,9 +123,9 @@ impl<'a> Importer<'a> {
     pub fn resume(&mut self, scalars: BTreeMap<String, f32>, is_made: impl Fn(&str) -> bool) {
         self.scalars = scalars;
         let (made, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.recipes).into_iter().partition(|recipe| is_made(&recipe.to));
-        self.recipes = rest;
-        for name in made.iter().flat_map(|recipe| &recipe.from) {
+            std::mem::take(&mut self.rules).into_iter().partition(|rule| is_made(&rule.to));
+        self.rules = rest;
+        for name in made.iter().flat_map(|rule| &rule.from) {
             match self.n_uses.get_mut(name) {
                 Some(n_uses) if *n_uses > 1 => *n_uses -= 1,
                 _ => drop(self.n_uses.remove(name)),
@@ -138,9 +138,9 @@ impl<'a> Importer<'a> {
     /// # Errors
     /// A weight that did not come.
     pub fn finish(self) -> Result<Config, ModelError> {
-        if let Some(recipe) = self.recipes.first() {
-            let absent = recipe.from.iter().find(|name| !self.held.contains(name));
-            let name = absent.unwrap_or(&recipe.to).clone();
+        if let Some(rule) = self.rules.first() {
+            let absent = rule.from.iter().find(|name| !self.held.contains(name));
+            let name = absent.unwrap_or(&rule.to).clone();
             return Err(WeightsError::MissingTensor { name, n_tensors: self.names.len() }.into());
         }
         if self.scalars.is_empty() {

@@ -3,7 +3,7 @@
 //! Invariant: a [`Param`] handed out by [`ParamSet::push`] stays valid: parameters are never removed.
 //! Invariant: weights of [`Op::Linear`](crate::graph::Op::Linear) may be in any format; every other one is f32.
 
-use crate::graph::Param;
+use super::Param;
 use crate::tensor::Tensor;
 use std::sync::Arc;
 

@@ -8,10 +8,11 @@
 //! tells.
 //! Invariant: every refusal has its own code, and the page its own advice for it.
 
-use super::problem::{Code, Problem};
 use crate::image::limits::{check_size, unreadable};
 use crate::image::{ImageError, Pixels};
-use js_sys::{Object, Promise, Reflect, Uint8Array};
+use crate::worker::fetch::blob_bytes;
+use crate::worker::problem::{Code, Problem};
+use js_sys::{Object, Promise, Reflect};
 use std::cell::Cell;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
@@ -64,7 +65,7 @@ pub async fn pixels(payload: JsValue) -> Result<Pixels, Problem> {
 
 /// Decodes a picture's file: JPEG, PNG, WebP, GIF, BMP, and whatever else this browser shows.
 pub async fn decode(file: &Blob) -> Result<Pixels, ImageError> {
-    let bytes = bytes(file).await.map_err(malformed)?;
+    let bytes = blob_bytes(file).await.map_err(malformed)?;
     if let Ok(size) = imagesize::blob_size(&bytes) {
         check_size(size.width as u64, size.height as u64)?;
     }
@@ -76,12 +77,6 @@ pub async fn decode(file: &Blob) -> Result<Pixels, ImageError> {
     let bitmap = async { JsFuture::from(create_image_bitmap(file, &options)?).await };
     let bitmap: ImageBitmap = bitmap.await.map_err(|_| unreadable(&bytes))?.unchecked_into();
     from_bitmap(&bitmap)
-}
-
-/// A file's bytes.
-pub async fn bytes(file: &Blob) -> Result<Vec<u8>, JsValue> {
-    let buffer = JsFuture::from(file.array_buffer()).await?;
-    Ok(Uint8Array::new(&buffer).to_vec())
 }
 
 /// Reads a picture that the browser has decoded, and closes it.
