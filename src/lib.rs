@@ -24,6 +24,7 @@
 //! | [`cpu`] | the SIMD backend: the same graphs, library GEMM | know the DOM |
 //! | [`tasks`] | classify …: pure functions over embeddings | touch a device |
 //! | [`engine`] | the façade: load, embed, self-test | know the DOM |
+//! | [`convert`] | where a model comes from: names, layouts, the converter | ask a host, touch a file |
 //! | [`worker`] | what both threads of the page share: messages, problems, storage, files that arrive | |
 //! | `worker::engine` | the thread that computes: decodes pictures, loads the model, answers | talk to other hosts |
 //! | `worker::downloader` | the thread that fetches, converts and stores models | see a picture or a label |
@@ -36,6 +37,8 @@
 pub mod app;
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "engine")]
+pub mod convert;
 #[cfg(feature = "engine")]
 pub mod cpu;
 #[cfg(feature = "engine")]

@@ -50,7 +50,6 @@
 pub mod picker;
 pub mod settings;
 pub mod share;
-pub mod source;
 pub mod state;
 pub mod strings;
 

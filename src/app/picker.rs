@@ -7,9 +7,10 @@
 //! Invariant: no DOM: the state is tested natively.
 
 use super::settings::Settings;
-use super::source::{self, SourceError};
 use super::strings;
-use crate::models::catalogue::{Catalogue, Entry};
+use crate::convert::catalogue::{Catalogue, Entry};
+use crate::convert::layout::{self, Layout};
+use crate::convert::source::{self, Source, SourceError, Sources};
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{
     FetchEvent, FetchProgress, FetchRequest, FetchStage, Order, Store, StoredFormat, StoredModel, Unfinished,
@@ -219,7 +220,7 @@ impl Picker {
 
     /// What was typed, as the downloader is to get it.
     pub fn source(&self, settings: &Settings) -> Result<String, SourceError> {
-        source::parse(&self.typed, &settings.hub())
+        Sources::parse(&self.typed, &settings.hub()).map(|sources| sources.text(&settings.hub()))
     }
 
     /// What people call what comes from there.
@@ -267,9 +268,18 @@ impl Picker {
         }
     }
 
+    /// `source` as it was typed, or an entry's own.
     fn download(&mut self, source: String, settings: &Settings) -> Outcome {
-        let sha256 = self.entry(&source).map(Entry::sha256).unwrap_or_default();
-        let order = Order { source, hub: settings.hub(), format: settings.format, sha256 };
+        let hub = settings.hub();
+        let parsed = Source::parse(&source, &hub).ok();
+        let entry = match &self.catalogue {
+            // An id that is listed means what was pinned, whatever the branch holds by now.
+            CatalogueState::Here(catalogue) => parsed.and_then(|source| catalogue.entry_of(&source)),
+            _ => None,
+        };
+        let pinned = entry.map(|entry| entry.weights.clone()).unwrap_or_default();
+        let source = entry.map_or(source, Entry::source);
+        let order = Order { source, hub, format: settings.format, pinned };
         self.begin(self.name(&order.source), What::Order(order))
     }
 
@@ -411,13 +421,13 @@ impl FetchProgress {
 
 /// What the reader's files are called together, or what is missing.
 fn check_files(names: &[String]) -> Result<String, String> {
-    let has = |end: &str| names.iter().find(|name| name.to_ascii_lowercase().ends_with(end));
-    if let Some(gguf) = has(".gguf") {
-        return Ok(gguf.clone());
+    let parts: Vec<Option<String>> = layout::own_names(names);
+    let own: Vec<&str> = parts.iter().flatten().map(String::as_str).collect();
+    let layout = Layout::choose(&own, &[]).map_err(|error| error.to_string())?;
+    if !layout.is_gguf() {
+        layout.config(std::iter::empty()).map_err(|error| error.to_string())?;
+        layout.tokenizer.check().map_err(|error| error.to_string())?;
     }
-    let weights = has(".safetensors").ok_or_else(|| strings::NO_MODEL_FILE.to_owned())?;
-    match ["config.json", "tokenizer.json"].into_iter().find(|end| has(end).is_none()) {
-        Some(missing) => Err(strings::file_missing(missing)),
-        None => Ok(weights.clone()),
-    }
+    let is_weights = |name: &&String| layout::is_weights(name);
+    Ok(names.iter().find(is_weights).map(|name| layout::stem(name).to_owned()).unwrap_or_default())
 }

@@ -4,7 +4,7 @@
 
 use super::settings::Settings;
 use super::share;
-use crate::models::catalogue::Catalogue;
+use crate::convert::catalogue::Catalogue;
 use crate::worker::problem::{Code, Problem};
 use js_sys::{Array, Reflect};
 use std::cell::{Cell, RefCell};

@@ -3,7 +3,7 @@
 //! Invariant: labels are clean (`text::labels`) and differ from each other; every edit keeps that.
 //! Invariant: a template or a hub's address that is being typed may be wrong: it is kept as typed, and left out of use.
 
-use super::source::{self, DEFAULT_HUB};
+use crate::convert::source::{self, DEFAULT_HUB};
 use crate::tasks::classify::Mode;
 use crate::text::labels::{self, MAX_LABELS};
 use crate::text::{Template, TextError};

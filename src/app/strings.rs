@@ -3,8 +3,8 @@
 //! Invariant: plain, short, active; no jargon on the main path; no sentence blames the reader.
 
 use super::picker::{ModelJob, Phase, What};
+use crate::convert::catalogue::Entry;
 use crate::engine::BackendKind;
-use crate::models::catalogue::Entry;
 use crate::tasks::classify::{RankedLabel, RankedLabels};
 use crate::worker::problem::Code;
 use crate::worker::protocol::{
@@ -130,7 +130,6 @@ pub const FROM_FILE: &str = "From a file";
 pub const FROM_FILE_HINT: &str = "One GGUF; or model.safetensors, config.json and tokenizer.json together. Dropping them \
     on the page does the same. They stay on this device.";
 pub const CHOOSE_FILES: &str = "Choose files";
-pub const NO_MODEL_FILE: &str = "there is no .gguf or .safetensors file among them";
 pub const MODEL_OPTIONS: &str = "More options";
 pub const FORMAT: &str = "How precisely it is kept";
 pub const HUB: &str = "Where models come from";
@@ -200,6 +199,21 @@ pub fn advice(code: Code) -> Advice {
             "The graphics processor was lost twice",
             "The processor does the ranking from now on. Reload the page to use the graphics processor again.",
             false,
+        ),
+        Code::SourceNoRevision => (
+            "The hub's model has no such version",
+            "Look at the branch, tag or commit behind the @; without one the main branch is meant.",
+            false,
+        ),
+        Code::SourceNoWeights => (
+            "There is no model here that can be read",
+            "Weights have to be .safetensors or .gguf. What is there, and what would help, stands below.",
+            false,
+        ),
+        Code::SourceBusy => (
+            "The hub asks for patience",
+            "Too many requests came from this network. Wait some minutes, then try again; what is here is kept.",
+            true,
         ),
         Code::SelfTestFailed => (
             "The self-test failed on this device",
@@ -537,10 +551,6 @@ pub fn switched(name: &str) -> String {
 
 pub fn model_gone(name: &str) -> String {
     format!("{name} is not stored here any more; the built-in model is used.")
-}
-
-pub fn file_missing(name: &str) -> String {
-    format!("{name} is missing")
 }
 
 pub fn will_fetch(source: &str, host: &str) -> String {

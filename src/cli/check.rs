@@ -19,9 +19,9 @@ use super::model::{Backend, start};
 use super::output::OutputFile;
 use super::rank::{Prompts, embed};
 use super::{CliError, Report, hub, message, read_file};
+use crate::convert::catalogue::{Catalogue, Entry};
 use crate::engine::{cosine, now_millis};
 use crate::image::decode;
-use crate::models::catalogue::{Catalogue, Entry};
 use crate::models::{import, load_gguf};
 use crate::tasks::classify::{Mode, rank};
 use crate::weights::TensorSource;
@@ -201,7 +201,7 @@ fn check(
 
     let bad = |source| CliError::Model { path: path.clone(), source };
     let (checkpoint, n_values) = match ModelFiles::open(&path)? {
-        ModelFiles::Gguf(file) => {
+        ModelFiles::Gguf { path: file, .. } => {
             let checkpoint = load_gguf(&read_file(&file)?).map_err(bad)?;
             let names: Vec<&str> = checkpoint.weights.names().collect();
             let tensors = names.iter().map(|name| checkpoint.weights.get(name));
@@ -211,7 +211,7 @@ fn check(
             (checkpoint, n_values)
         }
         ModelFiles::Safetensors(folder) => {
-            let checkpoint = import(folder.source(), &folder.shards).map_err(bad)?;
+            let checkpoint = import(folder.companions.folder(), &folder.shards).map_err(bad)?;
             (checkpoint, folder.shards.n_values())
         }
     };

@@ -15,8 +15,9 @@ use super::files::{Items, ModelFiles};
 use super::hub::{self, Located};
 use super::output::{OutputFile, Scratch, Written};
 use super::{CliError, Report, message, progress, read_file};
+use crate::convert::converter::{Converter, Stored, joined, with_tokenizer};
+use crate::convert::layout;
 use crate::engine::{Recorder, Side};
-use crate::models::config::TokenizerFile;
 use crate::models::{Config, Importer, ModelError, Origin, Quantization, file_of};
 use crate::tensor::{Format, Tensor};
 use crate::weights::gguf::{GgufFile, Table};
@@ -108,88 +109,138 @@ impl fmt::Display for Converted {
 }
 
 pub fn run(args: &Args) -> Result<Converted, CliError> {
-    let open = |given: &PathBuf| {
-        let Located { path, name } = hub::locate(given)?;
-        Ok::<_, CliError>((ModelFiles::open(&path).map(|files| (path, files))?, name))
-    };
-    let (first, name) = open(&args.src)?;
-    let mut sources = vec![first];
-    sources.extend(args.text.as_ref().map(open).transpose()?.map(|(text, _)| text));
-    let mut paths: Vec<PathBuf> =
-        sources.iter().flat_map(|(_, files)| files.paths()).chain(&args.tokenizer).cloned().collect();
-    paths.extend(sources.iter().map(|(path, _)| path.clone()));
-    // Before the work, so that hours are not spent on a file that cannot be written.
-    let mut output = OutputFile::create(&args.output, &paths)?;
-    let failed = |source| CliError::File { path: args.output.clone(), source };
-
-    let mut converter = Converter {
-        quantization: Quantization::preset(args.quant.into()),
-        formats: BTreeMap::new(),
-        table: Table::default(),
-        data: Scratch::beside(&args.output)?,
-        // Of two models, the first gives pictures, the second texts.
-        only: (sources.len() == 2).then_some(Side::Image),
-    };
-    let (path, files) = sources.remove(0);
-    let mut config = converter.convert(&path, files)?;
-    if let Some((path, files)) = sources.pop() {
-        converter.only = Some(Side::Text);
-        let text = converter.convert(&path, files)?;
-        (config.text, config.text_head) = (text.text, text.text_head);
-        config.tokenizer = text.tokenizer;
-    }
+    let mut first = Opened::locate(&args.src)?;
+    let text = args.text.as_deref().map(Opened::locate).transpose()?;
     if let Some(path) = &args.tokenizer {
-        let json = String::from_utf8_lossy(&read_file(path)?).into_owned();
-        config.tokenizer = Some(TokenizerFile { json });
+        first.tokenizer = Some(String::from_utf8_lossy(&read_file(path)?).into_owned());
     }
-    if config.about.name.is_empty()
-        && let Some(name) =
-            name.or_else(|| Some(args.src.canonicalize().ok()?.file_name()?.to_string_lossy().into_owned()))
-    {
-        config.about.name = name;
+    let mut paths: Vec<PathBuf> = args.tokenizer.iter().cloned().collect();
+    for opened in [Some(&first), text.as_ref()].into_iter().flatten() {
+        paths.extend(opened.files.paths().iter().cloned().chain([opened.located.path.clone()]));
     }
-    let mut recorder = Recorder::new(&config, !args.no_self_test)?;
-    if recorder.is_wanted() {
-        message("computing what a device is checked with at start…");
-    }
-    for side in recorder.sides() {
-        recorder.add(side, converter.tower(side)?)?;
-    }
-    config.selftest = recorder.finish()?;
-    let (has_tokenizer, has_self_test) = (config.tokenizer.is_some(), config.selftest.is_some());
-    if config.text.is_some() && !has_tokenizer {
-        message(
-            "there is no tokenizer.json: name one with --tokenizer FILE, or the model cannot read labels",
-        );
+    let conversion = Conversion {
+        quantization: Quantization::preset(args.quant.into()),
+        has_self_test: !args.no_self_test,
+    };
+    conversion.run(first, text, &args.output, &paths)
+}
+
+/// A model whose files were found.
+pub struct Opened {
+    pub located: Located,
+    pub files: ModelFiles,
+    /// A tokenizer that takes the place of the model's own.
+    pub tokenizer: Option<String>,
+}
+
+impl Opened {
+    /// Finds a model, and fetches it first where it is named by an id or an address.
+    pub fn locate(given: &Path) -> Result<Opened, CliError> {
+        let located = hub::locate(given)?;
+        Ok(Opened { files: ModelFiles::open(&located.path)?, located, tokenizer: None })
     }
 
-    let Converter { table, mut data, formats, .. } = converter;
-    output.write_all(&table.header(&file_of(&config)?.metadata)).map_err(failed)?;
-    data.copy_to(&mut output)?;
-    let written = output.finish()?;
-    Ok(Converted { written, n_tensors: table.tensors().len(), formats, has_tokenizer, has_self_test })
+    pub fn name(&self) -> String {
+        let of_path = || {
+            let path = self.located.path.canonicalize().ok()?;
+            Some(layout::stem(&path.file_name()?.to_string_lossy()).to_owned())
+        };
+        self.located.name.clone().or_else(of_path).unwrap_or_default()
+    }
+}
+
+/// How a model is converted.
+pub struct Conversion {
+    pub quantization: Quantization,
+    /// Whether the file holds embeddings that a device is checked with.
+    pub has_self_test: bool,
+}
+
+impl Conversion {
+    /// Writes the model, or the pictures of `first` and the texts of `text`, to `output`; `sources` must not be written
+    /// over.
+    pub fn run(
+        self,
+        first: Opened,
+        text: Option<Opened>,
+        output: &Path,
+        sources: &[PathBuf],
+    ) -> Result<Converted, CliError> {
+        // Before the work, so that hours are not spent on a file that cannot be written.
+        let mut file = OutputFile::create(output, sources)?;
+        let failed = |source| CliError::File { path: output.to_owned(), source };
+        let mut job = Job {
+            converter: Converter::new(self.quantization, Table::default()),
+            formats: BTreeMap::new(),
+            data: Scratch::beside(output)?,
+        };
+        job.converter.only = text.is_some().then_some(Side::Image);
+        let mut config = with_tokenizer_of(job.convert(&first)?, &first);
+        let sources = [Some(&first), text.as_ref()].into_iter().flatten();
+        let sources: Vec<String> = sources.filter_map(|opened| opened.located.source.clone()).collect();
+        let source = (!sources.is_empty()).then(|| sources.join(" + "));
+        let mut of_text = None;
+        if let Some(text) = &text {
+            job.converter.only = Some(Side::Text);
+            let mut text_config = with_tokenizer_of(job.convert(text)?, text);
+            if first.tokenizer.is_some() {
+                text_config.tokenizer = config.tokenizer.take();
+            }
+            of_text = Some(text_config);
+        }
+        config = joined(config, of_text, &first.name(), source);
+        let mut recorder = Recorder::new(&config, self.has_self_test)?;
+        if recorder.is_wanted() {
+            message("computing what a device is checked with at start…");
+        }
+        for side in recorder.sides() {
+            recorder.add(side, job.tower(side)?)?;
+        }
+        config.selftest = recorder.finish()?;
+        let (has_tokenizer, has_self_test) = (config.tokenizer.is_some(), config.selftest.is_some());
+        if config.text.is_some() && !has_tokenizer {
+            message(
+                "there is no tokenizer.json: name one with --tokenizer FILE, or the model cannot read labels",
+            );
+        }
+        let Job { converter, mut data, formats } = job;
+        file.write_all(&converter.table().header(&file_of(&config)?.metadata)).map_err(failed)?;
+        data.copy_to(&mut file)?;
+        let written = file.finish()?;
+        let n_tensors = converter.table().tensors().len();
+        Ok(Converted { written, n_tensors, formats, has_tokenizer, has_self_test })
+    }
+}
+
+fn with_tokenizer_of(mut config: Config, opened: &Opened) -> Config {
+    if opened.tokenizer.is_some() {
+        config.tokenizer = None;
+    }
+    let beside = match &opened.files {
+        ModelFiles::Gguf { tokenizer, .. } => tokenizer.clone(),
+        ModelFiles::Safetensors(_) => None,
+    };
+    with_tokenizer(config, opened.tokenizer.clone().or(beside))
 }
 
 /// Stores tensors and keeps count of what that cost.
-struct Converter {
-    quantization: Quantization,
+struct Job {
+    converter: Converter,
     formats: BTreeMap<&'static str, FormatLine>,
-    table: Table,
     data: Scratch,
-    /// Tensors of the other side are left out.
-    only: Option<Side>,
 }
 
-impl Converter {
-    fn convert(&mut self, path: &Path, files: ModelFiles) -> Result<Config, CliError> {
+impl Job {
+    fn convert(&mut self, opened: &Opened) -> Result<Config, CliError> {
+        let path = &opened.located.path;
         let bad = |source| CliError::Model { path: path.to_owned(), source };
-        match files {
+        match &opened.files {
             ModelFiles::Safetensors(folder) => {
                 message(&format!("{}: {:.1} MB", path.display(), folder.shards.n_bytes() as f64 / 1e6));
                 let bar = progress::bytes(folder.shards.n_bytes());
                 let names = folder.shards.weight_names();
-                let mut importer =
-                    Importer::new(Origin::Folder(folder.source()), names.iter().cloned()).map_err(bad)?;
+                let origin = Origin::Folder(folder.companions.folder());
+                let mut importer = Importer::new(origin, names.iter().cloned()).map_err(bad)?;
                 for name in names {
                     let tensor = folder.shards.get(&name).map_err(ModelError::from).map_err(bad)?;
                     self.push(&mut importer, &name, tensor.into_owned(), path)?;
@@ -198,8 +249,8 @@ impl Converter {
                 bar.finish_and_clear();
                 importer.finish().map_err(bad)
             }
-            ModelFiles::Gguf(file) => {
-                let mut items = Items::open(&file)?;
+            ModelFiles::Gguf { path: file, .. } => {
+                let mut items = Items::open(file)?;
                 message(&format!("{}: {:.1} MB", path.display(), items.n_bytes() as f64 / 1e6));
                 let bar = progress::bytes(items.n_bytes());
                 let (mut names, mut gguf) = (Vec::new(), GgufFile::default());
@@ -224,39 +275,29 @@ impl Converter {
         tensor: Tensor,
         path: &Path,
     ) -> Result<(), CliError> {
-        importer.push(name, tensor, &mut |name, tensor| self.store(name, tensor)).map_err(|error| match error
-        {
+        let Job { converter, formats, data } = self;
+        let pushed = converter.push(importer, name, tensor, &mut |stored| {
+            let Stored { name, at, tensor, exact } = stored;
+            let cosine = exact.map_or(1.0, |exact| cosine(tensor, exact));
+            let line = formats.entry(tensor.format.name()).or_default();
+            // NaN, where values cancel the formats' range, must show.
+            if line.n_tensors == 0 || cosine.is_nan() || cosine < line.worst_cosine {
+                (line.worst_cosine, line.worst_tensor) = (cosine, name.to_owned());
+            }
+            line.n_tensors += 1;
+            line.n_bytes += tensor.bytes.len() as u64;
+            data.write_at(at, &tensor.bytes)
+        });
+        pushed.map_err(|error| match error {
             CliError::Towers(source) => CliError::Model { path: path.to_owned(), source },
             error => error,
         })
     }
 
-    fn store(&mut self, name: &str, tensor: Tensor) -> Result<(), CliError> {
-        if self.only.is_some_and(|side| side != Side::of(name)) {
-            return Ok(());
-        }
-        let (stored, cosine) = if self.quantization.format_of(name, &tensor) == tensor.format {
-            (tensor, 1.0) // as it is
-        } else {
-            let stored = self.quantization.store(name, tensor.clone())?;
-            let cosine = cosine(&stored, &tensor);
-            (stored, cosine)
-        };
-        let line = self.formats.entry(stored.format.name()).or_default();
-        // NaN, where values cancel the formats' range, must show.
-        if line.n_tensors == 0 || cosine.is_nan() || cosine < line.worst_cosine {
-            (line.worst_cosine, line.worst_tensor) = (cosine, name.to_owned());
-        }
-        line.n_tensors += 1;
-        line.n_bytes += stored.bytes.len() as u64;
-        let place = self.table.push(name, &stored).map_err(ModelError::from)?;
-        self.data.write_at(place.start, &stored.bytes)
-    }
-
     /// The tensors of one side, as they were stored.
     fn tower(&mut self, side: Side) -> Result<Weights, CliError> {
         let mut weights = Weights::default();
-        for info in self.table.tensors().iter().filter(|info| Side::of(&info.name) == side) {
+        for info in self.converter.table().tensors().iter().filter(|info| Side::of(&info.name) == side) {
             let bytes = self.data.read_at(info.range.clone())?;
             weights.insert(&info.name, Tensor { shape: info.shape.clone(), format: info.format, bytes });
         }

@@ -12,70 +12,41 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use thiserror::Error;
 
-use super::modules::dense_layer;
 use super::{CliError, read_file};
-use crate::models::ModelFolder;
+use crate::convert::layout::{Companions, Index, Layout, LayoutError, Modules};
 use crate::tensor::Tensor;
-use crate::text::vocabulary::{bert_tokenizer_json, clip_tokenizer_json};
 use crate::weights::safetensors::{Header, RawTensor, TensorInfo};
 use crate::weights::{Item, Stream, TensorSource, WeightsError, gguf, safetensors};
-
-pub const INDEX_SUFFIX: &str = ".safetensors.index.json";
-/// What a folder's weights may be called; the first that is there counts.
-pub const WEIGHTS: [&str; 4] =
-    ["model.gguf", "model.safetensors.index.json", "model.safetensors", OPEN_CLIP_WEIGHTS];
-pub const OPEN_CLIP_WEIGHTS: &str = "open_clip_model.safetensors";
-/// Weights that run code when they are read.
-const PICKLES: [&str; 4] =
-    ["pytorch_model.bin", "pytorch_model.bin.index.json", "open_clip_pytorch_model.bin", "model.pt"];
 
 /// Why a model's files cannot be used together.
 #[derive(Debug, Error)]
 pub enum FilesError {
-    #[error("{} holds no model: looked for {}", dir.display(), WEIGHTS.join(", "))]
-    NoModel { dir: PathBuf },
-    #[error(
-        "{} is a Python pickle, which can run code and is not read: save the model with `save_pretrained(…, \
-         safe_serialization=True)`",
-        path.display()
-    )]
-    Pickle { path: PathBuf },
-    #[error("{}: {source}: an index is {{\"weight_map\": {{TENSOR: FILE, …}}}}", path.display())]
-    Index { path: PathBuf, source: serde_json::Error },
-    #[error("{} names no tensors", path.display())]
-    EmptyIndex { path: PathBuf },
-    #[error("{} has the tensor `{tensor}` in {file:?}, which is no name of a file beside it", index.display())]
-    ShardName { index: PathBuf, tensor: String, file: String },
+    #[error("{}: {source}", dir.display())]
+    Layout { dir: PathBuf, source: LayoutError },
     #[error("{}: {source}: {} has {n_tensors} tensors there", path.display(), index.display())]
     MissingShard { path: PathBuf, index: PathBuf, n_tensors: usize, source: io::Error },
     #[error("{} holds no tensor `{tensor}`, which {} has there", path.display(), index.display())]
     AbsentTensor { path: PathBuf, tensor: String, index: PathBuf },
     #[error("the tensor `{tensor}` is in two files, {} and {}", first.display(), second.display())]
     DuplicateTensor { tensor: String, first: PathBuf, second: PathBuf },
-    #[error("{}: {source}", path.display())]
-    Json { path: PathBuf, source: serde_json::Error },
-    #[error("{} lists {what}", list.display())]
-    Module { list: PathBuf, what: String },
-    #[error("{} is not there: without it the weights beside it cannot be understood", wanted.display())]
-    NoConfig { wanted: PathBuf },
 }
 
 /// The files of a model, found and checked.
 pub enum ModelFiles {
-    /// Ours, or clip.cpp's.
-    Gguf(PathBuf),
+    /// Ours, or clip.cpp's, and the tokenizer that lies beside it for one that holds none.
+    Gguf {
+        path: PathBuf,
+        tokenizer: Option<String>,
+    },
     Safetensors(Box<Folder>),
 }
 
 /// Safetensors and what lies beside them.
 pub struct Folder {
     pub shards: Shards,
-    pub config: Vec<u8>,
-    pub tokenizer: Option<String>,
-    pub preprocessor: Option<Vec<u8>>,
+    pub companions: Companions,
     /// Every file that was opened.
     pub paths: Vec<PathBuf>,
 }
@@ -86,110 +57,110 @@ impl ModelFiles {
     /// # Errors
     /// Nothing of the kind there; files that cannot be read or do not belong together.
     pub fn open(path: &Path) -> Result<ModelFiles, CliError> {
-        let weights = find_weights(path)?;
-        let mut shards = match shards_of(&weights)? {
-            Found::Gguf => return Ok(ModelFiles::Gguf(weights)),
-            Found::Shards(shards) => shards,
-        };
-        if let Some(dense) = weights.parent().map_or(Ok(None), dense_layer)? {
-            let file = File::open(&dense).map_err(|source| CliError::File { path: dense.clone(), source })?;
-            shards.add(&dense, file)?;
-        }
-        let mut paths: Vec<PathBuf> = shards.files.iter().map(|(path, _)| path.clone()).collect();
-        let mut read = |name: &str| match weights.with_file_name(name) {
-            path if path.exists() => {
-                paths.push(path.clone());
-                read_file(&path).map(Some)
-            }
+        let (dir, layout) = layout_of(path)?;
+        let failed = |source| FilesError::Layout { dir: dir.clone(), source };
+        let read = |name: &str| match dir.join(name) {
+            path if path.exists() => read_file(&path).map(Some),
             _ => Ok(None),
         };
-        // open_clip's folders may hold both configurations, for weights under both namings.
-        let is_open_clip = OPEN_CLIP_TENSORS.iter().any(|name| shards.contains(name));
-        let names = match is_open_clip {
-            true => ["open_clip_config.json", "config.json"],
-            false => ["config.json", "open_clip_config.json"],
+        let tokenizer = || -> Result<Option<String>, CliError> {
+            let contents = layout.tokenizer.files().into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+            match layout.tokenizer.json(&contents) {
+                Err(LayoutError::NoTokenizer { .. }) => Ok(None),
+                json => Ok(Some(json.map_err(failed)?)),
+            }
         };
-        let mut config = None;
-        for name in names {
-            config = config.map_or_else(|| read(name), |found| Ok(Some(found)))?;
+        let (weights, mut shards) = match Found::of(&dir, &layout)? {
+            Found::Gguf(path) => return Ok(ModelFiles::Gguf { path, tokenizer: tokenizer()? }),
+            Found::Shards(path, shards) => (path, shards),
+        };
+        if let Some(modules) = &layout.modules {
+            let modules = Modules::parse(&read_file(&dir.join(modules))?).map_err(failed)?;
+            let dense = modules.dense_layer(|name| read_file(&dir.join(name)).ok()).map_err(failed)?;
+            if let Some(dense) = dense.map(|dense| dir.join(dense)) {
+                let file =
+                    File::open(&dense).map_err(|source| CliError::File { path: dense.clone(), source })?;
+                shards.add(&dense, file)?;
+            }
         }
-        let config =
-            config.ok_or_else(|| FilesError::NoConfig { wanted: weights.with_file_name(names[0]) })?;
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let mut tokenizer = read("tokenizer.json")?.map(text);
-        if tokenizer.is_none()
-            && let (Some(vocab), Some(merges)) = (read("vocab.json")?, read("merges.txt")?)
-        {
-            tokenizer = Some(clip_tokenizer_json(&text(vocab), &text(merges))?);
-        } else if tokenizer.is_none()
-            && let Some(vocab) = read("vocab.txt")?
-        {
-            let config = read("tokenizer_config.json")?;
-            tokenizer = Some(bert_tokenizer_json(&text(vocab), config.as_deref())?);
-        }
-        let preprocessor = read("preprocessor_config.json")?;
-        if weights.to_string_lossy().ends_with(INDEX_SUFFIX) {
-            paths.push(weights);
-        }
-        Ok(ModelFiles::Safetensors(Box::new(Folder { shards, config, tokenizer, preprocessor, paths })))
+        let mut paths: Vec<PathBuf> = shards.files.iter().map(|(path, _)| path.clone()).collect();
+        let beside = layout.companions().into_iter().map(|name| dir.join(name)).filter(|path| path.exists());
+        paths.extend(beside.chain((!paths.contains(&weights)).then(|| weights.clone())).collect::<Vec<_>>());
+        let config = layout.config(shards.tensors.keys().map(String::as_str)).map_err(failed)?;
+        let companions = Companions {
+            config: read_file(&dir.join(config))?,
+            preprocessor: layout
+                .preprocessor
+                .as_deref()
+                .map(|name| read_file(&dir.join(name)))
+                .transpose()?,
+            tokenizer: tokenizer()?,
+        };
+        Ok(ModelFiles::Safetensors(Box::new(Folder { shards, companions, paths })))
     }
 
     /// Every file that was opened.
     pub fn paths(&self) -> &[PathBuf] {
         match self {
-            ModelFiles::Gguf(path) => std::slice::from_ref(path),
+            ModelFiles::Gguf { path, .. } => std::slice::from_ref(path),
             ModelFiles::Safetensors(folder) => &folder.paths,
         }
     }
 }
 
-impl Folder {
-    /// The JSON files, as the import takes them.
-    pub fn source(&self) -> ModelFolder<'_> {
-        ModelFolder {
-            config: &self.config,
-            tokenizer: self.tokenizer.as_deref(),
-            preprocessor: self.preprocessor.as_deref(),
-        }
-    }
+/// The folder of a model that is named by its folder or its weights, and what in it makes the model.
+fn layout_of(path: &Path) -> Result<(PathBuf, Layout), FilesError> {
+    let (dir, named) = match path.file_name().filter(|_| !path.is_dir()) {
+        None => (path, Vec::new()),
+        Some(name) => (path.parent().unwrap_or(path), vec![name.to_string_lossy().into_owned()]),
+    };
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let failed = |source| FilesError::Layout { dir: dir.to_owned(), source };
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    // A file that is not there is told when it is opened, with the system's reason.
+    names.extend(named.iter().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
+    names.sort();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Ok((dir.to_owned(), Layout::choose(&names, &named).map_err(failed)?))
 }
 
-/// Either is in each of open_clip's files and in none of Hugging Face's.
-const OPEN_CLIP_TENSORS: [&str; 2] = ["visual.conv1.weight", "visual.positional_embedding"];
-
-/// The weights file, or index of several, that `path` names: itself, or one in the folder that it is.
-pub fn find_weights(dir: &Path) -> Result<PathBuf, FilesError> {
-    if !dir.is_dir() {
-        return Ok(dir.to_owned());
-    }
-    let first = |names: &[&str]| names.iter().map(|name| dir.join(name)).find(|path| path.exists());
-    match (first(&WEIGHTS), first(&PICKLES)) {
-        (Some(path), _) => Ok(path),
-        (None, Some(path)) => Err(FilesError::Pickle { path }),
-        (None, None) => Err(FilesError::NoModel { dir: dir.to_owned() }),
-    }
-}
-
-/// What a path turned out to be.
+/// What weights turned out to be.
 pub enum Found {
-    Gguf,
-    Shards(Shards),
+    Gguf(PathBuf),
+    /// Safetensors, by themselves or by their index.
+    Shards(PathBuf, Shards),
 }
 
-/// Opens a weights file or, by their index, several.
-pub fn shards_of(path: &Path) -> Result<Found, CliError> {
-    if path.to_string_lossy().ends_with(INDEX_SUFFIX) {
-        return Ok(Found::Shards(Shards::open_index(path)?));
+impl Found {
+    /// Opens the weights that `path` names, or those in the folder that it is.
+    pub fn open(path: &Path) -> Result<Found, CliError> {
+        let (dir, layout) = layout_of(path)?;
+        Found::of(&dir, &layout)
     }
-    let failed = |source| CliError::File { path: path.to_owned(), source };
-    let mut magic = Vec::new();
-    File::open(path).and_then(|file| file.take(9).read_to_end(&mut magic)).map_err(failed)?;
-    if magic.starts_with(gguf::MAGIC) {
-        return Ok(Found::Gguf);
+
+    fn of(dir: &Path, layout: &Layout) -> Result<Found, CliError> {
+        if let Some(index) = &layout.index {
+            let path = dir.join(index);
+            let shards = Shards::open_index(&path)?;
+            return Ok(Found::Shards(path, shards));
+        }
+        let mut shards = Shards::default();
+        for name in &layout.weights {
+            let path = dir.join(name);
+            let failed = |source| CliError::File { path: path.clone(), source };
+            let mut magic = Vec::new();
+            File::open(&path).and_then(|file| file.take(9).read_to_end(&mut magic)).map_err(failed)?;
+            if magic.starts_with(gguf::MAGIC) {
+                return Ok(Found::Gguf(path));
+            }
+            shards.add(&path, File::open(&path).map_err(failed)?)?;
+        }
+        Ok(Found::Shards(
+            layout.weights.first().map_or_else(|| dir.to_owned(), |name| dir.join(name)),
+            shards,
+        ))
     }
-    let mut shards = Shards::default();
-    shards.add(path, File::open(path).map_err(failed)?)?;
-    Ok(Found::Shards(shards))
 }
 
 /// A weights file, read from its beginning to its end.
@@ -256,36 +227,13 @@ pub struct Shards {
     n_bytes_read: Cell<u64>,
 }
 
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<String, String>,
-}
-
-/// The files that an index names, each with its tensors.
-///
-/// # Errors
-/// A file that is no index, names nothing, or names a file that does not lie beside it.
-pub fn shard_names(index: &Path) -> Result<BTreeMap<String, Vec<String>>, CliError> {
-    let Index { weight_map } = serde_json::from_slice(&read_file(index)?)
-        .map_err(|source| FilesError::Index { path: index.to_owned(), source })?;
-    let mut tensors_of: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (tensor, file) in weight_map {
-        // A download's index must not lead out of its folder.
-        if Path::new(&file).file_name() != Some(file.as_ref()) {
-            return Err(FilesError::ShardName { index: index.to_owned(), tensor, file }.into());
-        }
-        tensors_of.entry(file).or_default().push(tensor);
-    }
-    if tensors_of.is_empty() {
-        return Err(FilesError::EmptyIndex { path: index.to_owned() }.into());
-    }
-    Ok(tensors_of)
-}
-
 impl Shards {
     fn open_index(path: &Path) -> Result<Shards, CliError> {
         let mut shards = Shards::default();
-        for (name, tensors) in shard_names(path)? {
+        let (dir, name) = (path.parent().unwrap_or(path), path.file_name().unwrap_or_default());
+        let index = Index::parse(&name.to_string_lossy(), &read_file(path)?);
+        let index = index.map_err(|source| FilesError::Layout { dir: dir.to_owned(), source })?;
+        for (name, tensors) in index.files {
             let shard = path.with_file_name(name);
             let file = File::open(&shard).map_err(|source| FilesError::MissingShard {
                 path: shard.clone(),

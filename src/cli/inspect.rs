@@ -2,8 +2,9 @@
 //!
 //! Invariant: a file that this prints was read whole and checked as the engine checks it.
 
-use super::files::{FilesError, Found, find_weights, shards_of};
+use super::files::{FilesError, Found};
 use super::{CliError, Report, hub, read_file};
+use crate::convert::layout::LayoutError;
 use crate::weights::gguf::{self, Value};
 use crate::weights::safetensors;
 use crate::weights::{WeightsError, sha256_hex};
@@ -68,10 +69,9 @@ impl fmt::Display for Contents {
 }
 
 pub fn run(args: &Args) -> Result<Contents, CliError> {
-    let path = find_weights(&hub::locate(&args.file)?.path)?;
-    let paths = match shards_of(&path)? {
-        Found::Gguf => vec![path],
-        Found::Shards(shards) => shards.paths().map(Path::to_owned).collect(),
+    let paths = match Found::open(&hub::locate(&args.file)?.path)? {
+        Found::Gguf(path) => vec![path],
+        Found::Shards(_, shards) => shards.paths().map(Path::to_owned).collect(),
     };
     let mut all: Option<Contents> = None;
     for path in paths {
@@ -89,7 +89,10 @@ pub fn run(args: &Args) -> Result<Contents, CliError> {
             }
         }
     }
-    all.ok_or_else(|| FilesError::EmptyIndex { path: args.file.clone() }.into())
+    // A layout names at least one file.
+    let nothing =
+        || FilesError::Layout { dir: args.file.clone(), source: LayoutError::NoWeights(Vec::new()) };
+    all.ok_or_else(|| nothing().into())
 }
 
 fn contents(bytes: &[u8]) -> Result<Contents, WeightsError> {

@@ -13,7 +13,6 @@ mod files;
 mod hub;
 mod inspect;
 mod model;
-mod modules;
 mod output;
 mod pack;
 mod preprocess;
@@ -94,7 +93,7 @@ pub enum CliError {
     #[error(transparent)]
     Hub(#[from] hub::HubError),
     #[error(transparent)]
-    Catalogue(#[from] crate::models::catalogue::CatalogueError),
+    Catalogue(#[from] crate::convert::catalogue::CatalogueError),
     #[error(transparent)]
     Pack(#[from] pack::PackError),
     #[error(transparent)]

@@ -5,6 +5,7 @@
 use super::files::ModelFiles;
 use super::hub;
 use super::{CliError, read_file};
+use crate::convert::converter::with_tokenizer;
 use crate::engine::{BackendChoice, Engine, EngineStage};
 use crate::models::{Checkpoint, import, load_gguf};
 use std::path::{Path, PathBuf};
@@ -72,12 +73,14 @@ pub fn start(checkpoint: Checkpoint, n_bytes: usize, backend: Backend) -> Result
 pub fn checkpoint(path: &Path) -> Result<(Checkpoint, usize), CliError> {
     let bad = |source| CliError::Model { path: path.to_owned(), source };
     match ModelFiles::open(path)? {
-        ModelFiles::Gguf(file) => {
+        ModelFiles::Gguf { path: file, tokenizer } => {
             let bytes = read_file(&file)?;
-            Ok((load_gguf(&bytes).map_err(bad)?, bytes.len()))
+            let mut checkpoint = load_gguf(&bytes).map_err(bad)?;
+            checkpoint.config = with_tokenizer(checkpoint.config, tokenizer);
+            Ok((checkpoint, bytes.len()))
         }
         ModelFiles::Safetensors(folder) => {
-            let checkpoint = import(folder.source(), &folder.shards).map_err(bad)?;
+            let checkpoint = import(folder.companions.folder(), &folder.shards).map_err(bad)?;
             Ok((checkpoint, folder.shards.n_bytes() as usize))
         }
     }

@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use thiserror::Error;
 
+use super::convert::{Conversion, Opened, Quant};
+use super::files::{Items, ModelFiles};
 use super::model::{Backend, start};
 use super::output::{OutputFile, Written};
 use super::{CliError, Report, hub, message, read_file};
-use crate::models::load_gguf;
-use crate::weights::{WeightsError, gguf, sha256_hex};
+use crate::models::{Quantization, is_own, load_gguf};
+use crate::weights::{Item, sha256_hex};
 
 /// What the page asks its host for first.
 const MANIFEST: &str = "manifest.json";
@@ -34,9 +36,12 @@ pub enum PackError {
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A GGUF of this project, as `convert` writes it: a file, or the hub id or address of one.
-    #[arg(value_name = "MODEL.gguf")]
+    /// A GGUF of this project, which is packed as it is; or any other model that `convert` takes, which is converted first.
+    #[arg(value_name = "SRC")]
     pub model: PathBuf,
+    /// How the matrices of a model that is converted are stored.
+    #[arg(long, value_enum, default_value = "q8_0")]
+    pub quant: Quant,
     /// The folder for the model and manifest.json: a page's `models/`.
     #[arg(short, long, value_name = "DIR")]
     pub output: PathBuf,
@@ -68,19 +73,51 @@ impl fmt::Display for Packed {
 }
 
 pub fn run(args: &Args) -> Result<Packed, CliError> {
-    let path = &hub::locate(&args.model)?.path;
+    let dir = &args.output;
+    std::fs::create_dir_all(dir).map_err(|source| CliError::File { path: dir.clone(), source })?;
+    let located = hub::locate(&args.model)?;
+    if is_own_gguf(&located.path)? {
+        return pack(&located.path, dir);
+    }
+    let files = ModelFiles::open(&located.path)?;
+    let opened = Opened { located, files, tokenizer: None };
+    let target = dir.join(format!("{}.gguf", plain_name(&opened.name())));
+    let paths = opened.files.paths().to_vec();
+    let conversion =
+        Conversion { quantization: Quantization::preset(args.quant.into()), has_self_test: true };
+    conversion.run(opened, None, &target, &paths)?;
+    pack(&target, dir)
+}
+
+/// Whether a path is a GGUF of this project, which needs no converting.
+fn is_own_gguf(path: &Path) -> Result<bool, CliError> {
+    if path.is_dir() {
+        return Ok(false);
+    }
+    let mut items = Items::open(path)?;
+    let header = items.next();
+    Ok(matches!(header, Ok(Some(Item::Header(header))) if header.gguf.as_ref().is_some_and(is_own)))
+}
+
+/// A model's name as one that a web address can hold.
+fn plain_name(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+    let name: String = name.chars().map(plain).collect();
+    let name = name.trim_matches(['.', '-']).to_owned();
+    if name.is_empty() { "model".to_owned() } else { name }
+}
+
+/// Puts a GGUF of this project into `dir`, with the manifest that names it.
+fn pack(path: &Path, dir: &Path) -> Result<Packed, CliError> {
     let is_plain = |name: &&str| {
         // A name that starts with a dot is hidden from many hosts.
         !name.starts_with('.') && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };
     let name = path.file_name().and_then(|name| name.to_str()).filter(is_plain);
-    let name = name.filter(|name| *name != MANIFEST).ok_or_else(|| PackError::Name { path: path.clone() })?;
+    let name =
+        name.filter(|name| *name != MANIFEST).ok_or_else(|| PackError::Name { path: path.to_owned() })?;
     let bytes = read_file(path)?;
-    if !bytes.starts_with(gguf::MAGIC) {
-        let source = WeightsError::unknown(&bytes, bytes.len() as u64);
-        return Err(CliError::Weights { path: path.clone(), source });
-    }
-    let checkpoint = load_gguf(&bytes).map_err(|source| CliError::Model { path: path.clone(), source })?;
+    let checkpoint = load_gguf(&bytes).map_err(|source| CliError::Model { path: path.to_owned(), source })?;
     let config = &checkpoint.config;
     for (is_there, what) in [
         (config.vision.is_some(), "image tower"),
@@ -88,7 +125,7 @@ pub fn run(args: &Args) -> Result<Packed, CliError> {
         (config.tokenizer.is_some(), "tokenizer"),
     ] {
         if !is_there {
-            return Err(PackError::Lacks { path: path.clone(), what }.into());
+            return Err(PackError::Lacks { path: path.to_owned(), what }.into());
         }
     }
     if config.selftest.is_none() {
@@ -96,8 +133,6 @@ pub fn run(args: &Args) -> Result<Packed, CliError> {
     }
     start(checkpoint, bytes.len(), Backend::Cpu)?;
 
-    let dir = &args.output;
-    std::fs::create_dir_all(dir).map_err(|source| CliError::File { path: dir.clone(), source })?;
     let target = dir.join(name);
     let model = if is_same(path, &target) {
         Written { output: target, n_bytes: bytes.len() as u64, sha256: sha256_hex(&bytes) }

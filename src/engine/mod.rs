@@ -38,7 +38,6 @@ mod self_test;
 mod verify;
 mod warm;
 
-pub use crate::models::catalogue;
 pub use backend::{Backend, BackendChoice, BackendError, BackendInfo, BackendKind, Prepared};
 pub use clock::now_millis;
 pub use record::{Recorder, Side};

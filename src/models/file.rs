@@ -107,6 +107,11 @@ pub fn file_of(config: &Config) -> Result<GgufFile, ModelError> {
     Ok(file)
 }
 
+/// Whether a GGUF is one of this project.
+pub fn is_own(file: &GgufFile) -> bool {
+    file.string("general.architecture").is_ok_and(|name| name == ARCHITECTURE)
+}
+
 /// Reads what [`save_gguf`] wrote, or a GGUF of clip.cpp.
 ///
 /// # Errors

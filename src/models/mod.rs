@@ -10,7 +10,6 @@
 //! stores a convolution, and batch norms end at `import`.
 //! Invariant: a model that loads runs: every shape is checked while loading.
 
-pub mod catalogue;
 mod clip_vit;
 pub mod config;
 mod efficientnet;
@@ -24,7 +23,7 @@ mod text;
 mod transformer;
 
 pub use config::{Calibration, Config};
-pub use file::{Quantization, file_of, load_gguf, save_gguf};
+pub use file::{Quantization, file_of, is_own, load_gguf, save_gguf};
 pub use import::{Importer, ModelFolder, Origin, SUPPORTED, Sink, efficientnet_lite_strides, import};
 pub use synthetic::{ClipShape, VisionShape};
 pub use text::TextBatch;

@@ -2,11 +2,13 @@
 //!
 //! Invariant: a request carries an address and at most a `Range`: no cookies, no referrer, no picture, no label. That
 //! makes it one that needs no preflight, which not every mirror answers.
-//! Invariant: a file is gone on with only if it is the same: strong ETags are compared, which is what `If-Range` would
-//! do, whose preflight is spared.
+//! Invariant: a file is gone on with only if it is the same: its SHA-256 is known, or strong ETags are compared, which is
+//! what `If-Range` would do, whose preflight is spared.
+//! Invariant: a hub's refusals are told by its headers where a page may read them, else by the status.
 //! Invariant: a connection that brings nothing for [`STALL_MILLIS`] is broken, and an abort ends every wait.
 
 use super::problem::{Code, Problem};
+use crate::convert::hub::Refusal;
 use gloo::events::EventListener;
 use gloo::timers::callback::Timeout;
 use gloo::timers::future::TimeoutFuture;
@@ -21,6 +23,9 @@ use web_sys::{
 pub const TRIES: u32 = 3;
 const PAUSE_MILLIS: u32 = 800;
 const STALL_MILLIS: u32 = 20_000;
+/// A host that asks for patience is asked again so often, and waited for so long at most.
+const MAX_WAITS: u32 = 4;
+const MAX_WAIT_SECONDS: u32 = 60;
 
 /// An answer whose body is still coming.
 pub struct Body {
@@ -35,32 +40,77 @@ pub struct Body {
     pub n_bytes: Option<u64>,
     /// Names this version of the file, where the server says so.
     pub etag: Option<String>,
+    /// Where the next page of a listing is, where this is one.
+    pub link: Option<String>,
 }
 
-/// Where a file is to be gone on with, and the version that its beginning was of.
+/// Where a file is to be gone on with, and the version that its beginning was of; `None` where its hash will tell.
 #[derive(Clone, Copy)]
 pub struct From<'a> {
     pub start: u64,
-    pub etag: &'a str,
+    pub etag: Option<&'a str>,
+}
+
+/// Why an answer is none.
+struct Failed {
+    problem: Problem,
+    /// `None`: there was no answer.
+    status: Option<u16>,
+    retry_after_seconds: Option<u32>,
 }
 
 impl Body {
-    /// Asks for a file, or for the rest of it if it is still the same; [`Body::start`] tells.
+    /// Asks for a file, or for the rest of it if it is still the same; [`Body::start`] tells. Waits where the host asks for
+    /// patience.
+    ///
+    /// # Errors
+    /// A host that does not answer or refuses.
     pub async fn open(address: &str, from: Option<From<'_>>, cancel: &AbortSignal) -> Result<Body, Problem> {
         let Some(from) = from.filter(|from| from.start > 0) else {
-            return Body::ask(address, None, cancel).await;
+            return Body::ask(address, None, cancel).await.map_err(|failed| failed.problem);
+        };
+        let is_same = |body: &Body| match from.etag {
+            _ if body.start == 0 => true,
+            Some(etag) => body.etag.as_deref() == Some(etag),
+            None => true,
         };
         match Body::ask(address, Some(from), cancel).await {
-            Ok(body) if body.start == 0 || body.etag.as_deref() == Some(from.etag) => Ok(body),
+            Ok(body) if is_same(&body) => return Ok(body),
+            Err(Failed { status, problem, .. }) if status != Some(416) => return Err(problem),
             // Another version, or one that has no such byte.
-            Ok(_) => Body::ask(address, None, cancel).await,
-            Err(problem) if problem.detail.ends_with("status 416") => Body::ask(address, None, cancel).await,
-            Err(problem) => Err(problem),
+            _ => check(cancel)?,
+        }
+        Body::ask(address, None, cancel).await.map_err(|failed| failed.problem)
+    }
+
+    async fn ask(address: &str, from: Option<From<'_>>, cancel: &AbortSignal) -> Result<Body, Failed> {
+        let mut n_waits = 0;
+        loop {
+            let failed = match Body::ask_once(address, from, cancel).await {
+                Err(failed) if failed.problem.code == Code::SourceBusy && n_waits < MAX_WAITS => failed,
+                answer => return answer,
+            };
+            n_waits += 1;
+            // Browsers do not show the header unless the host lets them.
+            let seconds = failed.retry_after_seconds.unwrap_or(1 << n_waits);
+            if seconds > MAX_WAIT_SECONDS {
+                return Err(failed);
+            }
+            for _ in 0..seconds.max(1) {
+                if cancel.aborted() {
+                    return Err(failed);
+                }
+                TimeoutFuture::new(1000).await;
+            }
         }
     }
 
-    async fn ask(address: &str, from: Option<From<'_>>, cancel: &AbortSignal) -> Result<Body, Problem> {
-        let network = |error: JsValue| network(address, &error);
+    async fn ask_once(address: &str, from: Option<From<'_>>, cancel: &AbortSignal) -> Result<Body, Failed> {
+        let network = |error: JsValue| Failed {
+            problem: network(address, &error),
+            status: None,
+            retry_after_seconds: None,
+        };
         let attempt = AbortController::new().map_err(network)?;
         if cancel.aborted() {
             attempt.abort();
@@ -85,32 +135,43 @@ impl Body {
             .map_err(network)?
             .unchecked_into();
         let (status, header) = (response.status(), |name| response.headers().get(name).ok().flatten());
+        let refused = |code, what: &str| Failed {
+            problem: Problem::new(code, format!("{address}: {what}")),
+            status: Some(status),
+            retry_after_seconds: header("retry-after").and_then(|seconds| seconds.trim().parse().ok()),
+        };
         let start = match (status, from) {
             (206, Some(from)) => from.start,
             (200, _) => 0,
             _ => {
-                let code = match (status, is_foreign(address)) {
-                    (401 | 403, true) => Code::SourceGated,
-                    (404 | 410, true) => Code::SourceMissing,
-                    (404 | 410, false) => Code::WeightsMissing,
-                    (_, true) => Code::SourceServer,
+                let error_code = header("x-error-code");
+                let refusal = Refusal::of(status, error_code.as_deref()).unwrap_or(Refusal::Other);
+                let code = match (refusal, is_foreign(address)) {
+                    (Refusal::NoEntry, true) => Code::SourceMissing,
+                    (Refusal::NoRevision, true) => Code::SourceNoRevision,
+                    (Refusal::NoRepository | Refusal::Gated, true) => Code::SourceGated,
+                    (Refusal::Busy, true) => Code::SourceBusy,
+                    (Refusal::Server | Refusal::Other, true) => Code::SourceServer,
+                    (Refusal::NoEntry | Refusal::NoRevision, false) => Code::WeightsMissing,
                     (_, false) => Code::WeightsServer,
                 };
-                return Err(Problem::new(code, format!("{address}: status {status}")));
+                let named = error_code.map(|error_code| format!(", {error_code}")).unwrap_or_default();
+                return Err(refused(code, &format!("status {status}{named}")));
             }
         };
         if header("content-type").is_some_and(|kind| kind.contains("text/html")) {
             let code = if is_foreign(address) { Code::SourceHtml } else { Code::WeightsHtml };
-            return Err(Problem::new(code, format!("{address}: text/html")));
+            return Err(refused(code, "text/html"));
         }
         // The length of what was compressed on the way says nothing.
         let length = header("content-length").filter(|_| header("content-encoding").is_none());
         let n_bytes = length.and_then(|length| length.parse::<u64>().ok()).map(|length| start + length);
         let etag = header("etag").filter(|etag| !etag.starts_with("W/"));
+        let link = header("link");
         let body = response.body().ok_or_else(|| network("no body".into()))?;
         let reader = body.get_reader().unchecked_into();
         let address = address.to_owned();
-        Ok(Body { address, reader, attempt, watchdog: Some(watchdog), _cancel, start, n_bytes, etag })
+        Ok(Body { address, reader, attempt, watchdog: Some(watchdog), _cancel, start, n_bytes, etag, link })
     }
 
     /// What comes next; `None` at the end.

@@ -3,7 +3,6 @@
 //! Invariant: `protocol` and `problem` are the only types that cross between the threads; both are plain data.
 //! Invariant: picture bytes enter the engine's worker and never leave it; the downloader gets neither pictures nor labels.
 
-pub mod hub;
 pub mod problem;
 pub mod protocol;
 

@@ -1,7 +1,9 @@
 //! The models in this browser's storage: files of this origin's own file system, else entries of its cache.
 //!
-//! A model `KEY` is `KEY.gguf` and, written last, `KEY.json`. One that is being downloaded is `KEY.part` (tensor data),
-//! `KEY.header` (its source's header) and `KEY.todo` (where to go on).
+//! A model `KEY` is a GGUF in two files, so that it never needs room twice: `KEY.data`, its tensors as they come, and
+//! `KEY.head`, all that stands before them and is known when they are there. `KEY.json` is written last and makes it a model.
+//! One that is being downloaded has `KEY.header` (its source's header) and `KEY.todo` (where to go on) instead. In a cache,
+//! and from before there were two files, it is one, `KEY.gguf`.
 //!
 //! Invariant: who writes or deletes a model's files holds its lock alone; who reads them shares it.
 //! Invariant: without storage everything works, and nothing is kept.
@@ -112,6 +114,26 @@ impl ModelStore {
         }
     }
 
+    /// The GGUF of a model.
+    pub async fn model(&self, key: &str) -> Option<Blob> {
+        if let Some(whole) = self.get(&format!("{key}.gguf")).await {
+            return Some(whole);
+        }
+        let (head, data) = (self.get(&format!("{key}.head")).await?, self.get(&format!("{key}.data")).await?);
+        Blob::new_with_blob_sequence(&Array::of2(&head, &data)).ok()
+    }
+
+    /// Bytes that may still be stored; `None` where the browser does not say.
+    pub async fn room(&self) -> Option<u64> {
+        let (used, quota) = estimate().await;
+        (quota > 0).then(|| quota.saturating_sub(used))
+    }
+
+    /// Whether a download of this key can be gone on with.
+    pub async fn has_todo(&self, key: &str) -> bool {
+        self.get(&format!("{key}.todo")).await.is_some()
+    }
+
     pub async fn get_bytes(&self, name: &str) -> Option<Vec<u8>> {
         fetch::blob_bytes(&self.get(name).await?).await.ok()
     }
@@ -187,11 +209,8 @@ impl ModelStore {
                 store.unfinished.extend(begun.map(|begun| begun.unfinished));
             }
         }
+        (store.used_bytes, store.quota_bytes) = estimate().await;
         if let Ok(storage) = storage() {
-            let estimate: JsValue = settled(storage.estimate()).await.unwrap_or_default();
-            let field = |name: &str| Reflect::get(&estimate, &name.into()).ok()?.as_f64();
-            store.used_bytes = field("usage").unwrap_or(0.0) as u64;
-            store.quota_bytes = field("quota").unwrap_or(0.0) as u64;
             let persisted: JsValue = settled(storage.persisted()).await.unwrap_or_default();
             store.is_persistent = persisted.is_truthy();
         }
@@ -213,14 +232,16 @@ impl ModelStore {
         self.remove_part(key).await;
     }
 
-    /// Of a model that has no entry yet.
+    /// Deletes what makes tensor data a model's file, and a file of its own.
     pub async fn remove_file(&self, key: &str) {
+        self.remove(&format!("{key}.head")).await;
         self.remove(&format!("{key}.gguf")).await;
     }
 
+    /// Deletes what an unfinished download has.
     pub async fn remove_part(&self, key: &str) {
         self.remove_todo(key).await;
-        self.remove(&format!("{key}.part")).await;
+        self.remove(&format!("{key}.data")).await;
     }
 
     /// Where to go on is not known any more.
@@ -234,12 +255,21 @@ impl ModelStore {
         let names = self.names().await.unwrap_or_default();
         for name in &names {
             let Some((key, end)) = name.rsplit_once('.') else { continue };
-            let owner = if end == "gguf" { "json" } else { "todo" };
-            if end == owner || end == "json" || names.contains(&format!("{key}.{owner}")) {
+            let owners: &[&str] = match end {
+                "json" | "todo" => continue,
+                "gguf" | "head" => &["json"],
+                "data" => &["json", "todo"],
+                "header" => &["todo"],
+                // An earlier version's.
+                _ => &[],
+            };
+            let has_owner =
+                |names: &[String]| owners.iter().any(|owner| names.contains(&format!("{key}.{owner}")));
+            if has_owner(&names) {
                 continue;
             }
             if let Ok(Some(_lock)) = Lock::try_take(&lock_name(key), Share::Alone).await
-                && self.get(&format!("{key}.{owner}")).await.is_none()
+                && !has_owner(&self.names().await.unwrap_or_default())
             {
                 self.remove(name).await;
             }
@@ -251,7 +281,7 @@ impl ModelStore {
         let part = async {
             Ok(match self {
                 ModelStore::Files(folder) => {
-                    let part = Part::File(access(folder, &format!("{key}.part")).await?);
+                    let part = Part::File(access(folder, &format!("{key}.data")).await?);
                     if let Part::File(file) = &part {
                         file.truncate(n_bytes as f64)?;
                     }
@@ -263,55 +293,43 @@ impl ModelStore {
         part.await.map_err(failed)
     }
 
-    /// Puts the header and the tensor data together under the model's name; returns the file's size and SHA-256, and the
-    /// file where it could not be kept.
+    /// Puts the header before the tensor data; returns the file's size and SHA-256, and the file where it could not be
+    /// kept.
     pub async fn finish(
         &self,
         key: &str,
         header: &[u8],
-        part: &mut Part,
+        mut part: Part,
         cancel: &AbortSignal,
     ) -> Result<Finished, Problem> {
+        part.flush()?;
         let mut hash = Sha256::new();
         hash.update(header);
-        let n_bytes = header.len() as u64 + part.n_bytes().map_err(failed)?;
-        let name = format!("{key}.gguf");
+        let n_data = part.n_bytes().map_err(failed)?;
+        let mut at = 0;
+        while at < n_data {
+            super::fetch::check(cancel)?;
+            let piece = part.read(at..n_data.min(at + PIECE_BYTES)).await?;
+            hash.update(&piece);
+            at += piece.len() as u64;
+        }
         let mut blob = None;
-        match (self, &mut *part) {
-            (ModelStore::Files(folder), part) => {
-                let file = access(folder, &name).await.map_err(failed)?;
-                file.truncate(0.0).map_err(failed)?;
-                write_at(&file, 0, header).map_err(failed)?;
-                let mut at = 0;
-                let n_data = n_bytes - header.len() as u64;
-                while at < n_data {
-                    super::fetch::check(cancel)?;
-                    let piece = part.read(at..n_data.min(at + PIECE_BYTES)).await?;
-                    hash.update(&piece);
-                    write_at(&file, header.len() as u64 + at, &piece).map_err(failed)?;
-                    at += piece.len() as u64;
-                }
-                file.flush().map_err(failed)?;
+        match (self, &mut part) {
+            (ModelStore::Files(folder), Part::File(_)) => {
+                write(folder, &format!("{key}.head"), header).await.map_err(failed)?;
             }
             (store, Part::Blobs { blobs, .. }) => {
-                let parts = Array::of1(&Uint8Array::from(header));
-                let parts = parts.concat(blobs);
+                let parts = Array::of1(&Uint8Array::from(header)).concat(blobs);
                 let whole = Blob::new_with_blob_sequence(&parts).map_err(failed)?;
-                let mut at = header.len() as u64;
-                while at < n_bytes {
-                    super::fetch::check(cancel)?;
-                    let piece = read_blob(&whole, at..n_bytes.min(at + PIECE_BYTES)).await.map_err(failed)?;
-                    hash.update(&piece);
-                    at += piece.len() as u64;
-                }
                 let is_kept = match store {
-                    ModelStore::Cache(cache) => put_blob(cache, &name, &whole).await.is_ok(),
+                    ModelStore::Cache(cache) => put_blob(cache, &format!("{key}.gguf"), &whole).await.is_ok(),
                     _ => false,
                 };
                 blob = Some(whole).filter(|_| !is_kept);
             }
             (_, Part::File(_)) => return Err(Problem::new(Code::StorageFailed, "two kinds of storage")),
         }
+        let n_bytes = header.len() as u64 + n_data;
         let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(Finished { n_bytes, sha256, blob })
     }
@@ -486,6 +504,14 @@ pub fn failed(error: JsValue) -> Problem {
         _ => message(&error),
     };
     Problem::new(code, detail)
+}
+
+/// Bytes that this origin has stored and may store; 0 where the browser does not say.
+async fn estimate() -> (u64, u64) {
+    let Ok(storage) = storage() else { return (0, 0) };
+    let estimate: JsValue = settled(storage.estimate()).await.unwrap_or_default();
+    let field = |name: &str| Reflect::get(&estimate, &name.into()).ok()?.as_f64();
+    (field("usage").unwrap_or(0.0) as u64, field("quota").unwrap_or(0.0) as u64)
 }
 
 fn storage() -> Result<Storage, JsValue> {

@@ -64,6 +64,12 @@ pub enum Code {
     SourceMissing,
     /// The hub wants a sign-in or an agreement first (401, 403); hubs also say so of ids that they do not have.
     SourceGated,
+    /// The hub's model has no such branch, tag or commit.
+    SourceNoRevision,
+    /// The source holds no weights that are read: pickles, ONNX, or nothing of the kind.
+    SourceNoWeights,
+    /// The hub wants fewer requests (429), and went on wanting it.
+    SourceBusy,
     /// No connection, no permission for pages of other hosts (CORS), or it broke off three times.
     SourceUnreachable,
     /// The host answered with an error (5xx and the like).

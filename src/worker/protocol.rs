@@ -4,8 +4,10 @@
 //! Invariant: nothing here holds picture bytes or weights.
 
 use super::problem::Problem;
+use crate::convert::catalogue::WeightFile;
 use crate::engine::ModelInfo;
 use crate::tasks::classify::{Mode, RankedLabels};
+use crate::weights::sha256_hex;
 use serde::{Deserialize, Serialize};
 
 /// What the page asks for.
@@ -143,13 +145,25 @@ pub enum FetchRequest {
 /// What to download.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// A hub id (`openai/clip-vit-base-patch32`), optionally `@REVISION`; or the address of a folder or of a file.
+    /// What [`Sources`](crate::convert::source::Sources) writes: a hub id (`openai/clip-vit-base-patch32`), optionally
+    /// `@REVISION`, or the address of a folder or of a file; two of them, joined by ` + `, where the texts' tower is another
+    /// model's.
     pub source: String,
     /// Where hub ids are looked up: `https://huggingface.co` or a mirror of it.
     pub hub: String,
     pub format: StoredFormat,
-    /// Of each weight file, by its name; what is not here is remembered from the first download.
-    pub sha256: Vec<(String, String)>,
+    /// The weights that a catalogue pins: these files are taken and no others, and used only if they have these hashes.
+    pub pinned: Vec<WeightFile>,
+}
+
+impl Order {
+    /// The store's key of the model: the same for the same files in the same format.
+    pub fn key(&self) -> String {
+        let (source, hub) = (self.source.trim(), self.hub.trim().trim_end_matches('/'));
+        let mut key = sha256_hex(format!("{source}\n{hub}\n{:?}", self.format).as_bytes());
+        key.truncate(16);
+        key
+    }
 }
 
 /// How matrices of a stored model are kept.
@@ -204,9 +218,25 @@ pub struct StoredModel {
     pub bytes: u64,
     /// Of the stored GGUF.
     pub sha256: String,
-    /// Of each weight file as it was downloaded, by name.
+    /// The SHA-256 of each weight file as it was downloaded, by name.
     pub source_sha256: Vec<(String, String)>,
+    /// Who stated those hashes before the files came.
+    #[serde(default)]
+    pub vouched: Vouched,
     pub is_kept: bool,
+}
+
+/// Who stated the SHA-256 that every weight file of a model was found to have; the least certain of several files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Vouched {
+    /// Nobody: the files are what came.
+    #[default]
+    Nobody,
+    /// The hub that they came from, in its listing.
+    Hub,
+    /// The catalogue beside the page.
+    Catalogue,
 }
 
 /// A download that was paused or broke off.
@@ -241,4 +271,21 @@ pub enum FetchStage {
     Check,
     /// Putting the file together and reading it back.
     Store,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_tell_models_apart() {
+        let key = |source: &str, hub: &str, format| {
+            Order { source: source.to_owned(), hub: hub.to_owned(), format, pinned: Vec::new() }.key()
+        };
+        let one = key("a/b", "https://h.example", StoredFormat::Q8_0);
+        assert_eq!(one, key(" a/b ", "https://h.example/", StoredFormat::Q8_0));
+        assert_ne!(one, key("a/b", "https://h.example", StoredFormat::F16));
+        assert_ne!(one, key("a/b@c", "https://h.example", StoredFormat::Q8_0));
+        assert_eq!(one.len(), 16);
+    }
 }

@@ -1,8 +1,9 @@
 //! A weights file that arrives: from the network or out of a blob, parsed and hashed as it comes.
 //!
 //! Invariant: every byte goes through SHA-256, once, in the order of the file.
-//! Invariant: a broken connection is taken up again where it broke; nobody further up notices unless the file changed or
-//! three tries in a row bring nothing.
+//! Invariant: a broken connection is taken up again where it broke; where a host sends only whole files, or a browser lets
+//! no page ask for parts, the beginning is read once more and held to its hash. Nobody further up notices unless the file
+//! changed or three tries in a row bring nothing.
 
 use super::fetch::{self, Body, TRIES};
 use super::problem::{Code, Problem};
@@ -32,7 +33,15 @@ pub struct ResumePoint {
     pub position: u64,
     /// SHA-256 over those, not finished.
     pub hash: Vec<u8>,
-    pub etag: String,
+    pub etag: Option<String>,
+}
+
+/// What is known of a file before it comes.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    pub n_bytes: Option<u64>,
+    /// In lower-case hexadecimal.
+    pub sha256: Option<String>,
 }
 
 pub struct WeightsReader {
@@ -41,10 +50,15 @@ pub struct WeightsReader {
     body: Option<Body>,
     stream: Option<Stream>,
     hash: Sha256,
+    known: Known,
     n_bytes: u64,
     n_received: u64,
     etag: Option<String>,
     n_failures: u32,
+    /// The host, or the browser, lets no part of a file be asked for.
+    is_range_refused: bool,
+    /// The beginning that is read once more: its bytes that are still to come, and the hash of those that came.
+    again: Option<(u64, Sha256)>,
     piece: Vec<u8>,
     /// What of the piece is still to be parsed.
     unread: Range<usize>,
@@ -54,75 +68,85 @@ impl WeightsReader {
     /// From the first byte.
     ///
     /// # Errors
-    /// A file that cannot be had; a server that does not say how long it is.
-    pub async fn open(source: FileSource, cancel: &AbortSignal) -> Result<WeightsReader, Problem> {
+    /// A file that cannot be had or is not as long as is known of it; a server that does not say how long it is.
+    pub async fn open(
+        source: FileSource,
+        known: Known,
+        cancel: &AbortSignal,
+    ) -> Result<WeightsReader, Problem> {
         let (body, n_bytes, etag) = match &source {
             FileSource::Blob(blob) => (None, blob.size() as u64, None),
             FileSource::Address(address) => {
                 let body =
                     fetch::with_tries(cancel, async || Body::open(address, None, cancel).await).await?;
-                let n_bytes = body.n_bytes.ok_or_else(|| {
-                    Problem::new(Code::SourceServer, format!("{address}: the server does not say its length"))
-                })?;
+                let n_bytes = match (body.n_bytes, known.n_bytes) {
+                    (Some(found), Some(expected)) if found != expected => {
+                        let detail = format!("{address} has {found} bytes, {expected} were stated");
+                        return Err(Problem::new(Code::SourceHash, detail));
+                    }
+                    (found, expected) => found.or(expected).ok_or_else(|| {
+                        let detail = format!("{address}: the server does not say its length");
+                        Problem::new(Code::SourceServer, detail)
+                    })?,
+                };
                 let etag = body.etag.clone();
                 (Some(body), n_bytes, etag)
             }
         };
+        let stream = Stream::new(n_bytes);
         Ok(WeightsReader {
-            source,
-            cancel: cancel.clone(),
             body,
-            stream: Some(Stream::new(n_bytes)),
-            hash: Sha256::new(),
-            n_bytes,
-            n_received: 0,
             etag,
-            n_failures: 0,
-            piece: Vec::new(),
-            unread: 0..0,
+            ..WeightsReader::at(source, known, cancel, n_bytes, stream, Sha256::new())
         })
     }
 
-    /// From where an earlier visit left it, with the header of then; `None` where the file is not the same any more.
-    pub async fn resume(
-        address: String,
-        resume_point: &ResumePoint,
+    /// From where an earlier visit left it, with the header of then; `None` where that cannot be read any more.
+    pub fn resume(
+        source: FileSource,
+        known: Known,
+        point: &ResumePoint,
         header: &[u8],
         cancel: &AbortSignal,
-    ) -> Result<Option<(WeightsReader, Header)>, Problem> {
-        let Ok((stream, header)) = Stream::resume(header, resume_point.n_bytes, resume_point.position) else {
-            return Ok(None);
-        };
-        let state = resume_point.hash.as_slice().try_into().ok();
-        let Some(Ok(hash)) = state.map(|state| Sha256::deserialize(&state)) else { return Ok(None) };
-        let mut body = None;
-        if resume_point.position < resume_point.n_bytes {
-            let from = Some(fetch::From { start: resume_point.position, etag: &resume_point.etag });
-            let opened = fetch::with_tries(cancel, async || Body::open(&address, from, cancel).await).await?;
-            if opened.start != resume_point.position || opened.n_bytes != Some(resume_point.n_bytes) {
-                return Ok(None);
-            }
-            body = Some(opened);
-        }
-        let reader = WeightsReader {
-            source: FileSource::Address(address),
-            cancel: cancel.clone(),
-            body,
-            stream: Some(stream),
-            hash,
-            n_bytes: resume_point.n_bytes,
-            n_received: resume_point.position,
-            etag: Some(resume_point.etag.clone()),
-            n_failures: 0,
-            piece: Vec::new(),
-            unread: 0..0,
-        };
-        Ok(Some((reader, header)))
+    ) -> Option<(WeightsReader, Header)> {
+        let is_same_length = known.n_bytes.is_none_or(|n_bytes| n_bytes == point.n_bytes);
+        let (stream, header) =
+            Stream::resume(header, point.n_bytes, point.position).ok().filter(|_| is_same_length)?;
+        let hash = Sha256::deserialize(&point.hash.as_slice().try_into().ok()?).ok()?;
+        let reader = WeightsReader::at(source, known, cancel, point.n_bytes, stream, hash);
+        let (n_received, etag) = (point.position, point.etag.clone());
+        Some((WeightsReader { n_received, etag, ..reader }, header))
     }
 
-    /// Whether another visit could go on with it.
-    pub fn has_etag(&self) -> bool {
-        self.etag.is_some()
+    fn at(
+        source: FileSource,
+        known: Known,
+        cancel: &AbortSignal,
+        n_bytes: u64,
+        stream: Stream,
+        hash: Sha256,
+    ) -> WeightsReader {
+        WeightsReader {
+            source,
+            cancel: cancel.clone(),
+            body: None,
+            stream: Some(stream),
+            hash,
+            known,
+            n_bytes,
+            n_received: 0,
+            etag: None,
+            n_failures: 0,
+            is_range_refused: false,
+            again: None,
+            piece: Vec::new(),
+            unread: 0..0,
+        }
+    }
+
+    /// Whether another visit could go on with it: something has to tell whether it is the same file then.
+    pub fn can_be_resumed(&self) -> bool {
+        self.etag.is_some() || self.known.sha256.is_some()
     }
 
     pub fn n_bytes(&self) -> u64 {
@@ -135,8 +159,9 @@ impl WeightsReader {
 
     /// Where another visit could go on, if it can from here.
     pub fn resume_point(&self) -> Option<ResumePoint> {
-        let (etag, position) = (self.etag.clone()?, self.stream.as_ref()?.position()?);
-        Some(ResumePoint { n_bytes: self.n_bytes, position, hash: self.hash.serialize().to_vec(), etag })
+        let position = self.stream.as_ref()?.position().filter(|_| self.can_be_resumed())?;
+        let (n_bytes, etag) = (self.n_bytes, self.etag.clone());
+        Some(ResumePoint { n_bytes, position, hash: self.hash.serialize().to_vec(), etag })
     }
 
     /// What comes next, `None` after the end; `on_piece` hears of every piece that arrives.
@@ -184,6 +209,7 @@ impl WeightsReader {
             let problem = match self.try_receive().await {
                 Ok(Some(piece)) => {
                     self.n_failures = 0;
+                    let Some(piece) = self.behind_beginning(piece)? else { continue };
                     self.n_received += u64::from(piece.length());
                     if self.n_received > self.n_bytes {
                         let detail = format!("more than the {} bytes that were announced", self.n_bytes);
@@ -224,12 +250,19 @@ impl WeightsReader {
             }
         };
         if self.body.is_none() {
-            let from = self.etag.as_deref().map(|etag| fetch::From { start: self.n_received, etag });
+            // The last try asks for everything: a part may be what is refused.
+            let is_last = self.n_failures + 1 == TRIES;
+            let wants_rest = !self.is_range_refused && !is_last && self.can_be_resumed();
+            let etag = self.etag.as_deref().filter(|_| self.known.sha256.is_none());
+            let from = wants_rest.then_some(fetch::From { start: self.n_received, etag });
             let body = Body::open(address, from, &self.cancel).await?;
+            if body.n_bytes.is_some_and(|n_bytes| n_bytes != self.n_bytes) {
+                return Err(Problem::new(Code::SourceChanged, format!("{address}: its length changed")));
+            }
+            self.again = None;
             if body.start != self.n_received {
-                // Without an ETag nothing says that the file is the same.
-                let detail = format!("{address}: changed while it was downloaded, or cannot be gone on with");
-                return Err(Problem::new(Code::SourceChanged, detail));
+                self.is_range_refused = true;
+                self.again = Some((self.n_received, Sha256::new()));
             }
             self.body = Some(body);
         }
@@ -237,6 +270,28 @@ impl WeightsReader {
             Some(body) => body.next().await,
             None => Ok(None),
         }
+    }
+}
+
+impl WeightsReader {
+    /// What of a piece is new, where the beginning is read once more.
+    ///
+    /// # Errors
+    /// [`Code::SourceChanged`]: the beginning is another one now.
+    fn behind_beginning(&mut self, piece: Uint8Array) -> Result<Option<Uint8Array>, Problem> {
+        let Some((n_left, mut hash)) = self.again.take() else { return Ok(Some(piece)) };
+        let n_bytes = piece.length();
+        let n_known = n_left.min(n_bytes.into()) as u32;
+        hash.update(piece.subarray(0, n_known).to_vec());
+        if n_left > u64::from(n_bytes) {
+            self.again = Some((n_left - u64::from(n_bytes), hash));
+            return Ok(None);
+        }
+        if hash.finalize() != self.hash.clone().finalize() {
+            let detail = "it changed while it was downloaded: its beginning is another one now";
+            return Err(Problem::new(Code::SourceChanged, detail));
+        }
+        Ok((n_known < n_bytes).then(|| piece.subarray(n_known, n_bytes)))
     }
 }
 

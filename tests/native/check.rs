@@ -3,7 +3,7 @@
 use crate::cli::{Scratch, assert_refused, stdout};
 use crate::host::{COMMIT, Host, Model};
 use crate::hub::{command, model as tiny};
-use cliplet::models::catalogue::{Accuracy, Catalogue, Entry, License, Memory, WeightFile};
+use cliplet::convert::catalogue::{Accuracy, Catalogue, Entry, License, Memory, WeightFile};
 use cliplet::weights::sha256_hex;
 use serde_json::Value;
 use std::fs;

@@ -3,14 +3,14 @@
 use crate::page::{asked, card, edit, loaded, ready, settled, show, told, with_labels};
 use cliplet::app::picker::{CatalogueState, Phase, Pick, Picker, Sending};
 use cliplet::app::settings::{Chosen, Settings};
-use cliplet::app::source::{self, DEFAULT_HUB, SourceError};
 use cliplet::app::state::{Action, Edit, Engine, Model, Notice, Phase as Ranking, State};
 use cliplet::app::strings;
-use cliplet::models::catalogue::Catalogue;
+use cliplet::convert::catalogue::Catalogue;
+use cliplet::convert::source::{self, DEFAULT_HUB, SourceError, Sources};
 use cliplet::worker::problem::{Code, Problem};
 use cliplet::worker::protocol::{
     Event, FetchEvent, FetchProgress, FetchRequest, FetchStage, ModelRef, Order, Store, StoredFormat,
-    StoredModel, Unfinished,
+    StoredModel, Unfinished, Vouched,
 };
 use proptest::prelude::*;
 use std::rc::Rc;
@@ -67,6 +67,7 @@ fn stored(key: &str) -> StoredModel {
         bytes: 160_000_000,
         sha256: "0".repeat(64),
         source_sha256: Vec::new(),
+        vouched: Vouched::Nobody,
         is_kept: true,
     }
 }
@@ -92,8 +93,8 @@ fn a_curated_model_is_ordered_by_commit_and_hash() {
     let entry = catalogue().find(ID).unwrap().clone();
     assert_eq!(order.source, format!("{ID}@{}", entry.revision));
     assert_eq!((order.hub.as_str(), order.format), (DEFAULT_HUB, StoredFormat::Q8_0));
-    assert_eq!(order.sha256, entry.sha256());
-    assert!(!order.sha256.is_empty());
+    assert_eq!(order.pinned, entry.weights);
+    assert!(!order.pinned.is_empty());
     let state = edit(opened(), Edit::Format(StoredFormat::Q4_0));
     let state = edit(state, Edit::Hub("https://mirror.example/hf/".into()));
     let (_, sent) = send(pick(state, Pick::Download(ID.to_owned())));
@@ -263,7 +264,12 @@ fn without_the_list_the_rest_works() {
     assert_eq!(state.picker.catalogue, CatalogueState::Missing(problem));
     let (_, sent) = send(pick(pick(state, Pick::Typed(ID.into())), Pick::DownloadTyped));
     let [(FetchRequest::Start { order, .. }, None)] = &sent[..] else { panic!("{sent:?}") };
-    assert_eq!((order.source.as_str(), order.sha256.len()), (ID, 0));
+    assert_eq!((order.source.as_str(), order.pinned.len()), (ID, 0));
+}
+
+/// What is typed, as an order's source.
+fn parse(typed: &str, hub: &str) -> Result<String, SourceError> {
+    Sources::parse(typed, hub).map(|sources| sources.text(hub))
 }
 
 #[test]
@@ -280,7 +286,13 @@ fn ids_and_addresses_are_understood() {
         ("https://huggingface.co/openai/clip-vit-base-patch32?library=x#y", ID),
         ("https://huggingface.co/openai/clip-vit-base-patch32/discussions", ID),
         ("https://huggingface.co/o/n/tree/abc123", "o/n@abc123"),
-        ("https://huggingface.co/o/n/resolve/abc123/model.safetensors?download=true", "o/n@abc123"),
+        (
+            "https://huggingface.co/o/n/resolve/abc123/model.safetensors?download=true",
+            "https://huggingface.co/o/n/resolve/abc123/model.safetensors",
+        ),
+        ("https://huggingface.co/o/n/discussions/15", "o/n@refs/pr/15"),
+        ("o/n@refs/pr/15", "o/n@refs/pr/15"),
+        ("o/n + hf.co/p/q/tree/v1", "o/n + p/q@v1"),
         ("https://huggingface.co/o/n/blob/main/config.json", "o/n"),
         ("https://huggingface.co/o/n/blob/main/q8.gguf", "https://huggingface.co/o/n/resolve/main/q8.gguf"),
         ("https://huggingface.co/o/n/tree/main/onnx/sub", "https://huggingface.co/o/n/resolve/main/onnx/sub"),
@@ -288,11 +300,11 @@ fn ids_and_addresses_are_understood() {
         ("https://models.example/a.gguf?key=1", "https://models.example/a.gguf?key=1"),
         ("http://localhost:8000/clip", "http://localhost:8000/clip"),
     ] {
-        assert_eq!(source::parse(typed, DEFAULT_HUB).as_deref(), Ok(source), "{typed}");
+        assert_eq!(parse(typed, DEFAULT_HUB).as_deref(), Ok(source), "{typed}");
     }
     let mirror = "https://mirror.example/hf";
-    assert_eq!(source::parse("https://mirror.example/hf/o/n/tree/main", mirror).as_deref(), Ok("o/n"));
-    let file = source::parse("https://huggingface.co/o/n/blob/main/q8.gguf", mirror);
+    assert_eq!(parse("https://mirror.example/hf/o/n/tree/main", mirror).as_deref(), Ok("o/n"));
+    let file = parse("https://huggingface.co/o/n/blob/main/q8.gguf", mirror);
     assert_eq!(file.as_deref(), Ok("https://mirror.example/hf/o/n/resolve/main/q8.gguf"));
 }
 
@@ -323,7 +335,7 @@ fn what_names_no_model_is_refused_while_typing() {
         ("https://me:secret@models.example/a", Credentials),
         ("https://models.example", NoPath),
     ] {
-        assert_eq!(source::parse(typed, DEFAULT_HUB), Err(error.clone()), "{typed}");
+        assert_eq!(parse(typed, DEFAULT_HUB), Err(error.clone()), "{typed}");
         assert!(error == Empty || !error.to_string().is_empty());
     }
 }
@@ -369,7 +381,7 @@ fn a_new_picker_asks_nothing() {
 proptest! {
     #[test]
     fn what_is_typed_never_breaks_out(typed in ".{0,60}") {
-        if let Ok(source) = source::parse(&typed, DEFAULT_HUB) {
+        if let Ok(source) = parse(&typed, DEFAULT_HUB) {
             let is_id = source.split('@').next().unwrap().matches('/').count() == 1 && !source.contains(':');
             prop_assert!(is_id || source.starts_with("https://") || source.starts_with("http://"), "{}", source);
             prop_assert!(!source.contains(char::is_whitespace) && !source.contains('#'));

@@ -20,15 +20,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cpu", &["tensor", "graph"]),
     ("tasks", &["models"]),
     ("engine", &["tensor", "image", "text", "graph", "weights", "models", "gpu", "cpu", "tasks"]),
+    ("convert", &["tensor", "text", "weights", "models", "engine"]),
     ("worker", &["tensor", "weights", "models", "tasks", "engine"]),
     ("worker/engine", &["image", "text", "weights", "models", "tasks", "engine", "worker"]),
-    ("worker/downloader", &["tensor", "text", "weights", "models", "engine", "worker"]),
-    ("app", &["image", "text", "models", "tasks", "engine", "worker"]),
+    ("worker/downloader", &["tensor", "weights", "models", "engine", "convert", "worker"]),
+    ("app", &["image", "text", "models", "tasks", "engine", "convert", "worker"]),
     (
         "cli",
         &[
             "tensor", "image", "text", "graph", "weights", "models", "kernels", "gpu", "cpu", "tasks",
-            "engine",
+            "engine", "convert",
         ],
     ),
 ];

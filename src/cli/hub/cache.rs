@@ -11,8 +11,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::listing::Choice;
 use super::{CliError, HubError};
+use crate::convert::layout::{Index, Layout};
+use crate::convert::source::is_commit;
 
 fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
@@ -40,8 +41,8 @@ impl Store {
         Ok(Store { hub, addresses: home()?.join("cliplet") })
     }
 
-    pub fn repo(&self, id: &str) -> Repo {
-        Repo { dir: self.hub.join(format!("models--{}", id.replace('/', "--"))) }
+    pub fn repo(&self, id: &str) -> RepoCache {
+        RepoCache { dir: self.hub.join(format!("models--{}", id.replace('/', "--"))) }
     }
 
     /// The folder for files of addresses that start alike.
@@ -51,38 +52,34 @@ impl Store {
 }
 
 /// One model of the hub.
-pub struct Repo {
+pub struct RepoCache {
     dir: PathBuf,
 }
 
-/// Whether a revision is a commit, whose files never change.
-pub fn is_commit(revision: &str) -> bool {
-    revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit())
-}
-
-impl Repo {
+impl RepoCache {
     pub fn blob(&self, name: &str) -> PathBuf {
         self.dir.join("blobs").join(name)
     }
 
-    /// The weights of a revision where everything that belongs to them is here; `known` are their names.
-    pub fn complete(&self, revision: &str, known: Option<&[String]>) -> Option<PathBuf> {
+    /// The weights of a revision where everything that belongs to them is here, in a folder of the repository; `named` are
+    /// the weights' names, where somebody named them.
+    pub fn complete(&self, revision: &str, folder: &str, named: &[String]) -> Option<PathBuf> {
         let commit = match is_commit(revision) {
             true => revision.to_owned(),
             false => fs::read_to_string(self.dir.join("refs").join(revision)).ok()?,
         };
-        let dir = self.dir.join("snapshots").join(commit.trim());
+        let dir = self.dir.join("snapshots").join(commit.trim()).join(folder);
+        // A link may be here whose bytes were deleted.
         let names: Vec<String> = (fs::read_dir(&dir).ok()?.flatten())
             .filter_map(|entry| entry.file_name().into_string().ok())
-            .chain(known.into_iter().flatten().cloned()) // it may lie deeper
             .filter(|name| dir.join(name).exists())
             .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let choice = Choice::of(&names, known)?;
-        let weights = dir.join(&choice.weights);
-        let shards = super::listing::shards(&weights).ok()?;
-        let is_whole = choice.is_understandable() && shards.iter().all(|shard| dir.join(shard).exists());
-        is_whole.then_some(weights)
+        let layout = Layout::choose(&names, named).ok().filter(Layout::is_understandable)?;
+        let Some(index) = layout.index else { return Some(dir.join(layout.weights.first()?)) };
+        let path = dir.join(&index);
+        let shards = Index::parse(&index, &fs::read(&path).ok()?).ok()?.files;
+        shards.keys().all(|shard| dir.join(shard).exists()).then_some(path)
     }
 
     /// Puts a blob into a commit's folder, under the file's own name.

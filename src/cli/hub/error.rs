@@ -2,6 +2,9 @@
 
 use thiserror::Error;
 
+use crate::convert::layout::LayoutError;
+use crate::convert::source::SourceError;
+
 /// Why a model could not be fetched.
 #[derive(Debug, Error)]
 pub enum HubError {
@@ -21,8 +24,14 @@ pub enum HubError {
         "{address} refuses access (403): accept the model's terms on its page, and set HF_TOKEN to a token of that account"
     )]
     Forbidden { address: String },
-    #[error("{address} is not there (404{}): look at the name and the revision; no file or folder here is called so either", code.as_ref().map(|code| format!(", {code}")).unwrap_or_default())]
-    NotFound { address: String, code: Option<String> },
+    #[error("{address} is not there (404): look at the name; no file or folder here is called so either")]
+    NotFound { address: String },
+    #[error("{address} is not there (RevisionNotFound): the model has no such branch, tag or commit")]
+    NoRevision { address: String },
+    #[error(
+        "{address} asks for patience (429): too many requests from here; try again in some minutes, or set HF_TOKEN"
+    )]
+    TooMany { address: String },
     #[error(
         "{address} answers with status {status}: the host is busy or broken; try again later, or a mirror in HF_ENDPOINT"
     )]
@@ -46,12 +55,10 @@ pub enum HubError {
         "{file} has the SHA-256 {found}, stated is {expected}: it is damaged or not the file that was meant, and was not kept"
     )]
     Hash { file: String, expected: String, found: String },
-    #[error(
-        "{id} holds no weights at {revision} that are read here ({}); conversions to safetensors often lie in a revision of \
-         their own, as in {id}@refs/pr/1; one file of several is named by its address",
-        if files.is_empty() { "none at all".to_owned() } else { files.join(", ") }
-    )]
-    NoWeights { id: String, revision: String, files: Vec<String> },
+    #[error("{text:?}: {source}")]
+    Source { text: String, source: SourceError },
+    #[error("{id} at {revision}: {source}")]
+    Layout { id: String, revision: String, source: LayoutError },
     #[error("{id} has no file {file:?}, which belongs to the model")]
     AbsentFile { id: String, file: String },
     #[error("{address} holds no model: looked for {}", tried.join(", "))]
@@ -66,5 +73,21 @@ impl HubError {
     /// Whether nobody was asked or nobody answered, so that what is here already may do.
     pub fn is_offline(&self) -> bool {
         matches!(self, HubError::Offline { .. } | HubError::StayOffline { .. })
+    }
+
+    /// Whether a host says plainly that it has no such file. Many have a page for files that they do not have.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, HubError::NotFound { .. } | HubError::Html { .. })
+    }
+
+    /// Whether the hub has answered, and asking for the files one by one would give the same answer.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            HubError::Unauthorized { .. }
+                | HubError::Forbidden { .. }
+                | HubError::NoRevision { .. }
+                | HubError::TooMany { .. }
+        )
     }
 }

@@ -14,20 +14,23 @@ use sha2::{Digest, Sha256};
 use ureq::http::{Response, header};
 use ureq::{Agent, Body};
 
-use super::listing::Listing;
 use super::{CliError, HubError, cache, message};
 use crate::cli::progress;
+use crate::convert::hub::{self, ListedFile, MAX_ANSWER_BYTES, MAX_PAGES, Refusal};
+use crate::convert::source::DEFAULT_HUB;
+use crate::convert::source::is_commit;
 
-/// Where ids are looked up where `HF_ENDPOINT` names no mirror.
-pub const HUB: &str = "https://huggingface.co";
 /// Of `HF_HUB_DOWNLOAD_TIMEOUT` where it is not set: seconds without a byte.
 const TIMEOUT_SECONDS: u64 = 30;
 /// How often a connection may break without a byte in between.
 const MAX_TRIES: usize = 4;
 const MAX_REDIRECTS: usize = 8;
 const PIECE: usize = 1 << 18;
-/// A listing of more bytes is none.
-const MAX_LISTING: u64 = 32 << 20;
+/// A host that asks to wait longer than this is left.
+const MAX_WAIT_SECONDS: u64 = 90;
+/// The wait where a host does not say how long.
+const WAIT_SECONDS: u64 = 2;
+const MAX_WAITS: usize = 3;
 
 /// Asks hosts for files.
 pub struct Client {
@@ -54,7 +57,7 @@ impl Client {
     /// seconds.
     pub fn from_env() -> Result<Client, HubError> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| HUB.to_owned());
+        let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| DEFAULT_HUB.to_owned());
         if !endpoint.starts_with("https://") && !endpoint.starts_with("http://") {
             return Err(HubError::Endpoint { variable: "HF_ENDPOINT", value: endpoint });
         }
@@ -84,23 +87,69 @@ impl Client {
         &self.endpoint
     }
 
-    /// Where the hub has a commit's file.
-    pub fn file(&self, id: &str, commit: &str, file: &str) -> String {
-        format!("{}/{id}/resolve/{commit}/{file}", self.endpoint)
+    /// The commit that a revision is at.
+    pub fn commit(&self, id: &str, revision: &str) -> Result<String, HubError> {
+        if is_commit(revision) {
+            return Ok(revision.to_owned());
+        }
+        let address = hub::revision_address(&self.endpoint, id, revision);
+        let (json, _) = self.answer(&address)?;
+        hub::parse_revision(&json).map_err(|reason| HubError::Answer { address, reason })
     }
 
-    /// What a revision holds.
-    pub fn listing(&self, id: &str, revision: &str) -> Result<Listing, HubError> {
-        let revision = revision.replace('/', "%2F");
-        let address = format!("{}/api/models/{id}/revision/{revision}?blobs=true", self.endpoint);
-        let response = accepted(self.ask(&address, &[])?, &address)?;
-        let unreadable = |reason: String| HubError::Answer { address: address.clone(), reason };
-        let json = response.into_body().into_with_config().limit(MAX_LISTING).read_to_vec();
-        let json = json.map_err(|error| unreadable(error.to_string()))?;
-        Listing::parse(&json).map_err(unreadable)
+    /// What a commit holds.
+    pub fn tree(&self, id: &str, commit: &str) -> Result<Vec<ListedFile>, HubError> {
+        let mut address = hub::tree_address(&self.endpoint, id, commit);
+        let mut files = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let (json, link) = self.answer(&address)?;
+            files.extend(hub::parse_tree(&json).map_err(|reason| HubError::Answer { address, reason })?);
+            match link.and_then(|link| hub::next_page(&self.endpoint, &link)) {
+                Some(next) => address = next,
+                None => break,
+            }
+        }
+        Ok(files)
     }
 
+    /// The body of an answer of the hub's API, and its `Link` header.
+    fn answer(&self, address: &str) -> Result<(Vec<u8>, Option<String>), HubError> {
+        let response = accepted(self.ask(address, &[])?, address)?;
+        let link =
+            response.headers().get(header::LINK).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let limit = MAX_ANSWER_BYTES as u64;
+        let json = response.into_body().into_with_config().limit(limit).read_to_vec();
+        let unreadable =
+            |error: ureq::Error| HubError::Answer { address: address.to_owned(), reason: error.to_string() };
+        Ok((json.map_err(unreadable)?, link))
+    }
+
+    /// Asks, and waits where the host asks for patience.
     fn ask(
+        &self,
+        address: &str,
+        headers: &[(header::HeaderName, String)],
+    ) -> Result<Response<Body>, HubError> {
+        for _ in 0..MAX_WAITS {
+            let response = self.ask_once(address, headers)?;
+            if response.status().as_u16() != 429 {
+                return Ok(response);
+            }
+            let asked = response
+                .headers()
+                .get(header::RETRY_AFTER)
+                .and_then(|value| value.to_str().ok()?.parse().ok());
+            let seconds = asked.unwrap_or(WAIT_SECONDS);
+            if seconds > MAX_WAIT_SECONDS {
+                break;
+            }
+            message(&format!("{} asks for patience: going on in {seconds} s", host_of(address)));
+            std::thread::sleep(Duration::from_secs(seconds));
+        }
+        Err(HubError::TooMany { address: address.to_owned() })
+    }
+
+    fn ask_once(
         &self,
         address: &str,
         headers: &[(header::HeaderName, String)],
@@ -274,13 +323,16 @@ fn accepted(response: Response<Body>, address: &str) -> Result<Response<Body>, H
     let address = || address.to_owned();
     let text =
         |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    match response.status().as_u16() {
-        200 | 206 => (),
-        401 => return Err(HubError::Unauthorized { address: address() }),
-        403 => return Err(HubError::Forbidden { address: address() }),
-        404 | 410 => return Err(HubError::NotFound { address: address(), code: text("x-error-code") }),
-        status @ (408 | 429 | 500..) => return Err(HubError::Busy { address: address(), status }),
-        status => return Err(HubError::Status { address: address(), status }),
+    let status = response.status().as_u16();
+    match Refusal::of(status, text("x-error-code").as_deref()) {
+        None => (),
+        Some(Refusal::NoRepository) => return Err(HubError::Unauthorized { address: address() }),
+        Some(Refusal::Gated) => return Err(HubError::Forbidden { address: address() }),
+        Some(Refusal::NoRevision) => return Err(HubError::NoRevision { address: address() }),
+        Some(Refusal::NoEntry) => return Err(HubError::NotFound { address: address() }),
+        Some(Refusal::Busy) => return Err(HubError::TooMany { address: address() }),
+        Some(Refusal::Server) => return Err(HubError::Busy { address: address(), status }),
+        Some(Refusal::Other) => return Err(HubError::Status { address: address(), status }),
     }
     if text("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
         return Err(HubError::Html { address: address() });

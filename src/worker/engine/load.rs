@@ -14,7 +14,7 @@ use crate::worker::lock::{Lock, Share};
 use crate::worker::model_store::{self, ModelStore};
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{LoadStage, Progress};
-use crate::worker::reader::{FileSource, Unfit, WeightsReader};
+use crate::worker::reader::{FileSource, Known, Unfit, WeightsReader};
 use js_sys::{Array, Reflect};
 use serde::Deserialize;
 use wasm_bindgen::{JsCast, JsValue};
@@ -109,7 +109,7 @@ pub async fn from_store(
     let missing = || Problem::new(Code::StoredMissing, format!("no stored model {key:?}"));
     let entry = store.entry(key).await.ok_or_else(missing)?;
     let known = Some((entry.bytes, entry.sha256.as_str()));
-    let loaded = match store.get(&format!("{key}.gguf")).await {
+    let loaded = match store.model(key).await {
         Some(blob) => read(&entry.name, &blob, known, cancel, &mut tell).await,
         None => Err(Problem::new(Code::WeightsDamaged, "its file is gone")),
     };
@@ -136,7 +136,7 @@ async fn read(
     if let Some((expected, _)) = known.filter(|(expected, _)| *expected != n_bytes) {
         return damaged(format!("{name}: {n_bytes} bytes, {expected} are expected"));
     }
-    let mut reader = WeightsReader::open(FileSource::Blob(blob.clone()), cancel).await?;
+    let mut reader = WeightsReader::open(FileSource::Blob(blob.clone()), Known::default(), cancel).await?;
     let mut told = 0;
     tell(Progress { stage: LoadStage::Read, done: 0, total: n_bytes });
     let mut on_piece = |reader: &WeightsReader| {
@@ -234,7 +234,7 @@ impl Beginning {
         cancel: &AbortSignal,
         tell: &mut impl FnMut(Progress),
     ) -> Result<Blob, Problem> {
-        let from = self.etag.as_deref().map(|etag| fetch::From { start: self.n_bytes, etag });
+        let from = self.etag.as_deref().map(|etag| fetch::From { start: self.n_bytes, etag: Some(etag) });
         let mut body = Body::open(address, from, cancel).await?;
         if body.start != self.n_bytes {
             (self.pieces, self.n_bytes) = (Array::new(), 0);

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::source::{Repo, Source};
+
 /// The models, in the order in which they are shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +40,7 @@ pub struct Entry {
 }
 
 /// A file of weights in the model's repository.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeightFile {
     pub file: String,
@@ -102,9 +104,22 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// The entry of a source: its id, with or without the entry's own revision.
+    /// The entry of a source as text: its id, with or without the entry's own revision.
     pub fn find(&self, source: &str) -> Option<&Entry> {
         self.models.iter().find(|entry| entry.id == source || entry.source() == source)
+    }
+
+    /// The entry that a source means: its repository at the pinned commit or at none, and no other file of it. Whoever
+    /// names a repository that is listed gets what was pinned.
+    pub fn entry_of(&self, source: &Source) -> Option<&Entry> {
+        let Source::Repo(Repo { id, revision, folder, file }) = source else { return None };
+        let is_it = |entry: &&Entry| {
+            entry.id.eq_ignore_ascii_case(id)
+                && revision.as_ref().is_none_or(|revision| *revision == entry.revision)
+                && folder.is_empty()
+                && file.as_ref().is_none_or(|file| entry.weights.iter().any(|weights| weights.file == *file))
+        };
+        self.models.iter().find(is_it)
     }
 }
 
@@ -112,6 +127,12 @@ impl Entry {
     /// `OWNER/NAME@REVISION`, as the command and the downloader take it.
     pub fn source(&self) -> String {
         format!("{}@{}", self.id, self.revision)
+    }
+
+    /// The repository at the pinned commit.
+    pub fn repo(&self) -> Source {
+        let (id, revision) = (self.id.clone(), Some(self.revision.clone()));
+        Source::Repo(Repo { id, revision, folder: String::new(), file: None })
     }
 
     /// Bytes to download, JSON files apart.
@@ -172,8 +193,8 @@ impl Entry {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ClipShape, Quantization};
     use super::*;
+    use crate::models::{ClipShape, Quantization};
     use crate::tensor::Format;
 
     const SHIPPED: &str = include_str!("../../static/models/catalogue.json");
