@@ -14,6 +14,10 @@ mod kernels;
 mod page;
 mod picker;
 mod server;
+#[allow(dead_code, reason = "each binary uses a part of it")]
 #[path = "../synthetic/mod.rs"]
 mod synthetic;
+#[allow(dead_code, reason = "each binary uses a part of it")]
+#[path = "../hub/mod.rs"]
+mod test_hub;
 mod webdriver;

@@ -1,29 +1,36 @@
-//! Models by hub id and by address, from a host on this machine that can misbehave.
+//! Models by hub id and by address, from a hub on this machine that can misbehave.
 
+use crate::check::check;
 use crate::cli::{Scratch, assert_refused, fixture, stdout};
-use crate::convert::{TOKENIZER, clip_folder};
-use crate::host::{Answer, COMMIT, Host, Model, Request, file};
+use crate::convert::clip_folder;
+use crate::test_hub::repositories::{self as repos, put_catalogue};
+use crate::test_hub::{Access, Fault, Hub, Ranges, Request, names};
+use cliplet::weights::sha256_hex;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-
-const ID: &str = "owner/clip-tiny";
+use std::time::{Duration, Instant};
 
 /// The fixture as a model of the hub.
-pub fn model() -> Model {
-    let read = |name: &str| fs::read(fixture("models/clip-vit-quickgelu").join(name)).unwrap();
-    let files = [
-        ("README.md", b"a model".to_vec()),
-        ("config.json", read("config.json")),
-        ("golden.safetensors", read("golden.safetensors")),
-        ("model.safetensors", read("model.safetensors")),
-        ("pytorch_model.bin", b"a pickle".to_vec()),
-        ("tokenizer.json", TOKENIZER.into()),
-    ];
-    Model { id: ID, files: files.map(|(name, bytes)| (name.to_owned(), bytes)).into() }
+pub const ID: &str = "owner/clip-tiny";
+const WEIGHTS: &str = "/model.safetensors";
+
+/// Puts the fixture on a hub; its commit.
+pub fn put_small(hub: &Hub) -> String {
+    let golden = fs::read(fixture("models/clip-vit-quickgelu/golden.safetensors")).unwrap();
+    hub.put(ID, "main", [repos::small(), vec![("golden.safetensors", golden.into())]].concat())
+}
+
+/// A hub with the fixture on it.
+fn small_hub() -> Hub {
+    let hub = Hub::start();
+    put_small(&hub);
+    hub
+}
+
+fn weights() -> Vec<u8> {
+    repos::clip_weights().bytes()
 }
 
 /// A command whose hub is `endpoint` and whose files are kept in `home`.
@@ -38,16 +45,31 @@ pub fn command(endpoint: &str, home: &Path, args: &[&str]) -> Command {
     command
 }
 
-fn run(host: &Host, home: &Scratch, args: &[&str]) -> Output {
-    command(&host.url(""), &home.0, args).output().unwrap()
+fn run(hub: &Hub, home: &Scratch, args: &[&str]) -> Output {
+    command(&hub.url(""), &home.0, args).output().unwrap()
+}
+
+/// The SHA-256 of the first file that `inspect` opened.
+fn inspected(output: &Output) -> String {
+    let report: Value = serde_json::from_str(stdout(output)).unwrap();
+    report["files"][0]["sha256"].as_str().unwrap().to_owned()
 }
 
 fn paths(requests: &[Request]) -> Vec<&str> {
     requests.iter().map(|request| request.path.as_str()).collect()
 }
 
+/// Names of the files that were asked of the storage.
+fn stored_files(requests: &[Request]) -> Vec<&str> {
+    requests.iter().map(|request| request.file().splitn(6, '/').last().unwrap()).collect()
+}
+
+fn repo_of(home: &Scratch, id: &str) -> PathBuf {
+    home.0.join("hub").join(format!("models--{}", id.replace('/', "--")))
+}
+
 fn repo(home: &Scratch) -> PathBuf {
-    home.0.join("hub/models--owner--clip-tiny")
+    repo_of(home, ID)
 }
 
 /// Names in a folder and below, of files alone.
@@ -67,119 +89,234 @@ fn files_below(dir: &Path) -> Vec<String> {
 #[test]
 fn an_id_is_fetched_once_and_gives_what_its_folder_gives() {
     let (home, folder) = (Scratch::new("hub-once"), clip_folder("hub-once-folder"));
-    let host = Host::start(|request| model().answer(request));
+    let hub = Hub::start();
+    let commit = put_small(&hub);
     let (by_id, by_path) = (home.path("id.gguf"), home.path("path.gguf"));
-    stdout(&run(&host, &home, &["convert", ID, "--quant", "f32", "-o", &by_id]));
-    let asked = host.take_requests();
-    assert_eq!(asked.iter().filter(|request| request.path == "/storage/model.safetensors").count(), 1);
-    assert!(
-        !paths(&asked).iter().any(|path| path.contains("README") || path.contains("pytorch")),
-        "{asked:?}"
-    );
+    stdout(&run(&hub, &home, &["convert", ID, "--quant", "f32", "-o", &by_id]));
+    let (asked, stored) = (hub.site.take_requests(), hub.storage.take_requests());
+    assert_eq!(stored_files(&stored).iter().filter(|file| **file == "model.safetensors").count(), 1);
+    let all = [paths(&asked), paths(&stored)].concat();
+    assert!(!all.iter().any(|path| path.contains("README") || path.contains("pytorch")), "{all:?}");
 
     // The same tensors and settings; the name alone is the id instead of the folder's.
-    stdout(&run(&host, &home, &["convert", folder.0.to_str().unwrap(), "--quant", "f32", "-o", &by_path]));
-    assert_eq!(host.take_requests().len(), 0, "a path asks nobody");
+    stdout(&run(&hub, &home, &["convert", folder.0.to_str().unwrap(), "--quant", "f32", "-o", &by_path]));
+    assert_eq!(hub.site.take_requests().len(), 0, "a path asks nobody");
     let load = |path: &str| cliplet::models::load_gguf(&fs::read(path).unwrap()).unwrap();
     let (mut ours, theirs) = (load(&by_id), load(&by_path));
     assert_eq!(std::mem::replace(&mut ours.config.about.name, theirs.config.about.name.clone()), ID);
     assert!(ours == theirs);
 
     // Hugging Face's own layout, which its programs find.
-    let snapshot = repo(&home).join("snapshots").join(COMMIT);
-    assert_eq!(fs::read_to_string(repo(&home).join("refs/main")).unwrap(), COMMIT);
+    let snapshot = repo(&home).join("snapshots").join(&commit);
+    assert_eq!(fs::read_to_string(repo(&home).join("refs/main")).unwrap(), commit);
     let link = fs::read_link(snapshot.join("model.safetensors")).unwrap();
-    let sha256 = cliplet::weights::sha256_hex(&model().files["model.safetensors"]);
-    assert_eq!(link, Path::new("../../blobs").join(sha256));
+    assert_eq!(link, Path::new("../../blobs").join(sha256_hex(&weights())));
 
-    // Once more: asked whether the branch moved, and nothing else; a commit, or no network: nothing at all.
-    stdout(&run(&host, &home, &["verify", ID, "--backend", "cpu"]));
-    assert_eq!(paths(&host.take_requests()), ["/api/models/owner/clip-tiny/revision/main?blobs=true"]);
-    stdout(&run(&host, &home, &["inspect", &format!("{ID}@{COMMIT}")]));
+    // Once more: asked whether the branch moved, and for no file; a commit, or no network: nothing at all.
+    stdout(&run(&hub, &home, &["verify", ID, "--backend", "cpu"]));
+    let asked = hub.site.take_requests();
+    assert!(!asked.is_empty());
+    assert!(
+        asked.iter().all(|request| request.path.starts_with("/api/models/owner/clip-tiny/")),
+        "{asked:?}"
+    );
+    stdout(&run(&hub, &home, &["inspect", &format!("{ID}@{commit}")]));
     let offline =
-        command(&host.url(""), &home.0, &["inspect", ID]).env("HF_HUB_OFFLINE", "1").output().unwrap();
+        command(&hub.url(""), &home.0, &["inspect", ID]).env("HF_HUB_OFFLINE", "1").output().unwrap();
     stdout(&offline);
-    assert_eq!(host.take_requests().len(), 0);
-    let address = host.url("");
-    drop(host);
+    assert_eq!((hub.site.take_requests().len(), hub.storage.take_requests().len()), (0, 0));
+    let address = hub.url("");
+    drop(hub);
     let unreachable = command(&address, &home.0, &["inspect", ID]).output().unwrap();
     stdout(&unreachable);
     assert!(String::from_utf8_lossy(&unreachable.stderr).contains("cannot be reached"));
 }
 
 #[test]
+fn a_branch_that_moved_is_fetched_anew() {
+    let (home, hub) = (Scratch::new("hub-moved"), small_hub());
+    assert_eq!(inspected(&run(&hub, &home, &["inspect", ID, "--json"])), sha256_hex(&weights()));
+    let later = repos::retouched(&weights());
+    let mut files = repos::small();
+    files
+        .iter_mut()
+        .filter(|(name, _)| *name == "model.safetensors")
+        .for_each(|file| file.1 = later.clone().into());
+    hub.put(ID, "main", files);
+    assert_eq!(inspected(&run(&hub, &home, &["inspect", ID, "--json"])), sha256_hex(&later));
+    // And a model that was renamed is followed.
+    hub.rename(ID, "owner/renamed");
+    let home = Scratch::new("hub-renamed");
+    assert_eq!(inspected(&run(&hub, &home, &["inspect", ID, "--json"])), sha256_hex(&later));
+}
+
+#[test]
 fn a_path_that_exists_wins_over_an_id() {
     let (home, folder) = (Scratch::new("hub-path"), clip_folder("hub-path-folder"));
-    let host = Host::start(|request| model().answer(request));
+    let hub = small_hub();
     fs::create_dir(folder.0.join("owner")).unwrap();
     fs::create_dir(folder.0.join(ID)).unwrap();
     for file in ["config.json", "model.safetensors"] {
         fs::rename(folder.0.join(file), folder.0.join(ID).join(file)).unwrap();
     }
-    stdout(&command(&host.url(""), &home.0, &["inspect", ID]).current_dir(&folder.0).output().unwrap());
-    assert_eq!(host.take_requests().len(), 0);
+    stdout(&command(&hub.url(""), &home.0, &["inspect", ID]).current_dir(&folder.0).output().unwrap());
+    assert_eq!(hub.site.take_requests().len(), 0);
+}
+
+/// Everything that people paste leads to the file that it names.
+#[test]
+fn each_name_leads_to_its_revision() {
+    let (home, hub) = (Scratch::new("hub-names"), Hub::start());
+    names::put(&hub);
+    let mut wrong = Vec::new();
+    for (name, revision) in names::NAMES {
+        let output = run(&hub, &home, &["inspect", &names::typed(name, &hub), "--json"]);
+        if !output.status.success() || inspected(&output) != names::sha256(&hub, revision) {
+            wrong.push(format!("{name:?}: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // The hub knows revisions by their escaped names alone.
+    let unescaped = hub.site.take_requests().into_iter().filter(|request| request.path.contains("/refs/pr/"));
+    assert_eq!(unescaped.count(), 0);
+}
+
+/// Exactly the pinned file of the pinned commit, whatever else lies there, under its id alone.
+#[test]
+fn a_catalogue_entry_is_its_pinned_file() {
+    let hub = Hub::start();
+    let catalogue = put_catalogue(&hub);
+    for entry in &catalogue.models {
+        let home = Scratch::new(&format!("hub-pinned-{}", entry.id.replace('/', "-")));
+        let [pinned] = &entry.weights[..] else { panic!("{entry:?}") };
+        let sha256 = pinned.sha256.clone().unwrap();
+        let is_left = || {
+            let blob = repo_of(&home, &entry.id).join("blobs").join(&sha256);
+            let names = files_below(&repo_of(&home, &entry.id));
+            blob.exists()
+                || names.iter().any(|name| name.ends_with(".safetensors") || name.ends_with(".part"))
+        };
+        let check_it = || {
+            hub.storage.take_requests();
+            let (_, report) = check(&hub, &home, &catalogue.models, &[&entry.id]);
+            let checks = report["models"][0]["checks"].as_array().unwrap().clone();
+            let what = |what: &str| {
+                let check = checks.iter().find(|check| check["what"] == what);
+                check.map(|check| check["found"].as_str().unwrap().to_owned())
+            };
+            (what("files"), what("finished"))
+        };
+        // One byte changed, while the hub states the right hash.
+        hub.storage.misbehave(&format!("/{}", pinned.file), Fault::Corrupted);
+        let (found, stopped) = check_it();
+        assert!(found.is_none() && stopped.is_some_and(|why| why.contains("SHA-256")), "{}", entry.id);
+        assert!(!is_left(), "{}: what is not as pinned stays", entry.id);
+        hub.storage.behave();
+        // The control.
+        let (found, stopped) = check_it();
+        assert_eq!(stopped, None, "{}", entry.id);
+        assert!(found.is_some_and(|found| found.contains("SHA-256 as stated")), "{}", entry.id);
+        let stored = hub.storage.take_requests();
+        assert_eq!(stored_files(&stored), [pinned.file.as_str()], "{}", entry.id);
+        let resolved = hub.site.take_requests();
+        let of_entry =
+            resolved.iter().filter(|request| request.path.starts_with(&format!("/{}/resolve/", entry.id)));
+        let at_pin = format!("/{}/resolve/{}/", entry.id, entry.revision);
+        assert!(of_entry.clone().count() > 0, "{resolved:?}");
+        assert!(of_entry.clone().all(|request| request.path.starts_with(&at_pin)), "{resolved:?}");
+        // On the disk, too.
+        let blob = repo_of(&home, &entry.id).join("blobs").join(&sha256);
+        let mut bytes = fs::read(&blob).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&blob, bytes).unwrap();
+        // Nobody is there to heal it.
+        hub.site.misbehave("/", Fault::Status(503, ""));
+        hub.storage.misbehave("/", Fault::Status(503, ""));
+        let (found, stopped) = check_it();
+        assert!(found.is_none() && stopped.is_some(), "{}: damaged on the disk, and used", entry.id);
+        hub.site.behave();
+        hub.storage.behave();
+    }
+}
+
+/// The command itself has the real list: what the tests' hub has under those ids is not what is pinned.
+#[test]
+fn no_entry_of_the_real_catalogue_takes_another_file() {
+    let hub = Hub::start();
+    put_catalogue(&hub);
+    for entry in &repos::shipped().models {
+        let home = Scratch::new(&format!("hub-real-{}", entry.id.replace('/', "-")));
+        let output = home.path("out.gguf");
+        for given in [entry.id.clone(), entry.source()] {
+            let refused = run(&hub, &home, &["convert", &given, "--quant", "q8_0", "-o", &output]);
+            assert_refused(&refused, entry.weights[0].sha256.as_deref().unwrap());
+            assert!(!Path::new(&output).exists());
+        }
+        let names = files_below(&repo_of(&home, &entry.id));
+        assert!(!names.iter().any(|name| name.ends_with(".safetensors")), "{}: {names:?}", entry.id);
+        let asked = hub.site.take_requests();
+        let other = asked.iter().find(|request| request.path.contains("/main"));
+        assert!(other.is_none(), "without a revision the pinned commit is meant: {other:?}");
+    }
 }
 
 #[test]
 fn broken_connections_go_on_where_they_stopped() {
-    let home = Scratch::new("hub-broken");
-    let weights = model().files["model.safetensors"].clone();
-    let (n_all, n_cuts) = (weights.len(), Arc::new(AtomicUsize::new(0)));
-    let host = Host::start(move |request| {
-        let mut answer = model().answer(request);
-        // Each answer brings a third of what is missing, five times.
-        if request.path == "/storage/model.safetensors" && n_cuts.fetch_add(1, Ordering::SeqCst) < 5 {
-            answer.cut_at = Some(answer.body.len() / 3);
-        }
-        answer
-    });
-    let report = run(&host, &home, &["inspect", ID, "--json"]);
-    let report: Value = serde_json::from_str(stdout(&report)).unwrap();
-    assert_eq!(report["files"][0]["sha256"], cliplet::weights::sha256_hex(&weights));
-    let starts: Vec<usize> = (host.take_requests().iter())
-        .filter(|request| request.path == "/storage/model.safetensors")
-        .map(|request| request.header("range").map_or(0, |range| range[6..range.len() - 1].parse().unwrap()))
+    let (home, hub) = (Scratch::new("hub-broken"), small_hub());
+    let n_all = weights().len();
+    // Each answer brings a third of what is missing, five times, under another tag each time.
+    hub.change_tags();
+    hub.storage.misbehave_times(5, WEIGHTS, Fault::Cut(1.0 / 3.0));
+    let report = run(&hub, &home, &["inspect", ID, "--json"]);
+    assert_eq!(inspected(&report), sha256_hex(&weights()));
+    let starts: Vec<u64> = (hub.storage.take_requests().iter())
+        .filter(|request| request.file().ends_with(WEIGHTS))
+        .map(|request| request.range_start().unwrap_or(0))
         .collect();
     let mut expected = vec![0];
     for i in 0..5 {
-        expected.push(expected[i] + (n_all - expected[i]) / 3);
+        let n_rest = n_all as u64 - expected[i];
+        expected.push(expected[i] + (n_rest as f64 * (1.0 / 3.0)) as u64);
     }
     assert_eq!(starts, expected);
     assert!(!files_below(&repo(&home)).iter().any(|name| name.ends_with(".part")), "nothing half-made stays");
 }
 
 #[test]
+fn where_no_part_is_to_be_had_the_whole_file_is_fetched_again() {
+    for ranges in [Ranges::Ignored, Ranges::Refused] {
+        let (home, hub) = (Scratch::new("hub-ranges"), small_hub());
+        hub.serve_ranges(ranges);
+        hub.storage.misbehave_times(1, WEIGHTS, Fault::Cut(0.5));
+        let report = run(&hub, &home, &["inspect", ID, "--json"]);
+        assert_eq!(inspected(&report), sha256_hex(&weights()), "{ranges:?}");
+    }
+}
+
+#[test]
 fn a_killed_download_goes_on_and_only_one_process_writes_it() {
-    let home = Scratch::new("hub-killed");
-    let stalls = Arc::new(Mutex::new(true));
-    let host = Host::start({
-        let stalls = stalls.clone();
-        move |request| {
-            let mut answer = model().answer(request);
-            if request.path == "/storage/model.safetensors" && *stalls.lock().unwrap() {
-                (answer.cut_at, answer.stalls) = (Some(600_000), true);
-            }
-            answer
-        }
-    });
+    let (home, hub) = (Scratch::new("hub-killed"), small_hub());
+    let n_sent = weights().len() as u64 / 2;
+    hub.storage.misbehave(WEIGHTS, Fault::Stalled(0.5));
     let part = || {
         let names = fs::read_dir(repo(&home).join("blobs")).into_iter().flatten();
         let mut parts =
             names.map(|entry| entry.unwrap().path()).filter(|path| path.to_string_lossy().ends_with(".part"));
         parts.next().map_or(0, |path| fs::metadata(path).map_or(0, |file| file.len()))
     };
-    let mut child = command(&host.url(""), &home.0, &["inspect", ID])
+    let mut child = command(&hub.url(""), &home.0, &["inspect", ID])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    while part() < 600_000 {
+    while part() < n_sent {
         assert!(child.try_wait().unwrap().is_none(), "it waits for bytes");
         std::thread::yield_now();
     }
     // A second one waits for the first, which dies, and goes on with what that left.
-    host.take_requests();
-    let mut second = command(&host.url(""), &home.0, &["inspect", ID])
+    hub.storage.take_requests();
+    let mut second = command(&hub.url(""), &home.0, &["inspect", ID])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -190,45 +327,57 @@ fn a_killed_download_goes_on_and_only_one_process_writes_it() {
         line.clear();
         assert!(std::io::BufRead::read_line(&mut said, &mut line).unwrap() > 0, "it says that it waits");
     }
-    *stalls.lock().unwrap() = false;
     child.kill().unwrap();
     child.wait().unwrap();
+    hub.storage.behave();
     let second = second.wait_with_output().unwrap();
     stdout(&second);
-    let asked = host.take_requests();
-    let weights: Vec<_> =
-        asked.iter().filter(|request| request.path == "/storage/model.safetensors").collect();
+    let asked = hub.storage.take_requests();
+    let weights: Vec<_> = asked.iter().filter(|request| request.file().ends_with(WEIGHTS)).collect();
     assert_eq!(weights.len(), 1, "{asked:?}");
-    assert_eq!(weights[0].header("range"), Some("bytes=600000-"));
+    assert_eq!(weights[0].header("range"), Some(format!("bytes={n_sent}-").as_str()));
 }
 
 #[test]
 fn every_refusal_is_told_apart_and_leaves_nothing() {
-    type Trouble = fn(&Request) -> Option<Answer>;
-    let cases: [(&str, Trouble, &str); 9] = [
-        ("401", |_| Some(Answer::new(401, "")), "HF_TOKEN"),
-        ("403", |_| Some(Answer::html(403)), "accept the model's terms"),
-        ("404", |_| Some(Answer::new(404, "")), "look at the name and the revision"),
-        ("503", |_| Some(Answer::new(503, "")), "try again later"),
-        ("418", |_| Some(Answer::new(418, "")), "status 418"),
-        ("html", |_| Some(Answer::html(200)), "a web page instead of the file"),
-        ("no json", |_| Some(Answer::new(200, "{]")), "cannot be understood"),
+    type Trouble = fn(&Hub);
+    let cases: [(&str, Trouble, &str); 10] = [
+        ("busy", |hub| hub.site.misbehave("/api/", Fault::Status(503, "")), "try again later"),
+        ("odd", |hub| hub.site.misbehave("/api/", Fault::Status(418, "")), "status 418"),
+        ("proxy", |hub| hub.site.misbehave("/", Fault::Html(403)), "accept the model's terms"),
+        (
+            "html",
+            |hub| hub.site.misbehave("/api/models/", Fault::Html(200)),
+            "a web page instead of the file",
+        ),
+        (
+            "no json",
+            |hub| hub.site.misbehave("/api/models/", Fault::Other(b"{]".to_vec())),
+            "cannot be understood",
+        ),
+        ("private", |hub| hub.restrict(ID, Access::Private), "HF_TOKEN"),
+        ("gated", |hub| hub.restrict(ID, Access::Gated), "accept the model's terms"),
         (
             "weights as html",
-            |request| (request.path == "/storage/model.safetensors").then(|| Answer::html(200)),
+            |hub| hub.storage.misbehave(WEIGHTS, Fault::Html(200)),
             "a web page instead of the file",
         ),
         (
             "gone",
-            |request| (request.path == "/storage/model.safetensors").then(|| Answer::new(404, "")),
+            |hub| hub.storage.misbehave(WEIGHTS, Fault::Status(404, "")),
             "/model.safetensors is not there (404",
+        ),
+        (
+            "entry",
+            |hub| hub.site.misbehave("/model.safetensors", Fault::Status(404, "EntryNotFound")),
+            "EntryNotFound",
         ),
     ];
     for (name, trouble, message) in cases {
-        let home = Scratch::new("hub-refused");
-        let host = Host::start(move |request| trouble(request).unwrap_or_else(|| model().answer(request)));
+        let (home, hub) = (Scratch::new("hub-refused"), small_hub());
+        trouble(&hub);
         let output = home.path("out.gguf");
-        assert_refused(&run(&host, &home, &["convert", ID, "--quant", "q8_0", "-o", &output]), message);
+        assert_refused(&run(&hub, &home, &["convert", ID, "--quant", "q8_0", "-o", &output]), message);
         let left = files_below(&home.0);
         assert!(
             !left.iter().any(|file| file.ends_with(".part") || file.ends_with(".gguf")),
@@ -236,43 +385,92 @@ fn every_refusal_is_told_apart_and_leaves_nothing() {
         );
         assert!(!repo(&home).join("refs/main").exists(), "{name}");
     }
-    let (home, nobody) = (Scratch::new("hub-offline"), Host::start(|_| Answer::new(500, "")).url(""));
+    let (home, nobody) = (Scratch::new("hub-offline"), Hub::start().url(""));
     let output = command(&nobody, &home.0, &["inspect", ID]).output().unwrap();
     assert_refused(&output, "cannot be reached");
     assert_refused(
         &command("ftp://host", &home.0, &["inspect", ID]).output().unwrap(),
         "HF_ENDPOINT is \"ftp://host\"",
     );
-    let host = Host::start(|request| model().answer(request));
+    let hub = small_hub();
     let output =
-        command(&host.url(""), &home.0, &["inspect", ID]).env("HF_HUB_OFFLINE", "1").output().unwrap();
+        command(&hub.url(""), &home.0, &["inspect", ID]).env("HF_HUB_OFFLINE", "1").output().unwrap();
     assert_refused(&output, "HF_HUB_OFFLINE is set");
-    assert_refused(&run(&host, &home, &["inspect", &format!("{ID}@v2")]), "RevisionNotFound");
-    let pickles = Host::start(|request| {
-        let mut model = model();
-        model.files.retain(|name, _| !name.ends_with(".safetensors"));
-        model.answer(request)
-    });
-    assert_refused(
-        &run(&pickles, &home, &["inspect", ID]),
-        "(pytorch_model.bin); conversions to safetensors",
-    );
+    assert_refused(&run(&hub, &home, &["inspect", &format!("{ID}@v2")]), "RevisionNotFound");
+    assert_refused(&run(&hub, &home, &["inspect", "no-such/model"]), "misspelled");
+}
+
+/// The same to whoever signed in: the hub says it otherwise, and lets in whoever may.
+#[test]
+fn a_token_is_told_what_it_lacks() {
+    let (home, hub) = (Scratch::new("hub-signed-in"), small_hub());
+    hub.admit("hf_good");
+    let with = |token: &str| {
+        command(&hub.url(""), &home.0, &["inspect", ID, "--json"]).env("HF_TOKEN", token).output().unwrap()
+    };
+    hub.restrict(ID, Access::Private);
+    assert_refused(&with("hf_other"), "RepoNotFound");
+    hub.restrict(ID, Access::Gated);
+    assert_refused(&with("hf_other"), "accept the model's terms");
+    assert_eq!(inspected(&with("hf_good")), sha256_hex(&weights()));
+}
+
+/// A hub that is asked too often says for how long to wait.
+#[test]
+fn too_many_requests_are_waited_out() {
+    for part in ["/api/models/", "/resolve/"] {
+        let (home, hub) = (Scratch::new("hub-too-many"), small_hub());
+        hub.site.misbehave(part, Fault::TooMany { seconds: 2 });
+        let start = Instant::now();
+        assert_eq!(
+            inspected(&run(&hub, &home, &["inspect", ID, "--json"])),
+            sha256_hex(&weights()),
+            "{part}"
+        );
+        assert!(start.elapsed() >= Duration::from_secs(2), "{part}: {:?}", start.elapsed());
+        let n_refused =
+            hub.site.take_requests().iter().filter(|request| request.file().contains(part)).count();
+        assert!(n_refused < 20, "{part}: it waits instead of asking {n_refused} times");
+    }
+}
+
+#[test]
+fn a_listing_of_thousands_of_files_is_read_to_its_end() {
+    let (home, hub) = (Scratch::new("hub-thousands"), Hub::start());
+    let names: Vec<String> = (0..3000).map(|i| format!("checkpoints/{i:04}/state.json")).collect();
+    let others = names.iter().map(|name| (name.as_str(), "{}".into()));
+    hub.page_listings(1000);
+    hub.put(ID, "main", others.chain(repos::small()).collect());
+    assert_eq!(inspected(&run(&hub, &home, &["inspect", ID, "--json"])), sha256_hex(&weights()));
+}
+
+/// What a model without readable weights holds, and where readable ones may be.
+#[test]
+fn a_model_without_readable_weights_is_told_as_that() {
+    let (home, hub) = (Scratch::new("hub-unreadable"), Hub::start());
+    hub.put("owner/pickles", "main", repos::pickles_only());
+    hub.put("owner/pickles", "refs/pr/3", repos::small());
+    hub.put("owner/onnx", "main", repos::onnx_only());
+    for (id, holds) in [("owner/pickles", "pytorch_model.bin"), ("owner/onnx", "onnx/model.onnx")] {
+        let refused = run(&hub, &home, &["inspect", id]);
+        for what in [holds, "refs/pr/"] {
+            assert_refused(&refused, what);
+        }
+    }
+    assert_eq!(hub.storage.take_requests().len(), 0, "nothing of it is fetched");
+    let converted = run(&hub, &home, &["inspect", "owner/pickles@refs/pr/3", "--json"]);
+    assert_eq!(inspected(&converted), sha256_hex(&weights()));
 }
 
 #[test]
 fn a_host_that_goes_silent_or_breaks_off_each_time_is_given_up_on() {
+    let few = 1000.5 / weights().len() as f64;
     for stalls in [true, false] {
-        let home = Scratch::new("hub-silent");
-        let host = Host::start(move |request| {
-            let mut answer = model().answer(request);
-            if request.path == "/storage/model.safetensors" && answer.status == 206 {
-                (answer.cut_at, answer.stalls) = (Some(0), stalls);
-            } else if request.path == "/storage/model.safetensors" {
-                (answer.cut_at, answer.stalls) = (Some(1000), stalls);
-            }
-            answer
-        });
-        let output = command(&host.url(""), &home.0, &["inspect", ID])
+        let (home, hub) = (Scratch::new("hub-silent"), small_hub());
+        let fault = |share| if stalls { Fault::Stalled(share) } else { Fault::Cut(share) };
+        hub.storage.misbehave_times(1, WEIGHTS, fault(few));
+        hub.storage.misbehave(WEIGHTS, fault(0.0));
+        let output = command(&hub.url(""), &home.0, &["inspect", ID])
             .env("HF_HUB_DOWNLOAD_TIMEOUT", "1")
             .output()
             .unwrap();
@@ -286,66 +484,37 @@ fn a_host_that_goes_silent_or_breaks_off_each_time_is_given_up_on() {
 
 #[test]
 fn a_changed_byte_is_found_on_the_way_in_and_on_the_disk() {
-    let home = Scratch::new("hub-changed");
-    let is_bad = Arc::new(Mutex::new(true));
-    let host = Host::start({
-        let is_bad = is_bad.clone();
-        move |request| {
-            let mut answer = model().answer(request);
-            if request.path == "/storage/model.safetensors" && *is_bad.lock().unwrap() {
-                let middle = answer.body.len() / 2;
-                answer.body[middle] ^= 1;
-            }
-            answer
-        }
-    });
-    assert_refused(&run(&host, &home, &["inspect", ID]), "is damaged or not the file that was meant");
-    let sha256 = cliplet::weights::sha256_hex(&model().files["model.safetensors"]);
+    let (home, hub) = (Scratch::new("hub-changed"), small_hub());
+    hub.storage.misbehave(WEIGHTS, Fault::Corrupted);
+    assert_refused(&run(&hub, &home, &["inspect", ID]), "is damaged or not the file that was meant");
+    let sha256 = sha256_hex(&weights());
     let blob = repo(&home).join("blobs").join(&sha256);
     assert!(!blob.exists() && !files_below(&repo(&home)).iter().any(|name| name.ends_with(".part")));
-    *is_bad.lock().unwrap() = false;
-    stdout(&run(&host, &home, &["inspect", ID]));
+    hub.storage.behave();
+    stdout(&run(&hub, &home, &["inspect", ID]));
 
     let mut bytes = fs::read(&blob).unwrap();
     bytes[1000] ^= 1;
     fs::write(&blob, bytes).unwrap();
-    let healed = run(&host, &home, &["inspect", ID]);
+    let healed = run(&hub, &home, &["inspect", ID]);
     stdout(&healed);
     assert!(String::from_utf8_lossy(&healed.stderr).contains("damaged on this disk"));
-    assert_eq!(cliplet::weights::sha256_hex(&fs::read(&blob).unwrap()), sha256);
+    assert_eq!(sha256_hex(&fs::read(&blob).unwrap()), sha256);
 
     // Another length is refused before a byte of it is read.
-    let home = Scratch::new("hub-length");
-    let host = Host::start(|request| match request.path.as_str() {
-        "/storage/model.safetensors" => Answer::new(200, "short"),
-        _ => model().answer(request),
-    });
-    assert_refused(&run(&host, &home, &["inspect", ID]), "has 5 bytes, 1139804 were stated");
+    let (home, hub) = (Scratch::new("hub-length"), small_hub());
+    hub.storage.misbehave(WEIGHTS, Fault::Other(b"short".to_vec()));
+    assert_refused(&run(&hub, &home, &["inspect", ID]), "has 5 bytes, 1139804 were stated");
 }
 
 #[test]
 fn the_token_goes_to_the_hub_alone() {
-    let home = Scratch::new("hub-token");
-    let storage = Host::start(|request| model().answer(request));
-    let elsewhere = storage.url("");
-    let host = Host::start(move |request| {
-        let mut answer = model().answer(request);
-        for (name, value) in &mut answer.headers {
-            if *name == "Location" {
-                *value = format!("{elsewhere}{value}");
-            }
-        }
-        answer
-    });
-    let run =
-        command(&host.url(""), &home.0, &["inspect", ID]).env("HF_TOKEN", "hf_secret").output().unwrap();
+    let (home, hub) = (Scratch::new("hub-token"), small_hub());
+    let run = command(&hub.url(""), &home.0, &["inspect", ID]).env("HF_TOKEN", "hf_secret").output().unwrap();
     stdout(&run);
-    assert!(
-        host.take_requests()
-            .iter()
-            .all(|request| request.header("authorization") == Some("Bearer hf_secret"))
-    );
-    let asked = storage.take_requests();
+    let asked = hub.site.take_requests();
+    assert!(asked.iter().all(|request| request.header("authorization") == Some("Bearer hf_secret")));
+    let asked = hub.storage.take_requests();
     assert!(
         asked.len() == 2 && asked.iter().all(|request| request.header("authorization").is_none()),
         "{asked:?}"
@@ -354,90 +523,69 @@ fn the_token_goes_to_the_hub_alone() {
 
 #[test]
 fn an_address_is_a_file_or_a_folder_and_is_sent_again_only_if_it_changed() {
-    let home = Scratch::new("hub-address");
-    let files = Arc::new(Mutex::new(model().files));
-    let host = Host::start({
-        let files = files.clone();
-        move |request| {
-            let name = request.path.strip_prefix("/models/tiny/").unwrap_or_default();
-            match files.lock().unwrap().get(name.split('?').next().unwrap()) {
-                Some(body) => file(request, body),
-                None => Answer::html(200), // as hosts of single pages do
-            }
-        }
-    });
-    // Below the hub's own address it would be an id.
+    let (home, hub) = (Scratch::new("hub-address"), Hub::start());
+    for (name, content) in repos::small() {
+        hub.host(&format!("/models/tiny/{name}"), content);
+    }
+    hub.host_pages();
+    let at = |path: &str| hub.storage.url(path);
     let run = |args: &[&str]| command("http://127.0.0.1:9", &home.0, args).output().unwrap();
-    let report = |address: &str| -> Value {
-        serde_json::from_str(stdout(&run(&["inspect", &host.url(address), "--json"]))).unwrap()
+    let report = |path: &str| -> Value {
+        serde_json::from_str(stdout(&run(&["inspect", &at(path), "--json"]))).unwrap()
     };
-    let sha256 = cliplet::weights::sha256_hex(&model().files["model.safetensors"]);
+    let sha256 = sha256_hex(&weights());
     assert_eq!(report("/models/tiny/")["files"][0]["sha256"], sha256);
-    let first = host.take_requests();
-    for address in
+    let first = hub.storage.take_requests();
+    for path in
         ["/models/tiny", "/models/tiny/model.safetensors", "/models/tiny/model.safetensors?download=true"]
     {
-        assert_eq!(report(address)["files"][0]["sha256"], sha256);
+        assert_eq!(report(path)["files"][0]["sha256"], sha256);
     }
-    let again = host.take_requests();
+    let again = hub.storage.take_requests();
     assert!(first.iter().all(|request| request.header("if-none-match").is_none()));
-    let weights = again.iter().filter(|request| request.path.contains("/model.safetensors"));
-    let tags: Vec<_> = weights
-        .filter(|request| !request.path.contains("index"))
-        .map(|r| r.header("if-none-match"))
+    let tags: Vec<_> = again
+        .iter()
+        .filter(|request| request.file().ends_with(WEIGHTS))
+        .map(|request| request.header("if-none-match"))
         .collect();
     assert!(tags.len() == 3 && tags.iter().all(Option::is_some), "{again:?}");
 
     // A GGUF needs nothing beside it; another file at the same address is taken.
     let gguf = fs::read(fixture("gguf/blocks.gguf")).unwrap();
-    files.lock().unwrap().insert("blocks.gguf".to_owned(), gguf.clone());
+    hub.host("/models/tiny/blocks.gguf", gguf);
     assert_eq!(report("/models/tiny/blocks.gguf")["n_values"], 7 * 1024);
     let other = fs::read(fixture("models/siglip/model.safetensors")).unwrap();
-    let expected = cliplet::weights::sha256_hex(&other);
-    files.lock().unwrap().insert("model.safetensors".to_owned(), other);
+    let expected = sha256_hex(&other);
+    hub.host("/models/tiny/model.safetensors", other);
     assert_eq!(report("/models/tiny")["files"][0]["sha256"], expected);
 
-    assert_refused(&run(&["inspect", &host.url("/nothing/")]), "holds no model: looked for model.gguf");
-    assert_refused(&run(&["inspect", &host.url("/nothing/a.gguf")]), "a web page instead of the file");
-    let address = host.url("/models/tiny");
-    drop(host);
+    assert_refused(&run(&["inspect", &at("/nothing/")]), "holds no model: looked for model.gguf");
+    assert_refused(&run(&["inspect", &at("/nothing/a.gguf")]), "a web page instead of the file");
+    let address = at("/models/tiny");
+    drop(hub);
     let output = run(&["inspect", &address, "--json"]);
     assert!(stdout(&output).contains(&expected), "as it was fetched before");
 }
 
 #[test]
 fn shards_are_fetched_by_their_index() {
-    let home = Scratch::new("hub-shards");
-    let mut sharded = model();
-    let weights = sharded.files.remove("model.safetensors").unwrap();
-    let tensors = cliplet::weights::safetensors::read(&weights).unwrap().tensors;
-    let index: serde_json::Map<String, Value> =
-        tensors.keys().map(|name| (name.clone(), "model-00001-of-00001.safetensors".into())).collect();
-    sharded.files.insert("model-00001-of-00001.safetensors".to_owned(), weights);
-    let index = serde_json::json!({"metadata": {}, "weight_map": index}).to_string();
-    sharded.files.insert("model.safetensors.index.json".to_owned(), index.into());
-    let host = Host::start(move |request| sharded.answer(request));
-    let verified = run(&host, &home, &["verify", ID, "--backend", "cpu"]);
+    let (home, hub) = (Scratch::new("hub-shards"), Hub::start());
+    let golden = fs::read(fixture("models/clip-vit-quickgelu/golden.safetensors")).unwrap();
+    hub.put(ID, "main", [repos::sharded(), vec![("golden.safetensors", golden.into())]].concat());
+    let verified = run(&hub, &home, &["verify", ID, "--backend", "cpu"]);
     assert!(stdout(&verified).contains("all tensors agree"));
 }
 
 #[test]
 fn one_file_of_several_is_named_by_its_page() {
-    let home = Scratch::new("hub-one-of-several");
-    let host = Host::start(|request| {
-        let gguf = fs::read(fixture("gguf/blocks.gguf")).unwrap();
-        let files = ["a.gguf", "more/b.gguf"].map(|name| (name.to_owned(), gguf.clone()));
-        Model { id: ID, files: files.into() }.answer(request)
-    });
-    assert_refused(&run(&host, &home, &["inspect", ID]), "(a.gguf, more/b.gguf)");
-    let page = host.url(&format!("/{ID}/blob/main/more/b.gguf"));
-    stdout(&run(&host, &home, &["inspect", &page]));
-    let asked = host.take_requests();
-    assert!(
-        !paths(&asked).contains(&"/storage/a.gguf") && paths(&asked).contains(&"/storage/more/b.gguf"),
-        "{asked:?}"
-    );
+    let (home, hub) = (Scratch::new("hub-one-of-several"), Hub::start());
+    let gguf = fs::read(fixture("gguf/blocks.gguf")).unwrap();
+    hub.put(ID, "main", vec![("a.gguf", gguf.clone()), ("more/b.gguf", gguf)]);
+    assert_refused(&run(&hub, &home, &["inspect", ID]), "(a.gguf, more/b.gguf)");
+    let page = hub.url(&format!("/{ID}/blob/main/more/b.gguf"));
+    stdout(&run(&hub, &home, &["inspect", &page]));
+    assert_eq!(stored_files(&hub.storage.take_requests()), ["more/b.gguf"]);
     let offline =
-        command(&host.url(""), &home.0, &["inspect", &page]).env("HF_HUB_OFFLINE", "1").output().unwrap();
+        command(&hub.url(""), &home.0, &["inspect", &page]).env("HF_HUB_OFFLINE", "1").output().unwrap();
     stdout(&offline);
 }

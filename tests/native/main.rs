@@ -5,7 +5,6 @@ mod cli;
 mod convert;
 mod engine;
 mod folders;
-mod host;
 mod hosting;
 mod hub;
 mod image;
@@ -14,10 +13,14 @@ mod kernels;
 mod page;
 mod picker;
 mod stream;
+#[allow(dead_code, reason = "each binary uses a part of it")]
 #[path = "../synthetic/mod.rs"]
 mod synthetic;
 mod tasks;
 mod tensor;
+#[allow(dead_code, reason = "each binary uses a part of it")]
+#[path = "../hub/mod.rs"]
+mod test_hub;
 mod text;
 mod tidy;
 mod weights;

@@ -5,7 +5,7 @@
 use cliplet::models::config::{Text, Transformer, Vision};
 use cliplet::models::{Checkpoint, Config};
 use cliplet::tensor::{Format, Tensor};
-use cliplet::weights::safetensors::RawTensor;
+use cliplet::weights::safetensors::{self, RawTensor};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,6 +14,12 @@ use std::path::Path;
 
 /// Words to ids below 600: 598 starts a text, 599 ends it.
 pub const TOKENIZER: &str = include_str!("../fixtures/tokenizer/words.json");
+
+/// The bytes of a fixture.
+pub fn fixture(path: &str) -> Vec<u8> {
+    let fixtures = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures"));
+    std::fs::read(fixtures.join(path)).expect("a fixture")
+}
 
 /// Writes `config.json`, `tokenizer.json` and `model.safetensors` in f32.
 pub fn write_hugging_face(mut checkpoint: Checkpoint, folder: &Path) {
@@ -135,4 +141,78 @@ fn renamed(name: &str, tensor: Tensor, config: &Config) -> Vec<(String, Tensor)>
         }
     };
     one(theirs.to_owned())
+}
+
+/// The Hugging Face fixture under open_clip's names.
+pub fn open_clip_tensors() -> BTreeMap<String, RawTensor> {
+    let mut theirs =
+        safetensors::read(&fixture("models/clip-vit-quickgelu/model.safetensors")).expect("weights").tensors;
+    let mut renamed = BTreeMap::new();
+    for (side, prefix) in [("vision", "visual."), ("text", "")] {
+        for i in 0..3 {
+            let from = |part: &str| format!("{side}_model.encoder.layers.{i}.{part}");
+            let to = |part: &str| format!("{prefix}transformer.resblocks.{i}.{part}");
+            for suffix in ["weight", "bias"] {
+                let parts = ["q", "k", "v"].map(|part| {
+                    theirs.remove(&from(&format!("self_attn.{part}_proj.{suffix}"))).expect("it is there")
+                });
+                let mut stacked = parts[0].clone();
+                stacked.shape[0] *= 3;
+                stacked.bytes = parts.iter().flat_map(|part| part.bytes.clone()).collect();
+                renamed.insert(to(&format!("attn.in_proj_{suffix}")), stacked);
+                for (ours, open_clips) in [
+                    ("self_attn.out_proj", "attn.out_proj"),
+                    ("layer_norm1", "ln_1"),
+                    ("layer_norm2", "ln_2"),
+                    ("mlp.fc1", "mlp.c_fc"),
+                    ("mlp.fc2", "mlp.c_proj"),
+                ] {
+                    let tensor = theirs.remove(&from(&format!("{ours}.{suffix}"))).expect("it is there");
+                    renamed.insert(to(&format!("{open_clips}.{suffix}")), tensor);
+                }
+            }
+        }
+    }
+    for (theirs_name, name) in [
+        ("vision_model.embeddings.patch_embedding.weight", "visual.conv1.weight"),
+        ("vision_model.embeddings.class_embedding", "visual.class_embedding"),
+        ("vision_model.embeddings.position_embedding.weight", "visual.positional_embedding"),
+        ("vision_model.pre_layrnorm.weight", "visual.ln_pre.weight"),
+        ("vision_model.pre_layrnorm.bias", "visual.ln_pre.bias"),
+        ("vision_model.post_layernorm.weight", "visual.ln_post.weight"),
+        ("vision_model.post_layernorm.bias", "visual.ln_post.bias"),
+        ("text_model.embeddings.token_embedding.weight", "token_embedding.weight"),
+        ("text_model.embeddings.position_embedding.weight", "positional_embedding"),
+        ("text_model.final_layer_norm.weight", "ln_final.weight"),
+        ("text_model.final_layer_norm.bias", "ln_final.bias"),
+        ("logit_scale", "logit_scale"),
+    ] {
+        renamed.insert(name.to_owned(), theirs.remove(theirs_name).expect("it is there"));
+    }
+    for (theirs_name, name) in
+        [("visual_projection.weight", "visual.proj"), ("text_projection.weight", "text_projection")]
+    {
+        let matrix = theirs.remove(theirs_name).expect("it is there");
+        let [n_out, n_in] = matrix.shape[..] else { panic!("{:?}", matrix.shape) };
+        let value = |row: usize, col: usize| &matrix.bytes[4 * (row * n_in + col)..][..4];
+        let cells = (0..n_in).flat_map(|col| (0..n_out).map(move |row| (row, col)));
+        let bytes = cells.flat_map(|(row, col)| value(row, col).to_vec()).collect();
+        renamed.insert(name.to_owned(), RawTensor { shape: vec![n_in, n_out], kind: matrix.kind, bytes });
+    }
+    assert!(theirs.is_empty(), "{:?}", theirs.keys());
+    renamed
+}
+
+/// The configuration of [`open_clip_tensors`].
+pub fn open_clip_config() -> Value {
+    json!({
+        "model_cfg": {
+            "embed_dim": 32,
+            "quick_gelu": true,
+            "vision_cfg": {"image_size": 32, "layers": 3, "width": 64, "patch_size": 8, "head_width": 16},
+            "text_cfg": {"context_length": 20, "vocab_size": 600, "width": 48, "heads": 4, "layers": 3}
+        },
+        "preprocess_cfg": {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic",
+                           "resize_mode": "shortest"}
+    })
 }
