@@ -74,7 +74,6 @@ impl fmt::Display for Packed {
 
 pub fn run(args: &Args) -> Result<Packed, CliError> {
     let dir = &args.output;
-    std::fs::create_dir_all(dir).map_err(|source| CliError::File { path: dir.clone(), source })?;
     let located = hub::locate(&args.model)?;
     if is_own_gguf(&located.path)? {
         return pack(&located.path, dir);
@@ -85,8 +84,17 @@ pub fn run(args: &Args) -> Result<Packed, CliError> {
     let paths = opened.files.paths().to_vec();
     let conversion =
         Conversion { quantization: Quantization::preset(args.quant.into()), has_self_test: true };
-    conversion.run(opened, None, &target, &paths)?;
-    pack(&target, dir)
+    let was_there = dir.exists();
+    std::fs::create_dir_all(dir).map_err(|source| CliError::File { path: dir.clone(), source })?;
+    let packed = conversion.run(opened, None, &target, &paths).and_then(|_| pack(&target, dir));
+    if packed.is_err() {
+        // What cannot be packed leaves nothing behind; after a conversion that failed there is nothing.
+        let _ = std::fs::remove_file(&target);
+        if !was_there {
+            let _ = std::fs::remove_dir(dir);
+        }
+    }
+    packed
 }
 
 /// Whether a path is a GGUF of this project, which needs no converting.
@@ -133,6 +141,7 @@ fn pack(path: &Path, dir: &Path) -> Result<Packed, CliError> {
     }
     start(checkpoint, bytes.len(), Backend::Cpu)?;
 
+    std::fs::create_dir_all(dir).map_err(|source| CliError::File { path: dir.to_owned(), source })?;
     let target = dir.join(name);
     let model = if is_same(path, &target) {
         Written { output: target, n_bytes: bytes.len() as u64, sha256: sha256_hex(&bytes) }

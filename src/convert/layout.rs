@@ -35,6 +35,8 @@ const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const CLIP_VOCABULARY: [&str; 2] = ["vocab.json", "merges.txt"];
 const BERT_VOCABULARY: &str = "vocab.txt";
 const MODULES: &str = "modules.json";
+/// What a model's embeddings are compared with, under the name that `verify` knows.
+pub const GOLDEN: &str = "golden.safetensors";
 /// Files of SentencePiece, which `tokenizer.json` would say in a form that is read.
 const SENTENCE_PIECE: [&str; 3] = ["spiece.model", "sentencepiece.bpe.model", "tokenizer.model"];
 
@@ -73,6 +75,8 @@ pub enum LayoutError {
     ShardName { index: String, tensor: String, file: String },
     #[error("{file} lists {what}")]
     Module { file: String, what: String },
+    #[error("{file}: {reason}")]
+    Json { file: String, reason: String },
     #[error(
         "no tokenizer lies beside the weights: looked for tokenizer.json, vocab.json with merges.txt, and vocab.txt{}",
         if *.has_sentence_piece { "; there is SentencePiece's own file, which is not read: save the tokenizer as tokenizer.json" } else { "" }
@@ -91,14 +95,17 @@ fn no_weights(names: &[String]) -> String {
     let ends = |ends: &[&str]| names.iter().filter(|name| ends.iter().any(|end| name.ends_with(end))).count();
     let mut found = Vec::new();
     let mut helps = Vec::new();
-    if ends(&PICKLES) > 0 {
-        found.push("Python pickles, which can run code and are not read");
+    let (n_pickles, n_graphs) = (ends(&PICKLES), ends(&[".onnx", ".onnx_data"]));
+    if n_pickles + n_graphs > 0 {
         helps.push(
             "a conversion to safetensors often lies in a pull request of the repository: add @refs/pr/NUMBER to the id",
         );
+    }
+    if n_pickles > 0 {
+        found.push("Python pickles, which can run code and are not read");
         helps.push("or save the model with `save_pretrained(…, safe_serialization=True)`");
     }
-    if ends(&[".onnx", ".onnx_data"]) > 0 {
+    if n_graphs > 0 {
         found.push("ONNX graphs, which are not read");
         helps.push("the model that they were exported from is usually named on the repository's page");
     }
@@ -164,7 +171,7 @@ impl Layout {
     pub fn choose(names: &[&str], named: &[String]) -> Result<Layout, LayoutError> {
         let has = |name: &str| names.contains(&name);
         let weights_there = || -> Vec<String> {
-            let is_weights = |name: &&&str| !name.contains('/') && is_weights(name);
+            let is_weights = |name: &&&str| !name.contains('/') && is_weights(name) && **name != GOLDEN;
             names.iter().filter(is_weights).map(|name| (*name).to_owned()).collect()
         };
         if let Some(file) = named.iter().find(|file| !has(file)) {
@@ -393,7 +400,7 @@ impl Modules {
     /// A file that is no such list, or that leads out of its folder.
     pub fn parse(json: &[u8]) -> Result<Modules, LayoutError> {
         let steps: Vec<Module> = serde_json::from_slice(json)
-            .map_err(|error| unknown_module(format!("no steps that can be read ({error})")))?;
+            .map_err(|error| LayoutError::Json { file: MODULES.to_owned(), reason: error.to_string() })?;
         let is_outside = |step: &&Module| step.path.contains(['/', '\\', ':']) || step.path.starts_with('.');
         match steps.iter().find(is_outside) {
             Some(step) => Err(unknown_module(format!("{:?}, which is no folder beside it", step.path))),
@@ -424,9 +431,9 @@ impl Modules {
     ) -> Result<Option<String>, LayoutError> {
         let read = |step: &Module| -> Result<Value, LayoutError> {
             let json = config(&step.config()).unwrap_or_default();
-            let failed = |error| LayoutError::Module {
+            let failed = |error: serde_json::Error| LayoutError::Json {
                 file: step.config(),
-                what: format!("nothing that is read: {error}"),
+                reason: error.to_string(),
             };
             serde_json::from_slice(&json).map_err(failed)
         };

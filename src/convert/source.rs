@@ -145,16 +145,14 @@ impl Source {
         if !whole.contains("://") {
             return Repo::from_id(text).map(Source::Repo);
         }
-        let mirror = hub.as_ref().filter(|hub| whole.starts_with(&hub.start()));
-        let address = match mirror {
-            Some(_) => Parts::of_hub(&whole)?,
-            None => Parts::of(&whole)?,
-        };
+        let address = Parts::of_hub(&whole)?;
+        // Only what it names counts: the files are asked of the hub in use.
         if is_hub(address.host) {
             let prefix = hub.filter(|hub| hub.host == address.host).map_or("", |hub| hub.path);
             let path = address.path.strip_prefix(prefix).unwrap_or(address.path);
             return Repo::from_page(path.trim_matches('/')).map(Source::Repo);
         }
+        let address = Parts::of(&whole)?;
         if address.path.is_empty() {
             return Err(SourceError::NoPath);
         }
@@ -224,7 +222,7 @@ impl Repo {
             Some((id, revision)) => (id, Some(revision)),
             None => (text, None),
         };
-        let id = id.trim_end_matches('/');
+        let id = id.strip_suffix('/').filter(|id| id.contains('/')).unwrap_or(id);
         let (owner, name) = match id.split_once('/') {
             None if is_weights(id) => return Err(SourceError::FileName),
             Some((_, name)) if !name.contains('/') => id.split_once('/').unwrap_or_default(),
@@ -410,11 +408,6 @@ impl<'a> Parts<'a> {
         }
         Ok(Self { scheme, host, path: path.trim_matches('/'), query })
     }
-
-    /// Everything before the path.
-    fn start(&self) -> String {
-        format!("{}://{}", self.scheme, self.host)
-    }
 }
 
 #[cfg(test)]
@@ -455,6 +448,7 @@ mod tests {
             ("https://huggingface.co/api/models/o/n/tree/v2", "o/n/resolve/v2"),
             ("https://huggingface.co/o/n?library=x#y", "o/n/resolve/main"),
             ("https://HuggingFace.co/o/n", "o/n/resolve/main"),
+            ("http://huggingface.co/o/n", "o/n/resolve/main"),
             ("huggingface.co/o/n/", "o/n/resolve/main"),
             ("www.huggingface.co/o/n", "o/n/resolve/main"),
             ("hf.co/o/n/tree/main/", "o/n/resolve/main"),

@@ -525,7 +525,7 @@ fn what_would_be_computed_otherwise_is_refused_by_name() {
     fs::remove_file(folder.path("pytorch_model.bin")).unwrap();
     assert_refused(
         &cliplet(&["convert", src, "--quant", "f16", "-o", &output], ""),
-        "open_clip_model.safetensors",
+        "no weights that are read here (.safetensors or .gguf)",
     );
 }
 
@@ -605,7 +605,7 @@ fn a_folder_of_a_gguf_and_goldens_alone_is_verified() {
     fs::write(&model, "<html>").unwrap();
     assert_refused(&verify(), "a web page");
     fs::remove_file(&model).unwrap();
-    assert_refused(&verify(), "holds no model");
+    assert_refused(&verify(), "no weights that are read here");
 }
 
 #[test]

@@ -98,12 +98,13 @@ fn an_id_is_fetched_once_and_gives_what_its_folder_gives() {
     let all = [paths(&asked), paths(&stored)].concat();
     assert!(!all.iter().any(|path| path.contains("README") || path.contains("pytorch")), "{all:?}");
 
-    // The same tensors and settings; the name alone is the id instead of the folder's.
+    // The same tensors and settings; name and source alone are the id instead of the folder's name.
     stdout(&run(&hub, &home, &["convert", folder.0.to_str().unwrap(), "--quant", "f32", "-o", &by_path]));
     assert_eq!(hub.site.take_requests().len(), 0, "a path asks nobody");
     let load = |path: &str| cliplet::models::load_gguf(&fs::read(path).unwrap()).unwrap();
     let (mut ours, theirs) = (load(&by_id), load(&by_path));
     assert_eq!(std::mem::replace(&mut ours.config.about.name, theirs.config.about.name.clone()), ID);
+    assert_eq!(std::mem::take(&mut ours.config.about.sources), [ID]);
     assert!(ours == theirs);
 
     // Hugging Face's own layout, which its programs find.
@@ -341,20 +342,10 @@ fn a_killed_download_goes_on_and_only_one_process_writes_it() {
 #[test]
 fn every_refusal_is_told_apart_and_leaves_nothing() {
     type Trouble = fn(&Hub);
-    let cases: [(&str, Trouble, &str); 10] = [
-        ("busy", |hub| hub.site.misbehave("/api/", Fault::Status(503, "")), "try again later"),
-        ("odd", |hub| hub.site.misbehave("/api/", Fault::Status(418, "")), "status 418"),
+    let cases: [(&str, Trouble, &str); 8] = [
+        ("busy", |hub| hub.site.misbehave("/", Fault::Status(503, "")), "try again later"),
         ("proxy", |hub| hub.site.misbehave("/", Fault::Html(403)), "accept the model's terms"),
-        (
-            "html",
-            |hub| hub.site.misbehave("/api/models/", Fault::Html(200)),
-            "a web page instead of the file",
-        ),
-        (
-            "no json",
-            |hub| hub.site.misbehave("/api/models/", Fault::Other(b"{]".to_vec())),
-            "cannot be understood",
-        ),
+        ("html", |hub| hub.site.misbehave("/", Fault::Html(200)), "holds no model: looked for"),
         ("private", |hub| hub.restrict(ID, Access::Private), "HF_TOKEN"),
         ("gated", |hub| hub.restrict(ID, Access::Gated), "accept the model's terms"),
         (
@@ -401,6 +392,27 @@ fn every_refusal_is_told_apart_and_leaves_nothing() {
 }
 
 /// The same to whoever signed in: the hub says it otherwise, and lets in whoever may.
+/// A hub whose listing cannot be had is asked for each file by its name, and that nobody vouches for them is said.
+#[test]
+fn a_hub_that_lists_nothing_is_gone_on_without() {
+    type Trouble = fn(&Hub);
+    let cases: [(&str, Trouble); 5] = [
+        ("busy", |hub| hub.site.misbehave("/api/models/", Fault::Status(503, ""))),
+        ("odd", |hub| hub.site.misbehave("/api/models/", Fault::Status(418, ""))),
+        ("html", |hub| hub.site.misbehave("/api/models/", Fault::Html(200))),
+        ("no json", |hub| hub.site.misbehave("/api/models/", Fault::Other(b"{]".to_vec()))),
+        ("no tree", |hub| hub.site.misbehave("/tree/", Fault::Status(500, ""))),
+    ];
+    for (name, trouble) in cases {
+        let (home, hub) = (Scratch::new("hub-unlisted"), small_hub());
+        trouble(&hub);
+        let output = run(&hub, &home, &["inspect", ID, "--json"]);
+        assert_eq!(inspected(&output), sha256_hex(&weights()), "{name}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("no hash of the files is known"), "{name}: {said}");
+    }
+}
+
 #[test]
 fn a_token_is_told_what_it_lacks() {
     let (home, hub) = (Scratch::new("hub-signed-in"), small_hub());
@@ -559,7 +571,10 @@ fn an_address_is_a_file_or_a_folder_and_is_sent_again_only_if_it_changed() {
     hub.host("/models/tiny/model.safetensors", other);
     assert_eq!(report("/models/tiny")["files"][0]["sha256"], expected);
 
-    assert_refused(&run(&["inspect", &at("/nothing/")]), "holds no model: looked for model.gguf");
+    assert_refused(
+        &run(&["inspect", &at("/nothing/")]),
+        "holds no model: looked for open_clip_model.safetensors",
+    );
     assert_refused(&run(&["inspect", &at("/nothing/a.gguf")]), "a web page instead of the file");
     let address = at("/models/tiny");
     drop(hub);
@@ -580,8 +595,8 @@ fn shards_are_fetched_by_their_index() {
 fn one_file_of_several_is_named_by_its_page() {
     let (home, hub) = (Scratch::new("hub-one-of-several"), Hub::start());
     let gguf = fs::read(fixture("gguf/blocks.gguf")).unwrap();
-    hub.put(ID, "main", vec![("a.gguf", gguf.clone()), ("more/b.gguf", gguf)]);
-    assert_refused(&run(&hub, &home, &["inspect", ID]), "(a.gguf, more/b.gguf)");
+    hub.put(ID, "main", vec![("a.gguf", gguf.clone()), ("b.gguf", gguf.clone()), ("more/b.gguf", gguf)]);
+    assert_refused(&run(&hub, &home, &["inspect", ID]), "several models, a.gguf, b.gguf");
     let page = hub.url(&format!("/{ID}/blob/main/more/b.gguf"));
     stdout(&run(&hub, &home, &["inspect", &page]));
     assert_eq!(stored_files(&hub.storage.take_requests()), ["more/b.gguf"]);

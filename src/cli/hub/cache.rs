@@ -118,6 +118,12 @@ impl RepoCache {
             .map_err(failed)
     }
 
+    /// The SHA-256 under which the cache holds a file of a commit's folder; small files have another name.
+    pub fn sha256(link: &Path) -> Option<String> {
+        let blob = link.canonicalize().ok()?.file_name()?.to_str()?.to_owned();
+        (blob.len() == 64 && blob.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(blob)
+    }
+
     /// Removes a file of a commit's folder, and its bytes.
     pub fn forget(&self, link: &Path) -> Result<(), CliError> {
         let failed = |source| CliError::File { path: link.to_owned(), source };

@@ -16,7 +16,7 @@ pub enum HubError {
     #[error("HF_HUB_OFFLINE is set, so nothing is asked of {host}; unset it to fetch what is not here yet")]
     StayOffline { host: String },
     #[error(
-        "{address} asks who you are (401): the name may be misspelled (no file or folder here is called so either), or the \
+        "{address} asks who you are (401 RepoNotFound): the name may be misspelled (no file or folder here is called so either), or the \
          model is private; then set HF_TOKEN to a token that may read it"
     )]
     Unauthorized { address: String },
@@ -24,8 +24,11 @@ pub enum HubError {
         "{address} refuses access (403): accept the model's terms on its page, and set HF_TOKEN to a token of that account"
     )]
     Forbidden { address: String },
-    #[error("{address} is not there (404): look at the name; no file or folder here is called so either")]
-    NotFound { address: String },
+    #[error(
+        "{address} is not there (404{}): look at the name; no file or folder here is called so either",
+        code.as_ref().map(|code| format!(", {code}")).unwrap_or_default()
+    )]
+    NotFound { address: String, code: Option<String> },
     #[error("{address} is not there (RevisionNotFound): the model has no such branch, tag or commit")]
     NoRevision { address: String },
     #[error(

@@ -329,7 +329,9 @@ fn accepted(response: Response<Body>, address: &str) -> Result<Response<Body>, H
         Some(Refusal::NoRepository) => return Err(HubError::Unauthorized { address: address() }),
         Some(Refusal::Gated) => return Err(HubError::Forbidden { address: address() }),
         Some(Refusal::NoRevision) => return Err(HubError::NoRevision { address: address() }),
-        Some(Refusal::NoEntry) => return Err(HubError::NotFound { address: address() }),
+        Some(Refusal::NoEntry) => {
+            return Err(HubError::NotFound { address: address(), code: text("x-error-code") });
+        }
         Some(Refusal::Busy) => return Err(HubError::TooMany { address: address() }),
         Some(Refusal::Server) => return Err(HubError::Busy { address: address(), status }),
         Some(Refusal::Other) => return Err(HubError::Status { address: address(), status }),

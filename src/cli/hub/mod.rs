@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use super::{CliError, message};
 use crate::convert::catalogue::{Catalogue, Entry, WeightFile};
 use crate::convert::hub::ListedFile;
-use crate::convert::layout::{Index, Layout, Modules};
+use crate::convert::layout::{GOLDEN, INDEX_SUFFIX, Index, Layout, Modules};
 use crate::convert::source::{self, Repo, Source};
 use cache::{RepoCache, Store};
 pub use error::HubError;
@@ -24,8 +24,6 @@ use fetch::{Client, Remote};
 
 /// The list that the page offers, too.
 const CATALOGUE: &str = include_str!("../../../static/models/catalogue.json");
-/// Beside a model's own files: what `verify` compares with.
-const GOLDEN: &str = "golden.safetensors";
 
 /// What a command was given as a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,27 +127,29 @@ impl Fetch<'_> {
         let Repo { id, folder, .. } = &self.repo;
         let cache = Store::from_env()?.repo(id);
         let (revision, named) = (self.repo.revision(), self.named());
+        let cached = |revision: &str| match cache.complete(revision, folder, &named) {
+            Some(weights) => self.checked(&cache, weights),
+            None => Ok(None),
+        };
         // A commit's files never change: one request less.
-        if let Some(weights) =
-            cache.complete(revision, folder, &named).filter(|_| source::is_commit(revision))
+        if source::is_commit(revision)
+            && let Some(weights) = cached(revision)?
         {
-            return self.checked(&cache, weights);
+            return Ok(weights);
         }
         let commit = match self.client.commit(id, revision) {
             Ok(commit) => commit,
             Err(error) if error.is_offline() => {
-                let Some(weights) = cache.complete(revision, folder, &named) else {
-                    return Err(error.into());
-                };
+                let Some(weights) = cached(revision)? else { return Err(error.into()) };
                 message(&format!("{error}: {id} as it was fetched before"));
-                return self.checked(&cache, weights);
+                return Ok(weights);
             }
             Err(error) if error.is_final() => return Err(error.into()),
             Err(error) => return self.unlisted(revision, error),
         };
-        if let Some(weights) = cache.complete(&commit, folder, &named) {
+        if let Some(weights) = cached(&commit)? {
             cache.remember(revision, &commit)?;
-            return self.checked(&cache, weights);
+            return Ok(weights);
         }
         let files = match self.client.tree(id, &commit) {
             Ok(files) => files,
@@ -233,8 +233,8 @@ impl Fetch<'_> {
                 let is_sound = fetch::sha256_of(&blob)? == sha256;
                 if !is_sound {
                     message(&format!("{}: damaged on this disk, fetched again", file.name));
-                    std::fs::remove_file(&blob)
-                        .map_err(|source| CliError::File { path: blob.clone(), source })?;
+                    let failed = |source| CliError::File { path: blob.clone(), source };
+                    std::fs::remove_file(&blob).map_err(failed)?;
                 }
                 is_sound
             }
@@ -260,18 +260,36 @@ impl Fetch<'_> {
         address::locate(self.client, address, &self.named(), self.pinned())
     }
 
-    /// Holds weights that were fetched before to the catalogue; damaged ones are removed, so that the next try fetches
-    /// them.
-    fn checked(&self, cache: &RepoCache, weights: PathBuf) -> Result<PathBuf, CliError> {
-        for (file, expected) in self.entry.map(Entry::sha256).unwrap_or_default() {
-            let path = weights.with_file_name(&file);
+    /// Holds weights that were fetched before to the catalogue, and to the hash under which the cache has them. `None`: they
+    /// were damaged and are removed, so that they are fetched again.
+    ///
+    /// # Errors
+    /// Whole weights, and yet not those that the catalogue pins.
+    fn checked(&self, cache: &RepoCache, weights: PathBuf) -> Result<Option<PathBuf>, CliError> {
+        let mut files = vec![weights.clone()];
+        if weights.to_string_lossy().ends_with(INDEX_SUFFIX) {
+            let index = Index::parse("index", &super::read_file(&weights)?);
+            let shards = index.map(|index| index.files.into_keys().collect::<Vec<_>>()).unwrap_or_default();
+            files.extend(shards.iter().map(|shard| weights.with_file_name(shard)));
+        }
+        for path in files {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let pinned = self.pinned().iter().find(|weights| weights.file == name);
+            let pinned = pinned.and_then(|weights| weights.sha256.clone());
+            let of_blob = RepoCache::sha256(&path);
+            let Some(stated) = of_blob.clone().or(pinned.clone()) else { continue };
             let found = fetch::sha256_of(&path)?;
-            if found != expected {
+            if found != stated {
+                message(&format!("{name}: damaged on this disk, fetched again"));
                 cache.forget(&path)?;
-                return Err(HubError::Hash { file, expected, found }.into());
+                return Ok(None);
+            }
+            if let Some(expected) = pinned.filter(|expected| *expected != found) {
+                cache.forget(&path)?;
+                return Err(HubError::Hash { file: name, expected, found }.into());
             }
         }
-        Ok(weights)
+        Ok(Some(weights))
     }
 }
 
