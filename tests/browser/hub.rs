@@ -660,18 +660,17 @@ fn the_listing_gives_hash_and_size_of_any_model() {
     page.close(&NETWORK_NOISE);
 }
 
+/// A page does not see for how long to wait (neither `Retry-After` nor `RateLimit` is among the headers that the hub lets
+/// it read), so it waits longer than for a host that is broken.
 #[test]
 fn too_many_requests_are_waited_out() {
     let hub = QuietHub::start();
     let page = page_with_downloader();
-    for (id, part) in [(1, "/resolve/"), (2, "/api/models/")] {
-        let source = format!("someone/patient-{id}");
-        hub.put(&source, "main", repos::small());
-        hub.site.misbehave(part, Fault::TooMany { seconds: 2 });
-        start(&page, id, hub.order(&source));
-        assert_eq!(finished(&page, id).source_sha256[0].1, sha256_hex(&hub.weights()), "{part}");
-        hub.behave();
-    }
+    hub.site.misbehave("/resolve/", Fault::TooMany { seconds: 7 });
+    start(&page, 1, hub.order(SMALL));
+    assert_eq!(finished(&page, 1).source_sha256[0].1, sha256_hex(&hub.weights()));
+    let n_asked = hub.site.requests().iter().filter(|request| request.path.contains("/resolve/")).count();
+    assert!(n_asked < 20, "it waits instead of asking {n_asked} times");
     page.close(&NETWORK_NOISE);
 }
 

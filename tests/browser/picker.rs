@@ -407,9 +407,19 @@ fn model_files_take_the_place_of_the_built_in_model() {
     page.browser.type_into(&page.the("model-input"), &preprocessor.to_string_lossy());
     assert_eq!(page.alert(), "model-files-incomplete");
     let cat = file("static/samples/cat.jpg");
-    let all = format!("{}\n{two}\n{}", cat.display(), tokenizer.display());
+    let [config, weights, words] = [
+        (fixture.join("config.json"), "config (1).json"),
+        (fixture.join("model.safetensors"), "model (2).safetensors"),
+        (tokenizer.clone(), "TOKENIZER.JSON"),
+    ]
+    .map(|(from, name)| {
+        std::fs::copy(from, folder.join(name)).expect("a copy");
+        folder.join(name).display().to_string()
+    });
+    let all = format!("{}\n{config}\n{weights}\n{words}", cat.display());
     page.browser.type_into(&page.the("model-input"), &all);
-    page.wait_badge("model ·");
+    page.browser.wait_for("that they are taken", || page.is_there("model-delete").then_some(()));
+    page.wait_ready();
     page.close(&[]);
     std::fs::remove_dir_all(folder).expect("the folder goes");
 }
