@@ -1,87 +1,95 @@
 //! Models from another host: downloaded, converted as they arrive, stored, verified, run; and every way in which that goes
-//! wrong. The hub is a second server on this machine, which pages may read as they may a real one.
+//! wrong. The hub is two more servers on this machine, which pages may read as they may the real ones.
 //!
 //! Invariant: these tests speak the downloader's protocol themselves, so that they hold for any page.
 
-use crate::page::{Page, file};
-use crate::server::{Fault, Server};
+use crate::page::Page;
 use crate::synthetic;
+use crate::test_hub::repositories::{self as repos};
+use crate::test_hub::{Access, Content, Fault, Hub, Ranges, names};
 use cliplet::engine::{MIN_COSINE, Recorder, Side, cosine};
 use cliplet::models::config::SelfTestRecord;
 use cliplet::models::{ClipShape, Importer, ModelError, ModelFolder, Origin, Quantization};
 use cliplet::tensor::Format;
 use cliplet::weights::gguf::{self, GgufFile, Table};
-use cliplet::weights::{Item, Stream, Weights};
+use cliplet::weights::{Item, Stream, Weights, sha256_hex};
 use cliplet::worker::protocol::{
     FetchEvent, FetchRequest, FetchStage, Order, Store, StoredFormat, StoredModel,
 };
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 /// A model on the hub, small enough for most tests.
 pub const SMALL: &str = "someone/clip-small";
+/// Of a request for its weights.
+pub const WEIGHTS: &str = "/model.safetensors";
 
-pub struct Hub {
-    pub server: Server,
-    root: PathBuf,
-}
+/// The hub, which nobody may tell more than what a download needs.
+pub struct QuietHub(Hub);
 
-impl Hub {
+impl QuietHub {
     /// With [`SMALL`] on it.
-    pub fn start(name: &str) -> Hub {
-        let root = std::env::temp_dir().join(format!("cliplet-hub-{}-{name}", std::process::id()));
-        let hub = Hub { server: Server::hub(&root), root };
-        let folder = hub.folder(SMALL);
-        let fixture = file("tests/fixtures/models/clip-vit-quickgelu");
-        for name in ["config.json", "model.safetensors"] {
-            std::fs::copy(fixture.join(name), folder.join(name)).expect("a fixture");
-        }
-        std::fs::write(folder.join("tokenizer.json"), synthetic::TOKENIZER).expect("a tokenizer");
+    pub fn start() -> QuietHub {
+        let hub = QuietHub(Hub::start());
+        hub.put(SMALL, "main", repos::small());
         hub
     }
 
-    /// Where the files of `id` lie, on disk.
-    fn folder(&self, id: &str) -> PathBuf {
-        let folder = self.root.join(id).join("resolve/main");
-        std::fs::create_dir_all(&folder).expect("a folder");
-        folder
-    }
-
-    fn order(&self, source: &str) -> Order {
-        let (source, hub) = (source.to_owned(), self.server.url(""));
+    pub fn order(&self, source: &str) -> Order {
+        let (source, hub) = (source.to_owned(), self.url(""));
         Order { source, hub, format: StoredFormat::Q8_0, sha256: Vec::new() }
     }
 
-    /// A copy of [`SMALL`] under another id.
-    fn copy(&self, id: &str) -> PathBuf {
-        let (from, to) = (self.folder(SMALL), self.folder(id));
-        for name in ["config.json", "model.safetensors", "tokenizer.json"] {
-            std::fs::copy(from.join(name), to.join(name)).expect("a copy");
-        }
-        to
+    /// Puts a copy of [`SMALL`] under another id, one file changed.
+    fn put_changed(&self, id: &str, name: &str, content: impl Into<Content>) {
+        let mut files = repos::small();
+        files.iter_mut().find(|(found, _)| *found == name).expect("a file").1 = content.into();
+        self.put(id, "main", files);
     }
 
-    /// How often the file was asked for, and from which byte.
-    fn requests(&self, end: &str) -> Vec<Option<u64>> {
-        let requests = self.server.requests();
+    /// Of [`SMALL`].
+    fn weights(&self) -> Vec<u8> {
+        self.file(SMALL, "main", "model.safetensors")
+    }
+
+    /// How often the storage was asked for files of this name, and from which byte.
+    fn starts(&self, end: &str) -> Vec<Option<u64>> {
+        let requests = self.storage.requests();
         requests
             .iter()
-            .filter(|request| request.target.ends_with(end))
-            .map(|request| request.range_start)
+            .filter(|request| request.file().ends_with(end))
+            .map(|request| request.range_start())
             .collect()
+    }
+
+    pub fn behave(&self) {
+        self.site.behave();
+        self.storage.behave();
+    }
+
+    /// Of requests to the hub and its storage.
+    pub fn n_requests(&self) -> usize {
+        self.site.requests().len() + self.storage.requests().len()
     }
 }
 
-impl Drop for Hub {
+impl Deref for QuietHub {
+    type Target = Hub;
+
+    fn deref(&self) -> &Hub {
+        &self.0
+    }
+}
+
+impl Drop for QuietHub {
     fn drop(&mut self) {
-        let requests = self.server.requests();
-        let _ = std::fs::remove_dir_all(&self.root); // the system clears what is left
         if !std::thread::panicking() {
-            let telling = |request: &&crate::server::Request| {
-                request.is_personal || request.method != "GET" || request.n_body_bytes > 0
-            };
-            let telling: Vec<_> = requests.iter().filter(telling).collect();
+            let requests = [self.site.requests(), self.storage.requests()].concat();
+            // No preflight either, which the real storage does not answer.
+            let telling: Vec<_> = requests.iter().filter(|request| request.is_telling()).collect();
             assert!(telling.is_empty(), "requests that say who asks, or more: {telling:?}");
         }
     }
@@ -245,13 +253,12 @@ pub const NETWORK_NOISE: [&str; 3] = ["Failed to load resource", "net::ERR", "CO
 
 #[test]
 fn a_model_of_a_hub_is_downloaded_stored_and_run() {
-    let hub = Hub::start("happy");
+    let hub = QuietHub::start();
     let page = page_with_downloader();
     start(&page, 1, hub.order(SMALL));
     let model = finished(&page, 1);
     assert_eq!((model.name.as_str(), model.is_kept), (SMALL, true));
-    let bytes = std::fs::read(hub.folder(SMALL).join("model.safetensors")).expect("the weights");
-    let sha256 = cliplet::weights::sha256_hex(&bytes);
+    let sha256 = sha256_hex(&hub.weights());
     assert_eq!(model.source_sha256, [("model.safetensors".to_owned(), sha256)]);
     let Store { models, unfinished, used_bytes, quota_bytes, .. } = wait_store(&page, |_| true);
     assert_eq!(models, std::slice::from_ref(&model));
@@ -259,10 +266,10 @@ fn a_model_of_a_hub_is_downloaded_stored_and_run() {
     assert_eq!(files(&page).as_array().map(Vec::len), Some(2), "the model and its entry: {}", files(&page));
     assert_runs(&page, &model);
     // Again: it is there.
-    let n_requests = hub.server.requests().len();
+    let n_requests = hub.n_requests();
     start(&page, 2, hub.order(SMALL));
     assert_eq!(finished(&page, 2), model);
-    assert_eq!(hub.server.requests().len(), n_requests);
+    assert_eq!(hub.n_requests(), n_requests);
     // Who reads it is waited for.
     page.browser.run(
         "navigator.locks.request('cliplet-model:' + arguments[0], { mode: 'shared' }, () => {
@@ -287,54 +294,24 @@ fn a_model_of_a_hub_is_downloaded_stored_and_run() {
 /// Sources of other kinds: all give the same model.
 #[test]
 fn shards_a_gguf_and_the_readers_own_files_are_taken_too() {
-    let hub = Hub::start("kinds");
+    let hub = QuietHub::start();
     let page = page_with_downloader();
-    let small = hub.folder(SMALL);
-    let tensors =
-        cliplet::weights::safetensors::read(&std::fs::read(small.join("model.safetensors")).expect("it"))
-            .expect("weights")
-            .tensors;
-
-    // Two shards and their index.
-    let folder = hub.copy("someone/shards");
-    std::fs::remove_file(folder.join("model.safetensors")).expect("no such file");
-    let (mut map, mut halves) = (serde_json::Map::new(), [Vec::new(), Vec::new()]);
-    for (i, tensor) in tensors.iter().enumerate() {
-        let half = usize::from(i > tensors.len() / 2);
-        map.insert(tensor.0.clone(), format!("model-{half}.safetensors").into());
-        halves[half].push(tensor);
-    }
-    for (half, tensors) in halves.iter().enumerate() {
-        let file = synthetic::safetensors(tensors.iter().map(|(name, raw)| (name.as_str(), *raw)));
-        std::fs::write(folder.join(format!("model-{half}.safetensors")), file).expect("a shard");
-    }
-    let index = json!({"metadata": {"total_size": 1}, "weight_map": map}).to_string();
-    std::fs::write(folder.join("model.safetensors.index.json"), index).expect("an index");
+    hub.put("someone/shards", "main", repos::sharded());
     start(&page, 1, hub.order("someone/shards"));
     let sharded = finished(&page, 1);
     assert_eq!(sharded.source_sha256.len(), 2);
     assert_runs(&page, &sharded);
 
-    // clip.cpp's GGUF by its address, with a tokenizer beside it.
-    let folder = hub.root.join("plain");
-    std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::copy(file("tests/fixtures/gguf-clipcpp/q8_0.gguf"), folder.join("clip.gguf"))
-        .expect("a fixture");
-    std::fs::write(folder.join("tokenizer.json"), synthetic::TOKENIZER).expect("a tokenizer");
-    start(&page, 2, hub.order(&hub.server.url("/plain/clip.gguf")));
+    // clip.cpp's GGUF by its address on another host, with a tokenizer beside it.
+    hub.host("/plain/tokenizer.json", synthetic::TOKENIZER);
+    let address = hub.host("/plain/clip.gguf", synthetic::fixture("gguf-clipcpp/q8_0.gguf"));
+    start(&page, 2, hub.order(&address));
     let gguf = finished(&page, 2);
     assert_eq!(gguf.source_sha256[0].0, "clip.gguf");
     assert_runs(&page, &gguf);
 
     // The reader's own files, in q4_0.
-    let bytes = |name: &str| std::fs::read(small.join(name)).expect("a file");
-    let files = ["config.json", "tokenizer.json", "model.safetensors"].map(|name| json!([name, bytes(name)]));
-    let request = FetchRequest::Import { id: 3, format: StoredFormat::Q4_0 };
-    page.browser.run(
-        "const files = arguments[1].map(([name, bytes]) => new File([new Uint8Array(bytes)], name));
-         threads.downloader.worker.postMessage([arguments[0], files]);",
-        json!([serde_json::to_string(&request).expect("plain data"), files,]),
-    );
+    import(&page, 3, StoredFormat::Q4_0, &own_files(&["config.json", "tokenizer.json", "model.safetensors"]));
     let imported = finished(&page, 3);
     assert_eq!((imported.name.as_str(), imported.format), ("model", StoredFormat::Q4_0));
     assert_runs(&page, &imported);
@@ -343,9 +320,9 @@ fn shards_a_gguf_and_the_readers_own_files_are_taken_too() {
 
 #[test]
 fn a_download_can_be_cancelled_and_paused_and_gone_on_with_on_another_visit() {
-    let hub = Hub::start("pause");
+    let hub = QuietHub::start();
     let page = page_with_downloader();
-    hub.server.misbehave("model.safetensors", Fault::Stalled);
+    hub.storage.misbehave(WEIGHTS, Fault::Stalled(0.5));
     start(&page, 1, hub.order(SMALL));
     wait_beginning(&page);
     send(&page, &FetchRequest::Cancel);
@@ -361,55 +338,50 @@ fn a_download_can_be_cancelled_and_paused_and_gone_on_with_on_another_visit() {
     assert_eq!(unfinished[0].order, hub.order(SMALL));
     assert!(unfinished[0].done > 0 && unfinished[0].done < unfinished[0].total, "{unfinished:?}");
 
-    hub.server.behave();
+    hub.behave();
     page.browser.reload();
     start_downloader(&page);
     assert_eq!(wait_store(&page, |_| true).unfinished, unfinished);
     start(&page, 3, hub.order(SMALL));
     let model = finished(&page, 3);
-    assert_eq!(hub.requests("model.safetensors"), [None, None, Some(unfinished[0].done)]);
-    let bytes = std::fs::read(hub.folder(SMALL).join("model.safetensors")).expect("the weights");
-    assert_eq!(model.source_sha256[0].1, cliplet::weights::sha256_hex(&bytes), "over both parts");
+    assert_eq!(hub.starts(WEIGHTS), [None, None, Some(unfinished[0].done)]);
+    assert_eq!(model.source_sha256[0].1, sha256_hex(&hub.weights()), "over both parts");
     assert_runs(&page, &model);
     page.close(&NETWORK_NOISE);
 }
 
 #[test]
 fn a_broken_connection_is_taken_up_again_and_a_changed_file_is_not_mixed() {
-    let hub = Hub::start("broken");
+    let hub = QuietHub::start();
     let page = page_with_downloader();
-    hub.server.misbehave("model.safetensors", Fault::Truncated);
+    hub.storage.misbehave(WEIGHTS, Fault::Cut(0.5));
     start(&page, 1, hub.order(SMALL));
-    page.browser.wait_for("a second try", || (hub.requests("model.safetensors").len() > 1).then_some(()));
-    hub.server.behave();
+    page.browser.wait_for("a second try", || (hub.starts(WEIGHTS).len() > 1).then_some(()));
+    hub.behave();
     let model = finished(&page, 1);
-    let bytes = std::fs::read(hub.folder(SMALL).join("model.safetensors")).expect("the weights");
-    assert_eq!(model.source_sha256[0].1, cliplet::weights::sha256_hex(&bytes));
+    assert_eq!(model.source_sha256[0].1, sha256_hex(&hub.weights()));
     assert_runs(&page, &model);
 
     // The other model's file changes while its download is paused.
-    let folder = hub.copy("someone/changing");
-    hub.server.misbehave("model.safetensors", Fault::Stalled);
+    hub.put("someone/changing", "main", repos::small());
+    hub.storage.misbehave(WEIGHTS, Fault::Stalled(0.5));
     start(&page, 2, hub.order("someone/changing"));
     wait_beginning(&page);
     send(&page, &FetchRequest::Pause);
     wait(&page, |event| if event == FetchEvent::Paused(2) { Some(()) } else { None });
-    hub.server.behave();
-    let mut bytes = std::fs::read(folder.join("model.safetensors")).expect("the weights");
-    let at = bytes.len() - 4;
-    bytes[at..].copy_from_slice(&0.25f32.to_le_bytes());
-    std::fs::write(folder.join("model.safetensors"), &bytes).expect("others");
-    hub.server.change_files();
+    hub.behave();
+    let bytes = repos::retouched(&hub.weights());
+    hub.put_changed("someone/changing", "model.safetensors", bytes.clone());
     start(&page, 3, hub.order("someone/changing"));
     let changed = finished(&page, 3);
-    assert_eq!(changed.source_sha256[0].1, cliplet::weights::sha256_hex(&bytes));
+    assert_eq!(changed.source_sha256[0].1, sha256_hex(&bytes));
     assert_runs(&page, &changed);
     page.close(&NETWORK_NOISE);
 }
 
 #[test]
 fn whatever_goes_wrong_has_its_own_code_and_leaves_nothing_behind() {
-    let hub = Hub::start("wrong");
+    let hub = QuietHub::start();
     let page = page_with_downloader();
     let (mut id, mut codes) = (0, Vec::new());
     let mut fails = |order: Order| {
@@ -417,42 +389,51 @@ fn whatever_goes_wrong_has_its_own_code_and_leaves_nothing_behind() {
         start(&page, id, order);
         codes.push(failure(&page, id));
     };
-    for (fault, name) in [
-        (Fault::NotFound, "not-found"),
-        (Fault::Gated, "gated"),
-        (Fault::Html, "html"),
-        (Fault::NoCors, "no-cors"),
-        (Fault::ServerError, "server"),
+    for (name, at_storage, fault) in [
+        ("no-file", false, Fault::Status(404, "EntryNotFound")),
+        ("refused", false, Fault::Status(403, "")),
+        ("page", false, Fault::Html(200)),
+        ("no-cors", true, Fault::NoCors),
+        ("server", false, Fault::Status(500, "")),
+        ("gone", true, Fault::Status(404, "")),
     ] {
         let id = format!("faults/{name}");
-        hub.copy(&id);
-        hub.server.misbehave(&format!("/{id}/resolve/main/model.safetensors"), fault);
+        hub.put(&id, "main", repos::small());
+        let origin = if at_storage { &hub.storage } else { &hub.site };
+        origin.misbehave(&format!("{id}/"), fault);
         fails(hub.order(&id));
     }
-    for (name, wrong) in [
-        ("not-a-model", ("model.safetensors", b"no weights at all".to_vec())),
-        ("a-page", ("model.safetensors", b"<!doctype html><title>Home</title>".to_vec())),
-        ("unknown", ("config.json", br#"{"model_type": "blip"}"#.to_vec())),
-        ("no-json", ("config.json", b"{".to_vec())),
+    for (name, access) in [("gated", Access::Gated), ("private", Access::Private)] {
+        let id = format!("faults/{name}");
+        hub.put(&id, "main", repos::small());
+        hub.restrict(&id, access);
+        fails(hub.order(&id));
+    }
+    for (name, (file, content)) in [
+        ("not-a-model", ("model.safetensors", "no weights at all")),
+        ("a-page", ("model.safetensors", "<!doctype html><title>Home</title>")),
+        ("unknown", ("config.json", r#"{"model_type": "blip"}"#)),
+        ("no-json", ("config.json", "{")),
     ] {
-        let folder = hub.copy(&format!("wrong/{name}"));
-        std::fs::write(folder.join(wrong.0), wrong.1).expect("a wrong file");
+        hub.put_changed(&format!("wrong/{name}"), file, content);
         fails(hub.order(&format!("wrong/{name}")));
     }
-    let folder = hub.copy("wrong/cut");
-    let mut bytes = std::fs::read(folder.join("model.safetensors")).expect("the weights");
-    bytes.pop();
-    std::fs::write(folder.join("model.safetensors"), bytes).expect("one byte fewer");
+    let mut cut = hub.weights();
+    cut.pop();
+    hub.put_changed("wrong/cut", "model.safetensors", cut);
     fails(hub.order("wrong/cut"));
-    std::fs::remove_file(hub.copy("wrong/mute").join("tokenizer.json")).expect("it was there");
+    let mut mute = repos::small();
+    mute.retain(|(name, _)| *name != "tokenizer.json");
+    hub.put("wrong/mute", "main", mute);
     fails(hub.order("wrong/mute"));
     fails(hub.order("no/such"));
+    fails(hub.order(&format!("{SMALL}@v9")));
     fails(hub.order("http://elsewhere.example/model"));
-    // A byte that is wrong on the way, where the hash is known.
-    hub.server.misbehave(&format!("/{SMALL}/resolve/main/model.safetensors"), Fault::Corrupted);
-    let bytes = std::fs::read(hub.folder(SMALL).join("model.safetensors")).expect("the weights");
-    let sha256 = vec![("model.safetensors".to_owned(), cliplet::weights::sha256_hex(&bytes))];
+    // A byte that is wrong on the way: the catalogue knows the hash, or the hub's listing does.
+    hub.storage.misbehave(SMALL, Fault::Corrupted);
+    let sha256 = vec![("model.safetensors".to_owned(), sha256_hex(&hub.weights()))];
     fails(Order { sha256: sha256.clone(), ..hub.order(SMALL) });
+    fails(hub.order(SMALL));
     assert_eq!(
         codes,
         [
@@ -461,6 +442,9 @@ fn whatever_goes_wrong_has_its_own_code_and_leaves_nothing_behind() {
             "source-html",
             "source-unreachable",
             "source-server",
+            "source-missing",
+            "source-gated",
+            "source-missing", // nobody can tell a private model from one that is not there
             "source-unusable",
             "source-html",
             "source-unsupported",
@@ -468,7 +452,9 @@ fn whatever_goes_wrong_has_its_own_code_and_leaves_nothing_behind() {
             "source-unusable",
             "tokenizer-missing",
             "source-missing",
+            "source-missing",
             "source-invalid",
+            "source-hash",
             "source-hash",
         ]
     );
@@ -476,36 +462,363 @@ fn whatever_goes_wrong_has_its_own_code_and_leaves_nothing_behind() {
     assert!(store.models.is_empty() && store.unfinished.is_empty(), "{store:?}");
     assert_eq!(files(&page), json!([]));
     // And then it works.
-    hub.server.behave();
+    hub.behave();
     start(&page, 99, Order { sha256, ..hub.order(SMALL) });
     assert_runs(&page, &finished(&page, 99));
     page.close(&NETWORK_NOISE);
 }
 
+/// Room for so many bytes more than there are; `None` lifts that.
+fn leave_room(page: &Page, n_bytes: Option<u64>) {
+    let mut params = json!({"origin": page.server.url("")});
+    if let Some(n_bytes) = n_bytes {
+        params["quotaSize"] = (wait_store(page, |_| true).used_bytes + n_bytes).into();
+    }
+    page.browser.devtools("Storage.overrideQuotaForOrigin", params);
+}
+
 #[test]
-fn a_full_storage_is_told_and_gone_on_with_once_there_is_room() {
-    let hub = Hub::start("full");
+fn a_full_storage_is_told_before_the_first_byte_and_leaves_nothing() {
+    let hub = QuietHub::start();
     let page = page_with_downloader();
-    let quota = |quota_bytes: Option<u64>| {
-        let mut params = json!({"origin": page.server.url("")});
-        if let Some(quota_bytes) = quota_bytes {
-            params["quotaSize"] = quota_bytes.into();
-        }
-        page.browser.devtools("Storage.overrideQuotaForOrigin", params);
-    };
-    let used_bytes = wait_store(&page, |_| true).used_bytes;
-    quota(Some(used_bytes + 100_000));
+    leave_room(&page, Some(100_000));
     start(&page, 1, hub.order(SMALL));
-    assert_eq!(failure(&page, 1), "storage-full");
-    quota(None);
+    let mut most = 0;
+    let code = wait(&page, |event| match event {
+        FetchEvent::Failed(1, problem) => Some(problem.code.name()),
+        FetchEvent::Progress(_, progress) if progress.stage == FetchStage::Download => {
+            most = most.max(progress.done);
+            None
+        }
+        _ => None,
+    });
+    assert_eq!(code, "storage-full");
+    assert!(most < 200_000, "{most} bytes of weights came first");
+    let store = wait_store(&page, |_| true);
+    assert!(store.models.is_empty() && store.unfinished.is_empty(), "{store:?}");
+    assert_eq!(files(&page), json!([]), "nothing is left that no list shows");
+    leave_room(&page, None);
     start(&page, 2, hub.order(SMALL));
     assert_runs(&page, &finished(&page, 2));
     page.close(&NETWORK_NOISE);
 }
 
 #[test]
+fn a_model_that_fits_once_is_stored() {
+    let hub = QuietHub::start();
+    let page = page_with_downloader();
+    start(&page, 1, hub.order(SMALL));
+    let model = finished(&page, 1);
+    send(&page, &FetchRequest::Delete(model.key.clone()));
+    wait_store(&page, |store| store.models.is_empty());
+    // What a second copy would need is not there.
+    leave_room(&page, Some(model.bytes + model.bytes / 2));
+    start(&page, 2, hub.order(SMALL));
+    let again = finished(&page, 2);
+    assert_eq!(again.sha256, model.sha256);
+    assert_runs(&page, &again);
+    page.close(&NETWORK_NOISE);
+}
+
+/// Files as a person has them on disk, of the fixture, under the names that they would have on the hub.
+fn own_files(files: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let older = repos::older_tokenizer_texts().map(|(name, text)| (name, Content::from(text)));
+    let known: Vec<(&str, Content)> = [repos::with_preprocessor(), repos::sharded(), older.into()].concat();
+    let found = |name: &&str| {
+        let (_, content) = known.iter().find(|(found, _)| found == name).expect("a file");
+        ((*name).to_owned(), content.bytes())
+    };
+    files.iter().map(found).collect()
+}
+
+fn import(page: &Page, id: u32, format: StoredFormat, files: &[(String, Vec<u8>)]) {
+    let request = FetchRequest::Import { id, format };
+    page.browser.run(
+        "const files = arguments[1].map(([name, bytes]) => new File([new Uint8Array(bytes)], name));
+         threads.downloader.worker.postMessage([arguments[0], files]);",
+        json!([serde_json::to_string(&request).expect("plain data"), files]),
+    );
+}
+
+/// The reader's own files under the names that browsers, systems and older programs give them.
+#[test]
+fn the_readers_own_files_are_known_by_any_name_that_they_get() {
+    let page = page_with_downloader();
+    let mut kinds = Vec::new();
+    let newer = || own_files(&["config.json", "model.safetensors", "tokenizer.json"]);
+    let older = own_files(&["config.json", "model.safetensors", "vocab.json", "merges.txt"]);
+    let shards = ["model-00002-of-00002.safetensors", "model-00001-of-00002.safetensors"];
+    let sharded =
+        own_files(&["tokenizer.json", shards[0], "model.safetensors.index.json", "config.json", shards[1]]);
+    let renamed = |files: &[(String, Vec<u8>)], name: &dyn Fn(&str) -> String| -> Vec<(String, Vec<u8>)> {
+        files.iter().map(|(found, bytes)| (name(found), bytes.clone())).collect()
+    };
+    let again = |name: &str| {
+        let (stem, end) = name.rsplit_once('.').expect("an ending");
+        format!("{stem} (1).{end}")
+    };
+    kinds.push(("older tokenizer", older.clone()));
+    kinds.push(("downloaded again", renamed(&newer(), &again)));
+    kinds.push(("older tokenizer, again", renamed(&older, &again)));
+    kinds.push(("upper case", renamed(&newer(), &|name| name.to_uppercase())));
+    kinds.push(("shards in any order", sharded.clone()));
+    kinds.push(("shards, again", renamed(&sharded, &again)));
+    let mut with_picture = newer();
+    let cat = std::fs::read(crate::page::file("static/samples/cat.jpg")).expect("a picture");
+    with_picture.insert(0, ("cat.jpg".to_owned(), cat));
+    kinds.push(("a picture among them", with_picture));
+    kinds.push((
+        "with how pictures are prepared",
+        [newer(), own_files(&["preprocessor_config.json"])].concat(),
+    ));
+    let mut refused = Vec::new();
+    for (id, (kind, files)) in (1..).zip(&kinds) {
+        import(&page, id, StoredFormat::Q8_0, files);
+        let outcome = wait(&page, |event| match event {
+            FetchEvent::Finished(found, model) if found == id => Some(Ok(model)),
+            FetchEvent::Failed(found, problem) if found == id => Some(Err(problem)),
+            _ => None,
+        });
+        match outcome {
+            Ok(model) => {
+                assert_eq!(model.source_sha256.len(), if kind.starts_with("shards") { 2 } else { 1 })
+            }
+            Err(problem) => refused.push(format!("{kind}: {problem:?}")),
+        }
+    }
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+    page.close(&[]);
+}
+
+/// Everything that people paste leads to the file that it names, as it does for the command.
+#[test]
+fn each_name_leads_to_its_revision() {
+    let hub = QuietHub::start();
+    names::put(&hub);
+    let page = page_with_downloader();
+    let mut wrong = Vec::new();
+    for (id, (name, revision)) in (1..).zip(names::NAMES) {
+        let typed = names::typed(name, &hub);
+        let source = match cliplet::app::source::parse(&typed, &hub.url("")) {
+            Ok(source) => source,
+            Err(error) => {
+                wrong.push(format!("{name:?}: {error}"));
+                continue;
+            }
+        };
+        start(&page, id, hub.order(&source));
+        let outcome = wait(&page, |event| match event {
+            FetchEvent::Finished(found, model) if found == id => Some(Ok(model)),
+            FetchEvent::Failed(found, problem) if found == id => Some(Err(problem)),
+            _ => None,
+        });
+        match outcome {
+            Ok(model) if model.source_sha256[0].1 == names::sha256(&hub, revision) => {}
+            other => wrong.push(format!("{name:?} as {source:?}: {other:?}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let asked = hub.site.requests();
+    assert_eq!(asked.iter().filter(|request| request.path.contains("/refs/pr/")).count(), 0, "unescaped");
+    page.close(&NETWORK_NOISE);
+}
+
+/// What the hub states of any model's files is what they are held to; what nobody states is not claimed.
+#[test]
+fn the_listing_gives_hash_and_size_of_any_model() {
+    let hub = QuietHub::start();
+    let page = page_with_downloader();
+    hub.put("someone/shards", "main", repos::sharded());
+    hub.storage.misbehave("/model-00002-of-00002.safetensors", Fault::Corrupted);
+    start(&page, 1, hub.order("someone/shards"));
+    assert_eq!(failure(&page, 1), "source-hash");
+    assert_eq!(files(&page), json!([]), "nothing of it is left");
+    hub.behave();
+
+    start(&page, 2, hub.order("someone/shards"));
+    let mut totals = Vec::new();
+    let model = wait(&page, |event| match event {
+        FetchEvent::Finished(2, model) => Some(model),
+        FetchEvent::Progress(2, progress) if progress.stage == FetchStage::Download => {
+            totals.push(progress.total);
+            None
+        }
+        _ => None,
+    });
+    assert_eq!(model.source_sha256.len(), 2);
+    let n_bytes = |name: &str| hub.file("someone/shards", "main", name).len() as u64;
+    let weights: u64 = model.source_sha256.iter().map(|(name, _)| n_bytes(name)).sum();
+    let beside = ["config.json", "model.safetensors.index.json", "tokenizer.json"].map(n_bytes);
+    let possible = weights..=weights + beside.iter().sum::<u64>();
+    let is_right = |total: &u64| possible.contains(total) && *total == totals[0];
+    assert!(!totals.is_empty() && totals.iter().all(is_right), "{totals:?} instead of {weights}");
+
+    // Without a listing the page goes on.
+    hub.site.misbehave("/api/models/", Fault::Status(500, ""));
+    start(&page, 3, hub.order(SMALL));
+    assert_runs(&page, &finished(&page, 3));
+    page.close(&NETWORK_NOISE);
+}
+
+/// A page does not see for how long to wait (neither `Retry-After` nor `RateLimit` is among the headers that the hub lets
+/// it read), so it waits longer than for a host that is broken.
+#[test]
+fn too_many_requests_are_waited_out() {
+    let hub = QuietHub::start();
+    let page = page_with_downloader();
+    hub.site.misbehave("/resolve/", Fault::TooMany { seconds: 7 });
+    start(&page, 1, hub.order(SMALL));
+    assert_eq!(finished(&page, 1).source_sha256[0].1, sha256_hex(&hub.weights()));
+    let n_asked = hub.site.requests().iter().filter(|request| request.path.contains("/resolve/")).count();
+    assert!(n_asked < 20, "it waits instead of asking {n_asked} times");
+    page.close(&NETWORK_NOISE);
+}
+
+/// Storage that does not let a download go on: it begins anew, and nobody is told of an error.
+#[test]
+fn where_no_part_is_to_be_had_the_whole_file_is_fetched_again() {
+    let hub = QuietHub::start();
+    let page = page_with_downloader();
+    hub.change_tags();
+    let all = [Ranges::Served, Ranges::Unreachable, Ranges::Ignored, Ranges::Refused];
+    for (id, ranges) in (1..).step_by(3).zip(all) {
+        // On another try after a pause.
+        let source = format!("someone/ranges-{id}");
+        hub.put(&source, "main", repos::small());
+        hub.serve_ranges(ranges);
+        hub.storage.misbehave(WEIGHTS, Fault::Stalled(0.5));
+        start(&page, id, hub.order(&source));
+        wait_beginning(&page);
+        send(&page, &FetchRequest::Pause);
+        wait(&page, |event| if event == FetchEvent::Paused(id) { Some(()) } else { None });
+        hub.behave();
+        start(&page, id + 1, hub.order(&source));
+        assert_eq!(finished(&page, id + 1).source_sha256[0].1, sha256_hex(&hub.weights()), "{ranges:?}");
+        // In the middle of a transfer.
+        let source = format!("someone/cut-{id}");
+        hub.put(&source, "main", repos::small());
+        hub.storage.misbehave_times(1, WEIGHTS, Fault::Cut(0.5));
+        start(&page, id + 2, hub.order(&source));
+        assert_eq!(finished(&page, id + 2).source_sha256[0].1, sha256_hex(&hub.weights()), "{ranges:?}");
+        hub.behave();
+    }
+    page.close(&NETWORK_NOISE);
+}
+
+#[test]
+fn what_a_model_holds_is_listed_to_its_end_and_told_where_it_is_not_readable() {
+    let hub = QuietHub::start();
+    let page = page_with_downloader();
+    let states: Vec<String> = (0..3000).map(|i| format!("checkpoints/{i:04}/state.json")).collect();
+    let others = states.iter().map(|name| (name.as_str(), "{}".into()));
+    hub.page_listings(1000);
+    hub.put("someone/thousands", "main", others.chain(repos::small()).collect());
+    start(&page, 1, hub.order("someone/thousands"));
+    assert_eq!(finished(&page, 1).source_sha256[0].1, sha256_hex(&hub.weights()));
+    hub.page_listings(4);
+
+    hub.put("someone/pickles", "main", repos::pickles_only());
+    hub.put("someone/pickles", "refs/pr/3", repos::small());
+    hub.put("someone/onnx", "main", repos::onnx_only());
+    let holds = [(2, "someone/pickles", "pytorch_model.bin"), (3, "someone/onnx", "onnx/model.onnx")];
+    for (id, source, held) in holds {
+        start(&page, id, hub.order(source));
+        let problem = wait(&page, |event| match event {
+            FetchEvent::Failed(found, problem) if found == id => Some(problem),
+            _ => None,
+        });
+        assert_ne!(problem.code.name(), "source-missing", "it is there: {problem:?}");
+        assert!(problem.detail.contains(held), "{problem:?}");
+    }
+    assert_eq!(files(&page).as_array().map(Vec::len), Some(2), "the first model and its entry");
+    start(&page, 4, hub.order("someone/pickles@refs/pr/3"));
+    finished(&page, 4);
+    page.close(&NETWORK_NOISE);
+}
+
+/// Sources of every kind give the file that the command gives, to the byte; only what a device is checked with is
+/// computed by another processor's arithmetic.
+#[test]
+fn the_page_and_the_command_give_the_same_file() {
+    let hub = QuietHub::start();
+    let page = page_with_downloader();
+    hub.put("same/prepared", "main", repos::with_preprocessor());
+    hub.put("same/open-clip", "main", repos::open_clip_only());
+    hub.put("same/sharded", "main", repos::sharded());
+    hub.put("same/siglip2", "main", repos::siglip2());
+    let clip_cpp = hub.host("/same/clip.gguf", synthetic::fixture("gguf-clipcpp/q8_0.gguf"));
+    hub.host("/same/tokenizer.json", synthetic::TOKENIZER);
+    let home = std::env::temp_dir().join(format!("cliplet-same-{}", std::process::id()));
+    let mut different = Vec::new();
+    let sources = ["same/prepared", "same/open-clip", "same/sharded", "same/siglip2", clip_cpp.as_str()];
+    for (id, source) in (1..).zip(sources) {
+        start(&page, id, hub.order(source));
+        let theirs = stored(&page, &finished(&page, id));
+        let output = home.join(format!("{id}.gguf"));
+        std::fs::create_dir_all(&home).expect("a folder");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cliplet"));
+        command.args(["convert", source, "--quant", "q8_0", "-o"]).arg(&output);
+        command.env("HF_ENDPOINT", hub.url("")).env("HF_HOME", &home);
+        for name in ["HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE"] {
+            command.env_remove(name);
+        }
+        let converted = command.output().expect("the command runs");
+        assert!(converted.status.success(), "{source}: {}", String::from_utf8_lossy(&converted.stderr));
+        let ours = std::fs::read(&output).expect("a model");
+        if let Err(why) = same(&theirs, &ours) {
+            different.push(format!("{source}: {why}"));
+        }
+    }
+    std::fs::remove_dir_all(&home).expect("the folder goes");
+    assert!(different.is_empty(), "{}", different.join("\n"));
+    page.close(&NETWORK_NOISE);
+}
+
+/// The bytes of a stored model.
+fn stored(page: &Page, model: &StoredModel) -> Vec<u8> {
+    let script = "const root = await navigator.storage.getDirectory();
+        const folder = await root.getDirectoryHandle('models');
+        const file = await (await folder.getFileHandle(arguments[0] + '.gguf')).getFile();
+        return [...new Uint8Array(await file.arrayBuffer())];";
+    serde_json::from_value(page.browser.run_async(script, json!([model.key]))).expect("bytes")
+}
+
+/// Whether two files are the same but for the self-test's record, which agrees within 1e-5.
+fn same(page: &[u8], command: &[u8]) -> Result<(), String> {
+    let parse = |bytes: &[u8]| {
+        let header = gguf::Header::parse(bytes, bytes.len() as u64).map_err(|error| error.to_string())?;
+        Ok::<_, String>(GgufFile { metadata: header.metadata, ..Default::default() })
+    };
+    let (theirs, ours) = (parse(page)?, parse(command)?);
+    let (mut page, mut command) = (page.to_vec(), command.to_vec());
+    for key in ["cliplet.selftest.image_embeds", "cliplet.selftest.text_embeds"] {
+        let [theirs, ours] = [&theirs, &ours].map(|file| file.f32s(key));
+        let (theirs, ours) =
+            (theirs.map_err(|error| error.to_string())?, ours.map_err(|error| error.to_string())?);
+        let worst = theirs.iter().zip(&ours).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        if theirs.len() != ours.len() || worst > 1e-5 {
+            return Err(format!("{key} differs by {worst}"));
+        }
+        for (bytes, values) in [(&mut page, &theirs), (&mut command, &ours)] {
+            let found: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let at = bytes.windows(found.len()).position(|window| window == found).ok_or("no record")?;
+            bytes[at..at + found.len()].fill(0);
+        }
+    }
+    if page == command {
+        return Ok(());
+    }
+    let (theirs, ours) = (theirs.metadata, ours.metadata);
+    let differing =
+        theirs.iter().filter(|(key, value)| !key.contains("selftest") && ours.get(*key) != Some(value));
+    let keys: Vec<&str> = differing.map(|(key, _)| key.as_str()).collect();
+    let at = page.iter().zip(&command).position(|(a, b)| a != b);
+    Err(format!("{} and {} bytes, first other at {at:?}; settings {keys:?}", page.len(), command.len()))
+}
+
+#[test]
 fn a_stored_model_that_is_damaged_is_deleted_and_can_be_downloaded_again() {
-    let hub = Hub::start("damaged");
+    let hub = QuietHub::start();
     let page = page_with_downloader();
     start(&page, 1, hub.order(SMALL));
     let model = finished(&page, 1);
@@ -540,9 +853,9 @@ fn a_stored_model_that_is_damaged_is_deleted_and_can_be_downloaded_again() {
 /// Two workers are to each other what two tabs' are.
 #[test]
 fn two_tabs_download_a_model_once() {
-    let hub = Hub::start("tabs");
+    let hub = QuietHub::start();
     let page = page_with_downloader();
-    hub.server.misbehave("model.safetensors", Fault::Stalled);
+    hub.storage.misbehave(WEIGHTS, Fault::Stalled(0.5));
     start(&page, 1, hub.order(SMALL));
     wait_beginning(&page);
     page.browser.run("threads.first = threads.downloader", json!([]));
@@ -552,10 +865,10 @@ fn two_tabs_download_a_model_once() {
         FetchEvent::Progress(2, progress) => (progress.stage == FetchStage::Waiting).then_some(()),
         _ => None,
     });
-    hub.server.behave();
+    hub.behave();
     let model = finished(&page, 2);
     // A stall may have been gone on with; from its start it was asked for once.
-    let n_starts = hub.requests("model.safetensors").iter().filter(|start| start.is_none()).count();
+    let n_starts = hub.starts(WEIGHTS).iter().filter(|start| start.is_none()).count();
     assert_eq!(n_starts, 1, "downloaded once");
     assert_runs(&page, &model);
     page.close(&NETWORK_NOISE);
@@ -568,7 +881,7 @@ fn without_a_file_system_the_cache_keeps_a_model_and_without_both_the_tab_does()
         (NO_FILES.to_owned(), true),
         (format!("{NO_FILES}delete WorkerGlobalScope.prototype.caches;\n"), false),
     ] {
-        let hub = Hub::start(&format!("fallback-{is_kept}"));
+        let hub = QuietHub::start();
         let page = Page::unopened(&[]);
         for boot in ["/downloader-boot.js", "/worker-boot.js"] {
             page.server.prelude(boot, &prelude);
@@ -596,7 +909,7 @@ fn without_a_file_system_the_cache_keeps_a_model_and_without_both_the_tab_does()
 /// Under the policy that hosts send, which lets the downloader talk to other hosts.
 #[test]
 fn only_the_downloader_reaches_another_host() {
-    let hub = Hub::start("privacy");
+    let hub = QuietHub::start();
     let page = Page::unopened(&[]);
     let probe = format!(
         "const address = '{}?' + self.name;
@@ -614,7 +927,7 @@ fn only_the_downloader_reaches_another_host() {
              const channel = new BroadcastChannel('found-' + self.name);
              setInterval(() => channel.postMessage(found), 100);
          }}, 0);\n",
-        hub.server.url(&format!("/{SMALL}/resolve/main/config.json"))
+        hub.url(&format!("/{SMALL}/resolve/main/config.json"))
     );
     page.server.prelude("/worker-boot.js", &probe);
     page.server.prelude("/downloader-boot.js", &probe);
@@ -635,19 +948,23 @@ fn only_the_downloader_reaches_another_host() {
         assert!(name == "fetch" || outcome != "reached", "{found}");
     }
     let from_page = "return await fetch(arguments[0]).then(() => 'reached', (error) => error.name)";
-    let address = hub.server.url(&format!("/{SMALL}/resolve/main/tokenizer.json"));
+    let address = hub.url(&format!("/{SMALL}/resolve/main/tokenizer.json"));
     assert_eq!(page.browser.run_async(from_page, json!([address])), "TypeError");
-    assert!(hub.requests("tokenizer.json").is_empty(), "the page's policy let a request out");
-    assert!(hub.requests("?engine").is_empty(), "the engine's worker let a request out");
-    assert_eq!(hub.requests("?downloader"), [None]);
+    let asked = |end: &str| hub.site.requests().iter().filter(|request| request.path.ends_with(end)).count();
+    assert_eq!(asked("tokenizer.json"), 0, "the page's policy let a request out");
+    assert_eq!(asked("?engine"), 0, "the engine's worker let a request out");
+    assert_eq!(asked("?downloader"), 1);
 }
 
 /// ViT-B/32 as it is published, 605 MB in f32: downloaded, quantized and run in a tab, in less than half of its size.
 #[test]
 fn a_model_of_real_size_takes_little_memory_and_gives_the_native_answers() {
-    let hub = Hub::start("full-size");
-    let folder = hub.folder("openai/clip-vit-base-patch32");
+    let hub = QuietHub::start();
+    let folder = std::env::temp_dir().join(format!("cliplet-full-size-{}", std::process::id()));
     synthetic::write_hugging_face(ClipShape::VIT_B32.checkpoint(Format::F32).expect("weights"), &folder);
+    let files = ["config.json", "model.safetensors", "tokenizer.json"].map(|name| (name, folder.join(name)));
+    let files = files.iter().map(|(name, path)| (*name, path.as_path())).collect();
+    hub.put("someone/clip-vit-base-patch32", "main", files);
     let page = Page::unopened(&[]);
     for boot in ["/downloader-boot.js", "/worker-boot.js"] {
         page.server.prelude(boot, TELLS_MEMORY);
@@ -655,12 +972,13 @@ fn a_model_of_real_size_takes_little_memory_and_gives_the_native_answers() {
     page.go("/");
     start_downloader(&page);
     let started = Instant::now();
-    start(&page, 1, hub.order("openai/clip-vit-base-patch32"));
+    start(&page, 1, hub.order("someone/clip-vit-base-patch32"));
     let model = finished(&page, 1);
     let downloaded = started.elapsed();
 
     // The same, natively: the tensor data is the same to the bit, the embeddings to rounding.
     let (data, record) = converted_natively(&folder);
+    std::fs::remove_dir_all(&folder).expect("the folder goes");
     let script = "const root = await navigator.storage.getDirectory();
         const folder = await root.getDirectoryHandle('models');
         const file = await (await folder.getFileHandle(arguments[0] + '.gguf')).getFile();
@@ -668,7 +986,7 @@ fn a_model_of_real_size_takes_little_memory_and_gives_the_native_answers() {
         return [[...new Uint8Array(await file.slice(0, -arguments[1]).arrayBuffer())],
             [...hash].map((byte) => byte.toString(16).padStart(2, '0')).join('')];";
     let stored = page.browser.run_async(script, json!([model.key, data.len()]));
-    assert_eq!(stored[1], cliplet::weights::sha256_hex(&data));
+    assert_eq!(stored[1], sha256_hex(&data));
     let header: Vec<u8> = serde_json::from_value(stored[0].clone()).expect("bytes");
     let header = gguf::Header::parse(&header, model.bytes).expect("a header");
     let file = GgufFile { metadata: header.metadata, ..Default::default() };
@@ -724,7 +1042,7 @@ fn assert_little_memory(page: &Page, name: &str) {
 }
 
 /// The tensor data of a folder's model in q8_0, as the downloader lays it out, and what its towers compute on the CPU.
-fn converted_natively(folder: &std::path::Path) -> (Vec<u8>, SelfTestRecord) {
+fn converted_natively(folder: &Path) -> (Vec<u8>, SelfTestRecord) {
     let read = |name: &str| std::fs::read(folder.join(name)).expect("a file");
     let (config, tokenizer) = (read("config.json"), read("tokenizer.json"));
     let tokenizer = std::str::from_utf8(&tokenizer).ok();

@@ -1,23 +1,30 @@
 //! The model picker: another model by pointer and by keyboard, and what the reader is told when it fails.
 
-use crate::hub::{Hub, NETWORK_NOISE, SMALL};
+use crate::hub::{NETWORK_NOISE, QuietHub, SMALL, WEIGHTS};
 use crate::page::{Page, file, testid, with};
-use crate::server::Fault;
+use crate::server;
 use crate::synthetic;
+use crate::test_hub::Fault;
+use crate::test_hub::repositories::put_catalogue;
 use crate::webdriver::key;
+use cliplet::models::catalogue::Catalogue;
 use serde_json::{Value, json};
 
 /// [`SMALL`] on the list of these tests.
 const NAME: &str = "Small CLIP";
 
 /// A page that ranks a cat, with `hub` as its hub and on the list.
-fn page_on(hub: &Hub) -> Page {
+fn page_on(hub: &QuietHub) -> Page {
+    page_with_list(hub, &catalogue())
+}
+
+fn page_with_list(hub: &QuietHub, catalogue: &str) -> Page {
     let page = Page::unopened(&[]);
-    page.server.page("/models/catalogue.json", &catalogue());
+    page.server.page("/models/catalogue.json", catalogue);
     page.browser.before_each_page(&format!(
         "const own = JSON.parse(localStorage.getItem('cliplet.settings') ?? '{{}}');
          localStorage.setItem('cliplet.settings', JSON.stringify({{ ...own, hub: '{}' }}));",
-        hub.server.url("")
+        hub.url("")
     ));
     page.go("/");
     page.wait_ready();
@@ -90,15 +97,19 @@ impl Page {
 
 /// The download of [`SMALL`] from the list.
 fn download() -> String {
-    format!("{} {}", with("shelved", "id", SMALL), testid("model-download"))
+    download_of(SMALL)
+}
+
+fn download_of(id: &str) -> String {
+    format!("{} {}", with("shelved", "id", id), testid("model-download"))
 }
 
 #[test]
 fn another_model_comes_while_the_first_goes_on_and_takes_over() {
-    let hub = Hub::start("picker");
+    let hub = QuietHub::start();
     let page = page_on(&hub);
     page.open_models();
-    hub.server.misbehave(".safetensors", Fault::Stalled);
+    hub.storage.misbehave(WEIGHTS, Fault::Stalled(0.5));
     page.browser.click(&page.browser.find(&download()));
     page.wait_job("running");
     page.browser.wait_for("the focus on it", || (page.focused() == "job").then_some(()));
@@ -122,7 +133,7 @@ fn another_model_comes_while_the_first_goes_on_and_takes_over() {
     page.click("sample-flower");
     page.open_models();
     page.the("unfinished");
-    hub.server.behave();
+    hub.behave();
     page.click("unfinished-resume");
     page.wait_gone(&testid("job"));
     page.wait_badge(NAME);
@@ -138,10 +149,10 @@ fn another_model_comes_while_the_first_goes_on_and_takes_over() {
     page.open_models();
     page.click("model-use");
     page.wait_badge(NAME);
-    let n_requests = hub.server.requests().len();
+    let n_requests = hub.n_requests();
     page.browser.reload();
     page.wait_badge(NAME);
-    assert_eq!(hub.server.requests().len(), n_requests, "what is stored was fetched again");
+    assert_eq!(hub.n_requests(), n_requests, "what is stored was fetched again");
 
     // Deleting asks first.
     page.open_models();
@@ -159,7 +170,7 @@ fn another_model_comes_while_the_first_goes_on_and_takes_over() {
 
 #[test]
 fn a_model_by_its_id_by_keyboard_alone() {
-    let hub = Hub::start("keyboard");
+    let hub = QuietHub::start();
     let page = page_on(&hub);
     page.tab_to("details");
     page.browser.press("m");
@@ -193,11 +204,13 @@ fn a_model_by_its_id_by_keyboard_alone() {
 
 #[test]
 fn a_failed_download_says_why_and_costs_nothing() {
-    let hub = Hub::start("failures");
+    let hub = QuietHub::start();
     let page = page_on(&hub);
     page.open_models();
-    for (fault, code) in [(Fault::NotFound, "source-missing"), (Fault::Html, "source-html")] {
-        hub.server.misbehave(".safetensors", fault);
+    for (fault, code) in
+        [(Fault::Status(404, "EntryNotFound"), "source-missing"), (Fault::Html(200), "source-html")]
+    {
+        hub.site.misbehave(WEIGHTS, fault.clone());
         page.browser.click(&page.browser.find(&download()));
         page.wait_there(&with("job-problem", "code", code));
         page.check_accessibility(&format!("a download failed by {fault:?}"));
@@ -206,7 +219,7 @@ fn a_failed_download_says_why_and_costs_nothing() {
         assert_eq!(page.alert(), code);
         page.click("sample-rocket");
         page.wait_winner("rocket");
-        hub.server.behave();
+        hub.behave();
         page.open_models();
         page.click("job-resume");
         page.wait_badge(NAME);
@@ -217,17 +230,99 @@ fn a_failed_download_says_why_and_costs_nothing() {
     page.close(&NETWORK_NOISE);
 }
 
+/// Every model of the list, from its repository as it is laid out: exactly the pinned file at the pinned commit, and no
+/// other file of that name.
+#[test]
+fn each_model_of_the_list_is_its_pinned_file() {
+    let hub = QuietHub::start();
+    let catalogue: Catalogue = put_catalogue(&hub);
+    let page = page_with_list(&hub, &serde_json::to_string(&catalogue).expect("plain data"));
+    page.open_models();
+    let is_used = |name: &str| page.text("status").is_some_and(|text| text.contains(name));
+    let stored_files = "const root = await navigator.storage.getDirectory();
+        const names = [];
+        for await (const [name, folder] of root) for await (const file of folder.keys()) names.push(file);
+        return names;";
+    for entry in &catalogue.models {
+        let (id, [pinned]) = (&entry.id, &entry.weights[..]) else { panic!("{entry:?}") };
+        // One byte is another on the way.
+        hub.storage.misbehave(&format!("/{}", pinned.file), Fault::Corrupted);
+        page.browser.click(&page.browser.find(&download_of(id)));
+        page.browser.wait_for(&format!("a refusal of {id}"), || page.is_there("job-problem").then_some(()));
+        page.wait_there(&with("job-problem", "code", "source-hash"));
+        assert!(!is_used(&entry.name), "{id}: what is not as pinned ranks");
+        assert!(!page.is_there("model-use") && !page.is_there("unfinished"), "{id}: it can be used");
+        let files = page.browser.run_async(stored_files, json!([]));
+        assert_eq!(files, json!([]), "{id}: something stays");
+        hub.behave();
+        // The control.
+        let n_before = hub.storage.requests().len();
+        page.click("job-resume");
+        page.wait_gone(&testid("job"));
+        page.wait_badge(&entry.name);
+        let fetched: Vec<String> =
+            hub.storage.requests()[n_before..].iter().map(|request| request.file().to_owned()).collect();
+        assert!(
+            fetched.len() == 1 && fetched[0].ends_with(&format!("/{}", pinned.file)),
+            "{id}: {fetched:?}"
+        );
+        let resolved = hub.site.requests();
+        let of_entry: Vec<&str> = (resolved.iter().map(|request| request.file()))
+            .filter(|path| path.starts_with(&format!("/{id}/resolve/")))
+            .collect();
+        let at_pin = format!("/{id}/resolve/{}/", entry.revision);
+        assert!(
+            !of_entry.is_empty() && of_entry.iter().all(|path| path.starts_with(&at_pin)),
+            "{of_entry:?}"
+        );
+        page.click("model-delete");
+        page.click("question-delete");
+        page.wait_badge("starter");
+    }
+
+    // The page suggests an id; typed as it stands, it means the same files.
+    let entry = &catalogue.models[0];
+    let n_before = hub.site.requests().len();
+    page.browser.type_into(&page.the("model-id"), &entry.id);
+    page.click("model-id-download");
+    page.wait_gone(&testid("job"));
+    page.wait_badge(&entry.name);
+    let of_main =
+        hub.site.requests()[n_before..].iter().filter(|request| request.path.contains("/main")).count();
+    assert_eq!(of_main, 0, "without a revision the pinned commit is meant");
+    page.close(&NETWORK_NOISE);
+}
+
+/// Of a model that no list has and whose hub lists nothing, nobody knows what its file should be.
+#[test]
+fn a_hash_that_nobody_states_is_said_to_be_unknown() {
+    let hub = QuietHub::start();
+    hub.put("someone/unlisted", "main", crate::test_hub::repositories::small());
+    let page = page_on(&hub);
+    page.open_models();
+    hub.site.misbehave("/api/models/", Fault::Status(500, ""));
+    page.browser.type_into(&page.the("model-id"), "someone/unlisted");
+    page.click("model-id-download");
+    page.wait_badge("someone/unlisted");
+    let text = || {
+        let text = page.browser.run("return document.body.textContent", json!([]));
+        text.as_str().unwrap_or_default().to_lowercase()
+    };
+    page.browser.wait_for("that the hash is not known", || text().contains("hash not known").then_some(()));
+    page.close(&NETWORK_NOISE);
+}
+
 #[test]
 fn without_the_list_models_are_found_by_id() {
-    let hub = Hub::start("no-list");
+    let hub = QuietHub::start();
     let page = page_on(&hub);
-    page.server.misbehave("catalogue.json", Fault::NotFound);
+    page.server.misbehave("catalogue.json", server::Fault::NotFound);
     page.server.page("/models/catalogue.json", "no list");
     page.click("status");
     page.wait_there(&with("alert", "code", "catalogue-missing"));
     page.check_accessibility("the list is missing");
     let input = page.the("model-id");
-    page.browser.type_into(&input, &format!("{}/{SMALL}/tree/main", hub.server.url("")));
+    page.browser.type_into(&input, &format!("{}/{SMALL}/tree/main", hub.url("")));
     page.click("model-id-download");
     page.wait_badge(SMALL);
     page.server.page("/models/catalogue.json", &catalogue());
@@ -305,8 +400,26 @@ fn model_files_take_the_place_of_the_built_in_model() {
     page.browser.type_into(&page.the("model-input"), &two);
     assert_eq!(page.alert(), "model-files-incomplete");
     assert!(page.text("alert").is_some_and(|text| text.contains("tokenizer.json is missing")));
-    page.browser.type_into(&page.the("model-input"), &format!("{two}\n{}", tokenizer.display()));
-    page.wait_badge("model ·");
+    // Of preprocessing alone, too, and of a model's files that lie among pictures.
+    let preprocessor = folder.join("preprocessor_config.json");
+    std::fs::write(&preprocessor, "{}").expect("a file");
+    page.click("dismiss");
+    page.browser.type_into(&page.the("model-input"), &preprocessor.to_string_lossy());
+    assert_eq!(page.alert(), "model-files-incomplete");
+    let cat = file("static/samples/cat.jpg");
+    let [config, weights, words] = [
+        (fixture.join("config.json"), "config (1).json"),
+        (fixture.join("model.safetensors"), "model (2).safetensors"),
+        (tokenizer.clone(), "TOKENIZER.JSON"),
+    ]
+    .map(|(from, name)| {
+        std::fs::copy(from, folder.join(name)).expect("a copy");
+        folder.join(name).display().to_string()
+    });
+    let all = format!("{}\n{config}\n{weights}\n{words}", cat.display());
+    page.browser.type_into(&page.the("model-input"), &all);
+    page.browser.wait_for("that they are taken", || page.is_there("model-delete").then_some(()));
+    page.wait_ready();
     page.close(&[]);
     std::fs::remove_dir_all(folder).expect("the folder goes");
 }
@@ -314,9 +427,9 @@ fn model_files_take_the_place_of_the_built_in_model() {
 /// Looks, for people, and axe-core's rules, for everyone.
 #[test]
 fn the_picker_is_accessible_in_both_themes_and_sizes() {
-    let hub = Hub::start("looks");
+    let hub = QuietHub::start();
     let page = page_on(&hub);
-    hub.server.misbehave(".safetensors", Fault::Stalled);
+    hub.storage.misbehave(WEIGHTS, Fault::Stalled(0.5));
     page.open_models();
     page.check_looks("models");
     page.browser.click(&page.browser.find(&download()));
@@ -325,7 +438,7 @@ fn the_picker_is_accessible_in_both_themes_and_sizes() {
     page.close_models();
     page.check_looks("downloading");
     page.open_models();
-    hub.server.behave();
+    hub.behave();
     if page.is_there("job-resume") {
         // A stalled host is given up after a minute.
         page.click("job-resume");

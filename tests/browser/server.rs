@@ -35,10 +35,6 @@ pub enum Fault {
     Truncated,
     /// Half of the file, then nothing more until the fault is lifted: then the rest.
     Stalled,
-    /// 403, as a hub answers for what it wants a sign-in for.
-    Gated,
-    /// Without leave for pages of other hosts to read it.
-    NoCors,
 }
 
 #[derive(Clone, Debug)]
@@ -47,10 +43,6 @@ pub struct Request {
     /// The path on this server, or for another host its whole address.
     pub target: String,
     pub n_body_bytes: usize,
-    /// Of a `Range: bytes=START-`.
-    pub range_start: Option<u64>,
-    /// Says who asks: a cookie, a referrer, credentials.
-    pub is_personal: bool,
     pub is_for_another_host: bool,
 }
 
@@ -92,10 +84,6 @@ struct State {
     without_policy: BTreeSet<String>,
     /// Folders besides the root, by the start of the path.
     mounts: BTreeMap<String, PathBuf>,
-    /// Pages of other hosts may read what is served.
-    is_hub: bool,
-    /// Of the files: in every ETag.
-    version: u32,
     requests: Vec<Request>,
 }
 
@@ -127,18 +115,6 @@ impl Server {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
-    }
-
-    /// The same for another host's pages, as a hub of models serves them.
-    pub fn hub(root: impl Into<PathBuf>) -> Server {
-        let server = Server::start(root);
-        server.shared.lock().is_hub = true;
-        server
-    }
-
-    /// From now on the files are others than before, to those who compare ETags.
-    pub fn change_files(&self) {
-        self.shared.lock().version += 1;
     }
 
     /// The flag that sends a browser's requests for other hosts here.
@@ -214,7 +190,7 @@ impl Shared {
         reader.read_line(&mut line)?;
         let mut words = line.split_whitespace();
         let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(()) };
-        let (mut n_body_bytes, mut range_start, mut is_personal) = (0, None, false);
+        let (mut n_body_bytes, mut range_start) = (0, None);
         loop {
             let mut header = String::new();
             if reader.read_line(&mut header)? == 0 || header.trim().is_empty() {
@@ -227,8 +203,6 @@ impl Shared {
             if let Some(value) = header.strip_prefix("range: bytes=") {
                 range_start = value.trim().strip_suffix('-').and_then(|start| start.parse::<u64>().ok());
             }
-            is_personal |=
-                ["cookie:", "referer:", "authorization:"].iter().any(|name| header.starts_with(name));
         }
         std::io::copy(&mut (&mut reader).take(n_body_bytes as u64), &mut std::io::sink())?;
         let is_for_another_host = !target.starts_with('/');
@@ -236,17 +210,11 @@ impl Shared {
             method: method.to_owned(),
             target: target.to_owned(),
             n_body_bytes,
-            range_start,
-            is_personal,
             is_for_another_host,
         });
         let path = target.split(['?', '#']).next().unwrap_or(target);
         let fault = self.fault(path);
         let mut headers = Vec::new();
-        if self.lock().is_hub && fault != Some(Fault::NoCors) {
-            headers.push("Access-Control-Allow-Origin: *".to_owned());
-            headers.push("Access-Control-Expose-Headers: ETag, Content-Range, Accept-Ranges".to_owned());
-        }
         if self.lock().without_policy.contains(path) {
             headers.push(NO_POLICY.to_owned());
         }
@@ -267,7 +235,6 @@ impl Shared {
         match fault {
             Some(Fault::NotFound) => return say("404 Not Found", "text/plain", b""),
             Some(Fault::ServerError) => return say("500 Internal Server Error", "text/plain", b""),
-            Some(Fault::Gated) => return say("403 Forbidden", "text/plain", b"sign in"),
             Some(Fault::Html) => return say("200 OK", "text/html", b"<!doctype html><title>Home</title>"),
             _ => {}
         }
@@ -285,7 +252,7 @@ impl Shared {
             return say("200 OK", media_type, &bytes);
         }
         // As real hosts do, so that an interrupted download can go on where it stopped.
-        headers.push(format!("ETag: \"{n_bytes}-{}\"", self.lock().version));
+        headers.push(format!("ETag: \"{n_bytes}\""));
         headers.push("Accept-Ranges: bytes".to_owned());
         let start = range_start.filter(|start| *start < n_bytes);
         let status = if start.is_some() { "206 Partial Content" } else { "200 OK" };
