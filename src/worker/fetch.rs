@@ -205,6 +205,25 @@ impl Drop for Body {
     }
 }
 
+/// Opens a file from its first byte, over several tries.
+pub async fn open(address: &str, cancel: &AbortSignal) -> Result<Body, Problem> {
+    with_tries(cancel, async || Body::open(address, None, cancel).await).await
+}
+
+/// A small file, over several tries: its bytes, no more than `max`, and its `Link` header.
+pub async fn small(
+    address: &str,
+    max: usize,
+    cancel: &AbortSignal,
+) -> Result<(Vec<u8>, Option<String>), Problem> {
+    with_tries(cancel, async || {
+        let body = Body::open(address, None, cancel).await?;
+        let link = body.link.clone();
+        Ok((body.collect(max).await?, link))
+    })
+    .await
+}
+
 /// Tries until it works, with growing pauses, unless trying again cannot help.
 pub async fn with_tries<T>(
     cancel: &AbortSignal,

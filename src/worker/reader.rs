@@ -77,8 +77,7 @@ impl WeightsReader {
         let (body, n_bytes, etag) = match &source {
             FileSource::Blob(blob) => (None, blob.size() as u64, None),
             FileSource::Address(address) => {
-                let body =
-                    fetch::with_tries(cancel, async || Body::open(address, None, cancel).await).await?;
+                let body = fetch::open(address, cancel).await?;
                 let n_bytes = match (body.n_bytes, known.n_bytes) {
                     (Some(found), Some(expected)) if found != expected => {
                         let detail = format!("{address} has {found} bytes, {expected} were stated");

@@ -6,6 +6,7 @@
 //! target or component of the compiler through rustup.
 //! Invariant: every failure names the command that the user can run to get on.
 
+mod own_model;
 mod process;
 mod setup;
 mod size;
@@ -16,12 +17,13 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  serve [ARGS]   set up whatever the page needs, then `trunk serve ARGS`
+  serve [ARGS]   set up whatever the page needs, then `trunk serve ARGS`; with `--model SRC` (and `--quant q8_0`, `q4_0`
+                 or `f16`) the page's own model is that one: a file, a folder, a hub id, or an address
   test           set up whatever is missing, then every check: format, lints, native tests, goldens,
                  the page's release build, its size, and the browser tests
 
   setup          only set up (what `test` needs)
-  build [ARGS]   the page's release build: `trunk build --release ARGS` into dist/
+  build [ARGS]   the page's release build: `trunk build --release ARGS` into dist/; with `--model SRC` as above
   js [DIR]       the engine as an ES module with typed definitions, into DIR (target/js)
   size           hold dist/ to the size limits
   browser [ARGS] only the browser tests (ARGS go to the test binary: a name, --nocapture …), on the last build

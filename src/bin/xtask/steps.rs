@@ -4,6 +4,7 @@
 //! shows all of them.
 //! Invariant: a test step in which no test ran has failed.
 
+use crate::own_model;
 use crate::process::{Result, command, output, repository, run, run_tests};
 use crate::setup::{self, BrowserTools, WebTools};
 use crate::size;
@@ -17,12 +18,17 @@ const ALL_WEB: [&str; 7] =
     ["--profile", "web", "--target", "wasm32-unknown-unknown", "--no-default-features", "--features", "web"];
 
 pub fn serve(args: &[String]) -> Result<()> {
+    let (model, args) = own_model::wanted(args)?;
     let web = setup::web()?;
-    run(web.command("trunk")?.arg("serve").args(args))
+    let page = model.map(|model| model.page()).transpose()?;
+    run(web.command("trunk")?.arg("serve").args(page).args(args))
 }
 
 pub fn build(args: &[String]) -> Result<()> {
-    trunk_build(&setup::web()?, args)
+    let (model, args) = own_model::wanted(args)?;
+    let web = setup::web()?;
+    let page = model.map(|model| model.page()).transpose()?;
+    trunk_build(&web, page, &args)
 }
 
 pub fn bench(args: &[String]) -> Result<()> {
@@ -65,7 +71,7 @@ pub fn test() -> Result<()> {
     });
     report.tests("golden tests", || run_tests(cargo("test").args(ALL_NATIVE).args(["--test", "golden"])));
     report.step("documentation tests", || run(cargo("test").args(ALL_NATIVE).arg("--doc")));
-    if report.step("page, release build", || trunk_build(&web, &[])).is_some() {
+    if report.step("page, release build", || trunk_build(&web, None, &[])).is_some() {
         report.step("page's size", size::check);
         report.tests("browser tests", || {
             test_programs(&web)?;
@@ -120,14 +126,14 @@ fn cargo(subcommand: &str) -> Command {
     cargo
 }
 
-fn trunk_build(web: &WebTools, args: &[String]) -> Result<()> {
+fn trunk_build(web: &WebTools, page: Option<PathBuf>, args: &[String]) -> Result<()> {
     setup::optimizer()?;
     // A page that stays from an earlier build must not pass for this one.
     let dist = repository().join("dist");
     if dist.exists() {
         std::fs::remove_dir_all(&dist).map_err(|error| format!("{}: {error}", dist.display()))?;
     }
-    run(web.command("trunk")?.args(["build", "--release"]).args(args))
+    run(web.command("trunk")?.args(["build", "--release"]).args(page).args(args))
 }
 
 /// The engine as an ES module, for other pages; with a `package.json`, so that bundlers take the folder as it is.

@@ -23,6 +23,7 @@ use crate::worker::protocol::{
 };
 use crate::worker::reader::{ResumePoint, Unfit, WeightsReader};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use web_sys::{AbortSignal, Blob};
@@ -99,8 +100,8 @@ struct Todo {
     commit: Option<String>,
     /// The weight files that are done, of each source.
     done: Vec<Vec<Done>>,
-    /// The configurations of the sources that are done.
-    configs: Vec<Config>,
+    /// The configurations of the sources that are done. (As values: another reader of them would be 10 kB of the page.)
+    configs: Vec<Value>,
     /// Where the weights in hand were left.
     resume_point: ResumePoint,
     table: Table,
@@ -164,7 +165,12 @@ impl Download<'_> {
             part: self.store.part(self.key, table.n_bytes()).await?,
             converter: Converter::new(quantization, table),
             done: todo.as_ref().map(|todo| todo.done.clone()).unwrap_or_default(),
-            configs: todo.as_ref().map(|todo| todo.configs.clone()).unwrap_or_default(),
+            configs: todo
+                .iter()
+                .flat_map(|todo| &todo.configs)
+                .cloned()
+                .filter_map(|json| serde_json::from_value(json).ok())
+                .collect(),
             is_resumed: todo.is_some(),
         };
         for i in made.configs.len()..sources.len() {
@@ -403,7 +409,7 @@ impl Download<'_> {
             unfinished,
             commit: commit.map(str::to_owned),
             done: made.done.clone(),
-            configs: made.configs.clone(),
+            configs: made.configs.iter().filter_map(|config| serde_json::to_value(config).ok()).collect(),
             resume_point: resume_point.clone(),
             table,
             scalars: scalars.clone(),

@@ -13,7 +13,7 @@ use crate::convert::layout::{
 };
 use crate::convert::source::{Repo, Source, Sources, is_commit};
 use crate::weights::sha256_hex;
-use crate::worker::fetch::{self, Body};
+use crate::worker::fetch;
 use crate::worker::model_store::failed;
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{Order, Vouched};
@@ -177,7 +177,7 @@ impl Found<'_> {
             self.commit = Some(revision.to_owned());
         } else {
             let address = hub::revision_address(hub, &repo.id, revision);
-            match answer(&address, cancel).await {
+            match fetch::small(&address, MAX_ANSWER_BYTES, cancel).await {
                 Ok((json, _)) => self.commit = hub::parse_revision(&json).ok(),
                 Err(problem) if is_final(&problem) => return Err(problem),
                 Err(_) => {}
@@ -187,7 +187,7 @@ impl Found<'_> {
         let mut address = hub::tree_address(hub, &repo.id, commit);
         let mut files = Vec::new();
         for _ in 0..MAX_PAGES {
-            let (json, link) = match answer(&address, cancel).await {
+            let (json, link) = match fetch::small(&address, MAX_ANSWER_BYTES, cancel).await {
                 Ok(answer) => answer,
                 Err(problem) if is_final(&problem) => return Err(problem),
                 Err(_) => return Ok(()),
@@ -252,8 +252,7 @@ impl Found<'_> {
     /// Whether a host has a file.
     async fn has(&self, name: &str, cancel: &AbortSignal) -> Result<bool, Problem> {
         let address = self.address(name);
-        let opened = fetch::with_tries(cancel, async || Body::open(&address, None, cancel).await).await;
-        match opened {
+        match fetch::open(&address, cancel).await {
             // Its transfer ends with it.
             Ok(_) => Ok(true),
             Err(problem)
@@ -386,11 +385,8 @@ impl Found<'_> {
             Files::Remote { .. } if self.listing.is_some() && self.listed(file).is_none() => None,
             Files::Remote { .. } => {
                 let address = self.address(file);
-                let found = fetch::with_tries(cancel, async || {
-                    Body::open(&address, None, cancel).await?.collect(MAX_JSON_BYTES).await
-                });
-                match found.await {
-                    Ok(bytes) => Some(bytes),
+                match fetch::small(&address, MAX_JSON_BYTES, cancel).await {
+                    Ok((bytes, _)) => Some(bytes),
                     Err(problem) if matches!(problem.code, Code::SourceMissing | Code::WeightsMissing) => {
                         None
                     }
@@ -430,14 +426,4 @@ impl Found<'_> {
         let config = self.small(name, cancel).await?;
         config.ok_or_else(|| Problem::new(Code::SourceMissing, format!("{name} is not there")))
     }
-}
-
-/// The body of an answer of the hub's API, and its `Link` header.
-async fn answer(address: &str, cancel: &AbortSignal) -> Result<(Vec<u8>, Option<String>), Problem> {
-    fetch::with_tries(cancel, async || {
-        let body = Body::open(address, None, cancel).await?;
-        let link = body.link.clone();
-        Ok((body.collect(MAX_ANSWER_BYTES).await?, link))
-    })
-    .await
 }

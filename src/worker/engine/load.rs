@@ -211,9 +211,8 @@ impl From<ModelError> for Failure {
 }
 
 async fn manifest(cancel: &AbortSignal) -> Result<Manifest, Problem> {
-    let text =
-        fetch::with_tries(cancel, async || Body::open(MANIFEST, None, cancel).await?.collect(1 << 20).await);
-    serde_json::from_slice(&text.await?)
+    let (text, _) = fetch::small(MANIFEST, 1 << 20, cancel).await?;
+    serde_json::from_slice(&text)
         .map_err(|error| Problem::new(Code::WeightsDamaged, format!("{MANIFEST}: {error}")))
 }
 
