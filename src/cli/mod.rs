@@ -21,7 +21,8 @@ mod rank;
 mod tokenize;
 mod verify;
 
-use crate::{image::ImageError, models::ModelError, text::TextError, weights::WeightsError};
+use crate::image::{Background, ImageError};
+use crate::{models::ModelError, text::TextError, weights::WeightsError};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use std::fmt::Display;
@@ -163,5 +164,10 @@ fn read_file(path: &Path) -> Result<Vec<u8>, CliError> {
 /// A picture's pixels, or an error that names its file.
 fn read_image(path: &Path) -> Result<crate::image::Pixels, CliError> {
     let bytes = read_file(path)?;
-    crate::image::decode(&bytes).map_err(|source| CliError::Image { path: path.to_owned(), source })
+    let pixels =
+        crate::image::decode(&bytes).map_err(|source| CliError::Image { path: path.to_owned(), source })?;
+    if pixels.background == Some(Background::Black) {
+        message(&format!("{}: nearly white on transparent, so it was laid over black", path.display()));
+    }
+    Ok(pixels)
 }

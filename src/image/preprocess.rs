@@ -67,14 +67,16 @@ impl Preprocess {
 
     /// The numbers that the model sees.
     pub fn tensor(&self, pixels: &Pixels) -> PixelTensor {
+        self.numbers(&self.crop(pixels))
+    }
+
+    /// The numbers of a crop.
+    pub fn numbers(&self, crop: &Pixels) -> PixelTensor {
         let normalise = |(idx, &byte): (usize, &u8)| {
             let channel = idx % 3;
             (f32::from(byte) / 255.0 - self.mean[channel]) / self.std[channel]
         };
-        PixelTensor {
-            size: self.size,
-            values: self.crop(pixels).rgb.iter().enumerate().map(normalise).collect(),
-        }
+        PixelTensor { size: self.size, values: crop.rgb.iter().enumerate().map(normalise).collect() }
     }
 
     fn cropped(&self, n_in: usize, shorter: usize) -> Axis {

@@ -103,7 +103,7 @@ pub fn resize(pixels: &Pixels, columns: &Axis, rows: &Axis, filter: Filter) -> P
         }
         rgb.extend(sums.iter().map(|&sum| to_byte(sum)));
     }
-    Pixels { width, height: row_taps.len(), rgb }
+    Pixels { width, height: row_taps.len(), rgb, background: pixels.background }
 }
 
 fn to_byte(sum: i32) -> u8 {

@@ -148,8 +148,10 @@ pub(super) fn config_of(file: &GgufFile) -> Result<Config, ModelError> {
             ModelError::Foreign(format!("the key {key:?} stands beside another that contains it"))
         })?;
     }
-    serde_json::from_value(Json::Object(json))
-        .map_err(|error| ModelError::Foreign(format!("the configuration: {error}")))
+    let mut config: Config = serde_json::from_value(Json::Object(json))
+        .map_err(|error| ModelError::Foreign(format!("the configuration: {error}")))?;
+    config.calibration = config.calibration.without_old_defaults();
+    Ok(config)
 }
 
 /// Objects nest with dots; numbers are u32 where they are whole, else f32.

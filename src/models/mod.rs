@@ -307,7 +307,7 @@ impl DualEncoder {
     /// What the model adds to its logits before the sigmoid: SigLIP's bias; CLIP has none.
     pub fn logit_bias(&self) -> f32 {
         match self.config.text {
-            Some(config::Text::SiglipText { .. }) => self.config.calibration.sigmoid_bias,
+            Some(config::Text::SiglipText { .. }) => self.config.calibration.sigmoid_bias.unwrap_or(0.0),
             _ => 0.0,
         }
     }

@@ -13,7 +13,7 @@
 
 use super::charsmap::Charsmap;
 use super::subword::SubwordModel;
-use super::unicode::Form;
+use super::unicode::{Class, Form};
 use super::{TextError, words};
 use serde::Deserialize;
 use serde_json::Value;
@@ -21,6 +21,9 @@ use serde_json::value::RawValue;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _};
+
+/// Stands for a space in SentencePiece's vocabularies.
+const SPACE_MARK: char = '\u{2581}';
 
 /// Token ids of one text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,22 +199,45 @@ impl Tokenizer {
         max_len: usize,
         ids: &mut Vec<u32>,
     ) -> Result<(), TextError> {
-        let failed = |error: tokenizers::Error| TextError::Encode(error.to_string());
-        let mut text = text.to_owned();
-        for normalizer in &self.normalizers {
-            text = normalizer.apply(text).map_err(failed)?;
-        }
-        let mut words = vec![text];
-        for pre_tokenizer in &self.pre_tokenizers {
-            words = pre_tokenizer.apply(&words, is_start).map_err(failed)?;
-        }
-        for word in words.iter().filter(|word| !word.is_empty()) {
-            ids.extend(self.subwords.ids(word).map_err(failed)?);
+        for word in self.words(self.normalized(text)?, is_start)? {
+            ids.extend(self.subwords.ids(&word).map_err(failed)?);
             if ids.len() > max_len {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn normalized(&self, text: &str) -> Result<String, TextError> {
+        let apply = |text, normalizer: &Normalizer| normalizer.apply(text).map_err(failed);
+        self.normalizers.iter().try_fold(text.to_owned(), apply)
+    }
+
+    fn words(&self, normalized: String, is_start: bool) -> Result<Vec<String>, TextError> {
+        let cut = |words: Vec<String>, part: &PreTokenizer| part.apply(&words, is_start).map_err(failed);
+        let mut words = self.pre_tokenizers.iter().try_fold(vec![normalized], cut)?;
+        words.retain(|word| !word.is_empty());
+        Ok(words)
+    }
+
+    /// Whether the vocabulary has a token for anything of `text`: for a letter or a digit of it, where it has any, and else
+    /// for another character. Tokens for what is unknown do not count, nor do those for a part of a character: a script
+    /// that the tokenizer never saw comes out as single bytes.
+    ///
+    /// # Errors
+    /// A character that the file has no token for at all.
+    pub fn can_read(&self, text: &str) -> Result<bool, TextError> {
+        let is_letter = |c: char| Class::Letter.has(c) || Class::Number.has(c);
+        let normalized = self.normalized(text)?;
+        let has_letters = normalized.chars().any(is_letter);
+        let counts = |c: char| if has_letters { is_letter(c) } else { !c.is_whitespace() && c != SPACE_MARK };
+        let is_byte_level = self.pre_tokenizers.iter().any(|part| matches!(part, PreTokenizer::Clip));
+        for word in self.words(normalized, true)? {
+            if self.subwords.known(&word, is_byte_level).map_err(failed)?.chars().any(counts) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -403,6 +429,10 @@ fn special_ids(post_processor: Option<Value>) -> Result<(Vec<u32>, Vec<u32>), Te
         }
     }
     Ok((start, end))
+}
+
+fn failed(error: tokenizers::Error) -> TextError {
+    TextError::Encode(error.to_string())
 }
 
 pub(super) fn malformed(error: impl std::fmt::Display) -> TextError {

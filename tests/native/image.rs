@@ -122,14 +122,14 @@ fn alpha_lies_over_white() {
 #[test]
 fn numbers_are_normalised_a_channel() {
     let preprocess = Preprocess { size: 2, mean: [0.0, 0.5, 1.0], std: [1.0, 0.5, 2.0], ..Preprocess::CLIP };
-    let pixels = Pixels { width: 1, height: 1, rgb: vec![255, 255, 0] };
+    let pixels = Pixels::opaque(1, 1, vec![255, 255, 0]);
     assert_eq!(preprocess.tensor(&pixels).values, [1.0, 1.0, -0.5].repeat(4));
 }
 
 #[test]
 fn extreme_shapes_cost_what_their_crop_costs() {
     for (width, height) in [(1, 60_000), (60_000, 1), (1, 1), (60_000, 2)] {
-        let pixels = Pixels { width, height, rgb: vec![77; width * height * 3] };
+        let pixels = Pixels::opaque(width, height, vec![77; width * height * 3]);
         for fit in [Fit::Crop, Fit::Squash] {
             let preprocess = Preprocess { fit, ..Preprocess::CLIP };
             let (crop, peak) = crate::allocation::peak_of(|| preprocess.crop(&pixels));

@@ -1,11 +1,24 @@
 //! Ranking: probabilities, order, "none of these", templates, exports, and embeddings that are damaged.
 
-use cliplet::tasks::classify::{Calibration, Mode, RankedLabels, rank};
+use cliplet::tasks::classify::{Calibration, Confidence, Mode, RankedLabels, rank};
 use cliplet::tasks::{ImageEmbedding, LabelEmbedding, TextEmbedding};
 use proptest::prelude::*;
 
-const CALIBRATION: Calibration =
-    Calibration { scale: 10.0, sigmoid_scale: 10.0, sigmoid_bias: -5.0, none_similarity: 0.5 };
+const CALIBRATION: Calibration = Calibration {
+    scale: 10.0,
+    sigmoid_scale: Some(10.0),
+    sigmoid_bias: Some(-5.0),
+    none_similarity: Some(0.5),
+    clear_probability: Some(0.9),
+};
+/// What a file says that was imported.
+const NOT_FITTED: Calibration = Calibration {
+    scale: 10.0,
+    sigmoid_scale: None,
+    sigmoid_bias: None,
+    none_similarity: None,
+    clear_probability: None,
+};
 
 fn label(name: &str, values: &[f32]) -> LabelEmbedding {
     LabelEmbedding::new(name, &[TextEmbedding::new(values.to_vec())])
@@ -37,16 +50,84 @@ fn softmax_ranks_by_similarity() {
 #[test]
 fn none_of_these_competes() {
     let image = ImageEmbedding::new(vec![1.0, 0.0]);
-    let far = [label("far", &[0.1, 1.0])];
-    assert_eq!(names(&rank(&image, &far, &CALIBRATION, Mode::Softmax, true)), [RankedLabels::NONE, "far"]);
-    let close = [label("close", &[1.0, 0.1])];
-    assert_eq!(
-        names(&rank(&image, &close, &CALIBRATION, Mode::Softmax, true)),
-        ["close", RankedLabels::NONE]
-    );
-    let only = rank(&image, &[], &CALIBRATION, Mode::Softmax, true);
-    assert!(near(only.labels[0].probability, 1.0));
-    assert!(rank(&image, &[], &CALIBRATION, Mode::Softmax, false).labels.is_empty());
+    let [far, close] = [label("far", &[0.1, 1.0]), label("close", &[1.0, 0.1])];
+    let ranked = |labels: &[LabelEmbedding]| rank(&image, labels, &CALIBRATION, Mode::Softmax, true);
+    let both = ranked(&[far.clone(), far.clone()]);
+    assert_eq!(names(&both), [RankedLabels::NONE, "far", "far"]);
+    assert_eq!(both.confidence, Confidence::NoneOfThese);
+    let both = ranked(&[far.clone(), close.clone()]);
+    assert_eq!(names(&both), ["close", RankedLabels::NONE, "far"]);
+    assert_eq!(names(&ranked(std::slice::from_ref(&far))), [RankedLabels::NONE, "far"]);
+    assert_eq!(names(&ranked(&[close])), ["close", RankedLabels::NONE]);
+    // No label that can be read: nothing fits because nothing was asked.
+    for with_none in [true, false] {
+        assert!(rank(&image, &[], &CALIBRATION, Mode::Softmax, with_none).labels.is_empty());
+    }
+}
+
+#[test]
+fn a_single_label_has_its_own_score() {
+    let image = ImageEmbedding::new(vec![1.0, 0.0]);
+    let one = [label("one", &[0.6, 0.8])];
+    let expected = 1.0 / (1.0 + (-1.0f32).exp());
+    for (mode, with_none) in [(Mode::Softmax, false), (Mode::Softmax, true), (Mode::Independent, true)] {
+        let ranked = rank(&image, &one, &CALIBRATION, mode, with_none);
+        assert_eq!(ranked.mode, Mode::Independent);
+        assert!(near(ranked.labels[0].probability, expected), "{ranked:?}");
+        if with_none {
+            assert!(near(ranked.labels[1].probability, 1.0 - expected), "{ranked:?}");
+        }
+    }
+    // Nor is it certain without a fit, whatever the mode.
+    let unfitted = rank(&image, &one, &NOT_FITTED, Mode::Softmax, false);
+    assert!(unfitted.labels[0].probability < 1.0 && unfitted.confidence == Confidence::NotCalibrated);
+}
+
+#[test]
+fn a_model_without_a_fit_claims_nothing() {
+    let image = ImageEmbedding::new(vec![1.0, 0.0]);
+    let labels = [label("along", &[1.0, 0.0]), label("across", &[0.0, 1.0])];
+    for mode in [Mode::Softmax, Mode::Independent] {
+        let ranked = rank(&image, &labels, &NOT_FITTED, mode, true);
+        assert_eq!(names(&ranked), ["along", "across"], "no \"none of these\" without its level");
+        assert_eq!(ranked.confidence, Confidence::NotCalibrated);
+    }
+    // A trained sigmoid, SigLIP's, is used, but is no fit either.
+    let trained = Calibration { sigmoid_scale: Some(10.0), sigmoid_bias: Some(-5.0), ..NOT_FITTED };
+    let ranked = rank(&image, &labels, &trained, Mode::Independent, true);
+    assert!(near(ranked.labels[1].probability, 1.0 / (1.0 + 5.0f32.exp())), "{ranked:?}");
+    assert_eq!(ranked.confidence, Confidence::NotCalibrated);
+}
+
+#[test]
+fn clear_is_what_was_measured_as_clear() {
+    let image = ImageEmbedding::new(vec![1.0, 0.0]);
+    let labels = [label("along", &[1.0, 0.0]), label("across", &[0.0, 1.0])];
+    let confidence =
+        |calibration: Calibration, mode| rank(&image, &labels, &calibration, mode, true).confidence;
+    assert_eq!(confidence(CALIBRATION, Mode::Softmax), Confidence::Clear);
+    let stricter = Calibration { clear_probability: Some(0.999), ..CALIBRATION };
+    assert_eq!(confidence(stricter, Mode::Softmax), Confidence::Likely);
+    let never = Calibration { clear_probability: None, ..CALIBRATION };
+    assert_eq!(confidence(never, Mode::Softmax), Confidence::Likely);
+    let flat = Calibration { scale: 0.1, ..CALIBRATION };
+    assert_eq!(confidence(flat, Mode::Softmax), Confidence::Unsure);
+    // It was measured of labels that compete.
+    assert_eq!(confidence(CALIBRATION, Mode::Independent), Confidence::Likely);
+}
+
+#[test]
+fn nothing_is_certain() {
+    let image = ImageEmbedding::new(vec![1.0, 0.0]);
+    let labels = [label("along", &[1.0, 0.0]), label("against", &[-1.0, 0.0])];
+    let steep = Calibration { scale: 1e6, sigmoid_scale: Some(1e6), sigmoid_bias: Some(0.0), ..CALIBRATION };
+    for mode in [Mode::Softmax, Mode::Independent] {
+        for labels in [&labels[..], &labels[..1]] {
+            let ranked = rank(&image, labels, &steep, mode, false);
+            assert!(ranked.labels.iter().all(|line| line.probability < 1.0), "{ranked:?}");
+            assert!(ranked.to_csv().contains("along,0.999999,"), "{}", ranked.to_csv());
+        }
+    }
 }
 
 #[test]
@@ -85,7 +166,8 @@ fn damaged_embeddings_rank_without_a_panic() {
     let image = ImageEmbedding::new(vec![1.0, 0.0]);
     let labels =
         [label("nan", &[f32::NAN, 1.0]), label("huge", &[f32::INFINITY, 0.0]), label("good", &[1.0, 0.0])];
-    let wild = Calibration { scale: f32::NAN, sigmoid_scale: f32::NAN, ..CALIBRATION };
+    let nan = Some(f32::NAN);
+    let wild = Calibration { scale: f32::NAN, sigmoid_scale: nan, none_similarity: nan, ..CALIBRATION };
     for calibration in [CALIBRATION, wild] {
         for mode in [Mode::Softmax, Mode::Independent] {
             let ranked = rank(&image, &labels, &calibration, mode, true);
@@ -102,7 +184,7 @@ fn exports_keep_hostile_labels_as_text() {
     let ranked = rank(&image, &labels, &CALIBRATION, Mode::Softmax, false);
     assert_eq!(
         ranked.to_csv(),
-        "label,probability,similarity\r\n\"say \"\"hi\"\", you\",1.000000,1.000000\r\n'=1+1,0.000000,-1.000000\r\n"
+        "label,probability,similarity\r\n\"say \"\"hi\"\", you\",0.999999,1.000000\r\n'=1+1,0.000000,-1.000000\r\n"
     );
     let back: RankedLabels = serde_json::from_str(&ranked.to_json().unwrap()).unwrap();
     assert_eq!(back, ranked);
@@ -112,7 +194,7 @@ proptest! {
     #[test]
     fn softmax_sums_to_one(
         image in prop::collection::vec(-1f32..1.0, 4),
-        labels in prop::collection::vec(prop::collection::vec(-1f32..1.0, 4), 1..50),
+        labels in prop::collection::vec(prop::collection::vec(-1f32..1.0, 4), 2..50),
         scale in 0f32..1000.0,
         with_none in any::<bool>(),
     ) {
