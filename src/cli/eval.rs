@@ -121,10 +121,10 @@ fn part_of(n: usize, of: usize) -> f64 {
 }
 
 /// A label and its files, by name.
-struct Class {
+pub struct Class {
     dir: PathBuf,
-    label: String,
-    files: Vec<PathBuf>,
+    pub label: String,
+    pub files: Vec<PathBuf>,
 }
 
 pub fn run(args: &Args) -> Result<Evaluation, CliError> {
@@ -200,7 +200,7 @@ fn ranked(scores: &[f32]) -> Vec<usize> {
 }
 
 /// The labels of `dir` and their files, both by name; what starts with a dot is left out.
-fn classes(dir: &Path) -> Result<Vec<Class>, CliError> {
+pub fn classes(dir: &Path) -> Result<Vec<Class>, CliError> {
     let dirs: Vec<PathBuf> = entries(dir)?.into_iter().filter(|path| path.is_dir()).collect();
     if dirs.len() < 2 {
         return Err(EvalError::FewLabels { dir: dir.to_owned(), found: dirs.len() }.into());

@@ -227,8 +227,10 @@ impl Engine {
         // Taken, not copied: a tokenizer's file is half a megabyte.
         let file = checkpoint.config.tokenizer.take();
         let context_len = checkpoint.config.text.as_ref().map_or(0, |text| text.context_len());
-        let tokenizer =
-            file.map(|file| Tokenizer::from_json(file.json.as_bytes(), context_len)).transpose()?;
+        let tokenizer = match (&checkpoint.config.text, file) {
+            (Some(text), Some(file)) => Some(file.open(text)?),
+            _ => None,
+        };
         let (model, params) = DualEncoder::new(checkpoint)?;
         on_progress(EngineStage::Uploading);
         let mut backend = Backend::start_on(warm, choice, &params).await?;

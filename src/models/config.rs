@@ -16,7 +16,8 @@
 //! | `cliplet.text.end_token` | `clip_text`: the id of the token whose row is pooled; absent: the highest id |
 //! | `cliplet.text.pooled` | `bert`: `mean` of the tokens, which it is where it is absent, or the `first` |
 //! | `cliplet.text.pad_token` | `siglip_text`: fills every text up to `context_len` |
-//! | `cliplet.preprocess.{size, mean, std, fit, filter}` | pixels to model input; mean and std where white is 1; `crop` or `squash`; `bicubic` or `bilinear` |
+//! | `cliplet.preprocess.{size, mean, std, fit, filter}` | pixels to model input; mean and std where white is 1; `crop`, `squash` or `pad`; `bicubic`, `bilinear`, `lanczos` or `nearest` |
+//! | `cliplet.preprocess.{resize, fill}` | the size before the crop, where it is another; the colour of a `pad`'s bars, where it is not black |
 //! | `cliplet.tokenizer.json` | the tokenizer file, whole |
 //! | `cliplet.{image_head, text_head}.normalize_input` | whether the head sees unit vectors |
 //! | `cliplet.calibration.scale` | the temperature of labels that compete |
@@ -34,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use super::ModelError;
 use crate::graph::Activation;
 use crate::image::Preprocess;
+use crate::text::{TextError, Tokenizer};
 
 /// A whole model; a folder may hold one side only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,6 +82,40 @@ impl Default for Config {
             selftest: None,
         }
     }
+}
+
+impl Config {
+    /// Gives the model its tokenizer. SigLIP's texts are padded with the tokenizer's own token: SigLIP 2's configurations
+    /// leave theirs out, and what their class says instead is another.
+    pub fn set_tokenizer(&mut self, json: String) {
+        if let (Some(Text::SiglipText { pad_token, .. }), Some(pad)) = (&mut self.text, pad_token_of(&json)) {
+            *pad_token = pad;
+        }
+        self.tokenizer = Some(TokenizerFile { json });
+    }
+}
+
+/// The token that a tokenizer's file pads with, if it says so: by the padding that it sets up, or by a special token of
+/// that name.
+fn pad_token_of(json: &str) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct File {
+        padding: Option<Padding>,
+        #[serde(default)]
+        added_tokens: Vec<Added>,
+    }
+    #[derive(Deserialize)]
+    struct Padding {
+        pad_id: u32,
+    }
+    #[derive(Deserialize)]
+    struct Added {
+        id: u32,
+        content: String,
+    }
+    let file: File = serde_json::from_str(json).ok()?;
+    let special = || file.added_tokens.iter().find(|token| token.content == "<pad>").map(|token| token.id);
+    file.padding.map(|padding| padding.pad_id).or_else(special)
 }
 
 /// What a person wants to know about the model.
@@ -307,6 +343,18 @@ impl Calibration {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TokenizerFile {
     pub json: String,
+}
+
+impl TokenizerFile {
+    /// The tokenizer as this text tower's makers used it.
+    ///
+    /// # Errors
+    /// A file that is no tokenizer, or one of a kind that is not known.
+    pub fn open(&self, text: &Text) -> Result<Tokenizer, TextError> {
+        // Whether or not its file says so, SigLIP's texts were lower case.
+        let is_lowercase = matches!(text, Text::SiglipText { .. });
+        Tokenizer::for_model(self.json.as_bytes(), text.context_len(), is_lowercase)
+    }
 }
 
 /// What the engine must get for its own picture and `label`: unit vectors from the f32 CPU backend on the same weights.

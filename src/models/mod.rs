@@ -23,7 +23,7 @@ mod text;
 mod transformer;
 
 pub use config::{Calibration, Config};
-pub use file::{Quantization, file_of, is_own, load_gguf, save_gguf};
+pub use file::{Quantization, file_of, is_own, load_gguf, recalibrated, save_gguf};
 pub use import::{Importer, ModelFolder, Origin, SUPPORTED, Sink, efficientnet_lite_strides, import};
 pub use synthetic::{ClipShape, VisionShape};
 pub use text::TextBatch;

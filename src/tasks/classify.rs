@@ -71,14 +71,25 @@ pub fn rank(
     mode: Mode,
     with_none: bool,
 ) -> RankedLabels {
-    let mode = if labels.len() == 1 { Mode::Independent } else { mode };
-    let scored = |label: &LabelEmbedding| RankedLabel {
-        label: Some(label.label.clone()),
+    let similarities = labels.iter().map(|label| (label.label.clone(), label.similarity(image)));
+    rank_similarities(similarities, calibration, mode, with_none)
+}
+
+/// The same of labels whose similarities to a picture are known.
+pub fn rank_similarities(
+    similarities: impl IntoIterator<Item = (String, f32)>,
+    calibration: &Calibration,
+    mode: Mode,
+    with_none: bool,
+) -> RankedLabels {
+    let scored = |(label, similarity)| RankedLabel {
+        label: Some(label),
         probability: 0.0,
-        similarity: finite_or(label.similarity(image), -1.0),
+        similarity: finite_or(similarity, -1.0),
     };
-    let mut lines: Vec<RankedLabel> = labels.iter().map(scored).collect();
-    if let Some(level) = calibration.none_similarity.filter(|_| with_none && !labels.is_empty()) {
+    let mut lines: Vec<RankedLabel> = similarities.into_iter().map(scored).collect();
+    let mode = if lines.len() == 1 { Mode::Independent } else { mode };
+    if let Some(level) = calibration.none_similarity.filter(|_| with_none && !lines.is_empty()) {
         lines.push(RankedLabel { label: None, probability: 0.0, similarity: finite_or(level, 0.0) });
     }
     match mode {

@@ -61,6 +61,14 @@ impl SubwordModel {
         }
     }
 
+    pub fn n_tokens(&self) -> usize {
+        match self {
+            SubwordModel::Bpe(model) => model.get_vocab_size(),
+            SubwordModel::WordPiece(model) => model.get_vocab_size(),
+            SubwordModel::Unigram(model) => model.n_tokens(),
+        }
+    }
+
     pub fn ids(&self, word: &str) -> tokenizers::Result<Vec<u32>> {
         let tokens = match self {
             SubwordModel::Bpe(model) => model.tokenize(word),

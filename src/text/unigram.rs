@@ -91,6 +91,10 @@ impl Unigram {
         Some(ids)
     }
 
+    pub fn n_tokens(&self) -> usize {
+        self.scores.len()
+    }
+
     /// What of `word` is in the vocabulary.
     pub fn known(&self, word: &str) -> String {
         self.cut(word).into_iter().filter(|(_, id)| id.is_some()).map(|(part, _)| part).collect()

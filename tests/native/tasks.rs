@@ -1,5 +1,6 @@
 //! Ranking: probabilities, order, "none of these", templates, exports, and embeddings that are damaged.
 
+use cliplet::tasks::calibrate::{self, CalibrateError, Example, Judged, Measured};
 use cliplet::tasks::classify::{Calibration, Confidence, Mode, RankedLabels, rank};
 use cliplet::tasks::{ImageEmbedding, LabelEmbedding, TextEmbedding};
 use proptest::prelude::*;
@@ -140,6 +141,122 @@ fn independent_scores_do_not_compete() {
     assert!(near(alone.labels[0].probability, expected) && near(among.labels[2].probability, expected));
     assert_eq!(names(&among)[3], RankedLabels::NONE);
     assert!(near(among.labels[3].probability, (1.0 - expected).powi(3)));
+}
+
+/// Labels of which each is right as often as the model with these figures says: similarities are drawn, then the truth.
+fn drawn(n: usize, scale: f64, none: f64) -> Vec<Example> {
+    let mut state = 7u64;
+    let mut random = move || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 33) as f64 / (1u64 << 31) as f64
+    };
+    let one = |photo| {
+        let similarities: Vec<f64> = (0..4).map(|_| 0.2 + 0.1 * random()).collect();
+        let weights = similarities.iter().chain([&none]).map(|x| (scale * (x - none)).exp());
+        let weights: Vec<f64> = weights.collect();
+        let mut rest = random() * weights.iter().sum::<f64>();
+        let right = weights.iter().position(|weight| {
+            rest -= weight;
+            rest <= 0.0
+        });
+        let judged = |(idx, similarity): (usize, &f64)| Judged {
+            label: idx.to_string(),
+            similarity: *similarity as f32,
+            is_right: right == Some(idx),
+        };
+        Example { photo, labels: similarities.iter().enumerate().map(judged).collect() }
+    };
+    (0..n).map(one).collect()
+}
+
+#[test]
+fn a_fit_finds_what_the_truth_was_drawn_from() {
+    let examples = drawn(4000, 60.0, 0.26);
+    let calibration = calibrate::fit(&examples, None).unwrap();
+    assert!((calibration.scale - 60.0).abs() < 4.0, "{calibration:?}");
+    assert!((calibration.none_similarity.unwrap() - 0.26).abs() < 0.003, "{calibration:?}");
+    assert!(calibration.is_fitted() && calibration.sigmoid_scale.unwrap() > 0.0);
+    // On others, probabilities mean what they say; with another temperature they do not.
+    let others: Vec<Example> = drawn(8000, 60.0, 0.26).split_off(4000);
+    let fitted = Measured::new(&others, &calibration, true);
+    let steep = Measured::new(&others, &Calibration { scale: 300.0, ..calibration }, true);
+    assert!(fitted.calibration_error < 0.03, "{fitted:?}");
+    assert!(steep.calibration_error > 0.15, "{steep:?}");
+    assert_eq!((fitted.n_photos, fitted.n_sets), (4000, 4000));
+    assert!(fitted.n_without > 500 && fitted.n_none_right <= fitted.n_none, "{fitted:?}");
+    // What is called clear is right 95 times in 100, as far as so many tell.
+    assert!(fitted.n_clear > 60 && fitted.n_clear_right * 100 >= fitted.n_clear * 93, "{fitted:?}");
+    assert_eq!(calibration, calibrate::fit(&examples, None).unwrap(), "nothing is left to chance");
+}
+
+#[test]
+fn a_sigmoid_is_fitted_or_was_trained() {
+    // Right at 0.3, wrong at 0.2, with one of ten on the other side of the middle.
+    let example = |photo: usize| {
+        let is_swapped = photo % 10 == 0;
+        let judged =
+            |label: &str, similarity, is_right| Judged { label: label.to_owned(), similarity, is_right };
+        let (right, wrong) = if is_swapped { (0.2, 0.3) } else { (0.3, 0.2) };
+        Example { photo, labels: vec![judged("right", right, true), judged("wrong", wrong, false)] }
+    };
+    let mut examples: Vec<Example> = (0..1000).map(example).collect();
+    let (scale, bias) = calibrate::fit_sigmoid(&examples).unwrap();
+    let score = |x: f64| 1.0 / (1.0 + (-scale * x - bias).exp());
+    assert!((score(0.3) - 0.9).abs() < 0.01 && (score(0.2) - 0.1).abs() < 0.01, "{scale} {bias}");
+    // Without a single error the scores stay below certainty.
+    let clean: Vec<Example> = (0..50).map(|photo| example(photo * 10 + 1)).collect();
+    let (scale, bias) = calibrate::fit_sigmoid(&clean).unwrap();
+    let certain = 1.0 / (1.0 + (-scale * 0.3 - bias).exp());
+    assert!((0.95..0.9999).contains(&certain), "{certain}");
+    examples.iter_mut().take(100).for_each(|example| example.labels.retain(|label| !label.is_right));
+    let trained = calibrate::fit(&examples, Some((117.0, -12.0))).unwrap();
+    assert_eq!(trained.sigmoid(), Some((117.0, -12.0)), "what was trained with the model stays");
+    // Upside down, or all alike.
+    for example in &mut examples {
+        example.labels.iter_mut().for_each(|label| label.similarity = -label.similarity);
+    }
+    assert_eq!(calibrate::fit(&examples, None), Err(CalibrateError::Unrelated));
+    for example in &mut examples {
+        example.labels.iter_mut().for_each(|label| label.similarity = 0.2);
+    }
+    assert_eq!(calibrate::fit(&examples, None), Err(CalibrateError::Unrelated));
+}
+
+#[test]
+fn too_little_is_not_fitted_on() {
+    let examples = drawn(12, 60.0, 0.26);
+    let refused = |examples: &[Example]| calibrate::fit(examples, None).unwrap_err();
+    let error = refused(&examples[..5]);
+    assert!(matches!(error, CalibrateError::TooLittle { n_photos: 5, .. }), "{error}");
+    assert!(error.to_string().contains("5 photos") && error.to_string().contains("10 photos"), "{error}");
+    // Many sets of few photos, and sets that are all alike, are no more.
+    let mut few: Vec<Example> = drawn(200, 60.0, 0.26);
+    few.iter_mut().for_each(|example| example.photo %= 4);
+    assert!(matches!(refused(&few), CalibrateError::TooLittle { n_photos: 4, .. }));
+    let all = drawn(200, 60.0, 0.26);
+    let is_right = |example: &&Example| example.labels.iter().any(|label| label.is_right);
+    let right: Vec<Example> = all.iter().filter(is_right).cloned().collect();
+    assert!(matches!(refused(&right), CalibrateError::TooLittle { n_none: 0, .. }));
+    let none: Vec<Example> = all.iter().filter(|example| !is_right(example)).cloned().collect();
+    assert!(matches!(refused(&none), CalibrateError::TooLittle { n_right: 0, .. }));
+}
+
+#[test]
+fn nothing_is_clear_that_was_not_measured_so() {
+    let example = |photo: usize, is_right: bool| {
+        let judged =
+            |label: &str, similarity, is_right| Judged { label: label.to_owned(), similarity, is_right };
+        Example { photo, labels: vec![judged("first", 0.9, is_right), judged("second", 0.0, !is_right)] }
+    };
+    let clear = |n_right: usize, n_wrong: usize| {
+        let right = (0..n_right).map(|photo| example(photo, true));
+        let examples: Vec<Example> = right.chain((0..n_wrong).map(|photo| example(photo, false))).collect();
+        calibrate::fit_clear(&examples, &Calibration { none_similarity: Some(-1.0), ..CALIBRATION })
+    };
+    assert!(clear(96, 4).is_some());
+    assert_eq!(clear(90, 10), None);
+    assert_eq!(clear(10, 0), None, "ten of ten are too few to say 95 of 100");
+    assert!(clear(19, 0).is_some());
 }
 
 #[test]
