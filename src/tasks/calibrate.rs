@@ -16,8 +16,10 @@ use thiserror::Error;
 const MIN_PHOTOS: usize = 10;
 const MIN_SETS: usize = 10;
 const MIN_SETS_WITHOUT: usize = 3;
-/// What is called clear is right so many times in a hundred, one more miss counted in.
-const CLEAR_PERCENT: usize = 95;
+/// What is called clear is right at least this often, and not by luck: nine times in ten, as many others would be, too.
+const CLEAR: f64 = 0.95;
+/// The quantile of the normal distribution that belongs to it.
+const Z: f64 = 1.281_551_6;
 const N_BINS: usize = 10;
 
 /// Why there is no fit.
@@ -231,11 +233,18 @@ pub fn fit_clear(examples: &[Example], calibration: &Calibration) -> Option<f32>
     for same in answers.chunk_by(|a, b| a.0 == b.0) {
         n += same.len();
         n_right += same.iter().filter(|(_, is_right)| *is_right).count();
-        if n_right * 100 >= (n + 1) * CLEAR_PERCENT {
+        if at_least(n_right, n) >= CLEAR {
             clear = same.first().map(|(probability, _)| *probability);
         }
     }
     clear
+}
+
+/// How often something is the case at least that was `n_right` times of `n`: the lower end of Wilson's interval.
+fn at_least(n_right: usize, n: usize) -> f64 {
+    let (n, part) = (n as f64, n_right as f64 / n as f64);
+    let spread = Z * (part * (1.0 - part) / n + (Z / (2.0 * n)).powi(2)).sqrt();
+    (part + Z * Z / (2.0 * n) - spread) / (1.0 + Z * Z / n)
 }
 
 /// Where a function with one valley is lowest: golden-section search.

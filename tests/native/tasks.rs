@@ -171,21 +171,21 @@ fn drawn(n: usize, scale: f64, none: f64) -> Vec<Example> {
 
 #[test]
 fn a_fit_finds_what_the_truth_was_drawn_from() {
-    let examples = drawn(4000, 60.0, 0.26);
+    let examples = drawn(4000, 120.0, 0.26);
     let calibration = calibrate::fit(&examples, None).unwrap();
-    assert!((calibration.scale - 60.0).abs() < 4.0, "{calibration:?}");
+    assert!((calibration.scale - 120.0).abs() < 8.0, "{calibration:?}");
     assert!((calibration.none_similarity.unwrap() - 0.26).abs() < 0.003, "{calibration:?}");
     assert!(calibration.is_fitted() && calibration.sigmoid_scale.unwrap() > 0.0);
     // On others, probabilities mean what they say; with another temperature they do not.
-    let others: Vec<Example> = drawn(8000, 60.0, 0.26).split_off(4000);
+    let others: Vec<Example> = drawn(8000, 120.0, 0.26).split_off(4000);
     let fitted = Measured::new(&others, &calibration, true);
-    let steep = Measured::new(&others, &Calibration { scale: 300.0, ..calibration }, true);
+    let steep = Measured::new(&others, &Calibration { scale: 600.0, ..calibration }, true);
     assert!(fitted.calibration_error < 0.03, "{fitted:?}");
-    assert!(steep.calibration_error > 0.15, "{steep:?}");
+    assert!(steep.calibration_error > 0.1, "{steep:?}");
     assert_eq!((fitted.n_photos, fitted.n_sets), (4000, 4000));
-    assert!(fitted.n_without > 500 && fitted.n_none_right <= fitted.n_none, "{fitted:?}");
+    assert!(fitted.n_without > 300 && fitted.n_none_right <= fitted.n_none, "{fitted:?}");
     // What is called clear is right 95 times in 100, as far as so many tell.
-    assert!(fitted.n_clear > 60 && fitted.n_clear_right * 100 >= fitted.n_clear * 93, "{fitted:?}");
+    assert!(fitted.n_clear > 60 && fitted.n_clear_right * 100 >= fitted.n_clear * 95, "{fitted:?}");
     assert_eq!(calibration, calibrate::fit(&examples, None).unwrap(), "nothing is left to chance");
 }
 
@@ -253,10 +253,9 @@ fn nothing_is_clear_that_was_not_measured_so() {
         let examples: Vec<Example> = right.chain((0..n_wrong).map(|photo| example(photo, false))).collect();
         calibrate::fit_clear(&examples, &Calibration { none_similarity: Some(-1.0), ..CALIBRATION })
     };
-    assert!(clear(96, 4).is_some());
+    assert!(clear(980, 20).is_some() && clear(99, 1).is_some() && clear(40, 0).is_some());
     assert_eq!(clear(90, 10), None);
-    assert_eq!(clear(10, 0), None, "ten of ten are too few to say 95 of 100");
-    assert!(clear(19, 0).is_some());
+    assert_eq!((clear(20, 0), clear(95, 5)), (None, None), "that may be luck");
 }
 
 #[test]

@@ -351,3 +351,43 @@ fn timm(settings: &Settings, fallback: Preprocess) -> Result<Preprocess, ModelEr
         fill: mean.map(|value| (255.0 * value).round_ties_even() as u8),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn open_clip(json: Value) -> Result<Preprocess, ModelError> {
+        open_clip_preprocess(Some(&json), Preprocess::CLIP)
+    }
+
+    #[test]
+    fn open_clips_settings_are_followed() {
+        let siglip = json!({"size": [224, 224], "mode": "RGB", "mean": [0.5, 0.5, 0.5], "std": 0.5,
+            "interpolation": "bicubic", "resize_mode": "squash", "fill_color": 0});
+        let halves = Preprocess { mean: [0.5; 3], std: [0.5; 3], fit: Fit::Squash, ..Preprocess::CLIP };
+        assert_eq!(open_clip(siglip).unwrap(), halves);
+        let padded = json!({"resize_mode": "longest", "fill_color": 127, "interpolation": "bilinear"});
+        let expected =
+            Preprocess { fit: Fit::Pad, fill: [127; 3], filter: Filter::Bilinear, ..Preprocess::CLIP };
+        assert_eq!(open_clip(padded).unwrap(), expected);
+        for plain in [json!(null), json!({}), json!({"resize_mode": "shortest", "interpolation": "random"})] {
+            assert_eq!(open_clip(plain.clone()).unwrap(), Preprocess::CLIP, "{plain}");
+        }
+    }
+
+    #[test]
+    fn open_clips_other_settings_are_refused_by_name() {
+        for (key, json) in [
+            ("size", json!({"size": [224, 336]})),
+            ("mode", json!({"mode": "L"})),
+            ("resize_mode", json!({"resize_mode": "tallest"})),
+            ("interpolation", json!({"interpolation": "area"})),
+            ("fill_color", json!({"fill_color": 300})),
+            ("crop_pct", json!({"crop_pct": 0.9})),
+        ] {
+            let error = open_clip(json.clone()).unwrap_err().to_string();
+            assert!(error.contains("preprocess_cfg") && error.contains(key), "{json}: {error}");
+        }
+    }
+}
