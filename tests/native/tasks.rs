@@ -193,7 +193,7 @@ fn a_fit_finds_what_the_truth_was_drawn_from() {
 fn a_sigmoid_is_fitted_or_was_trained() {
     // Right at 0.3, wrong at 0.2, with one of ten on the other side of the middle.
     let example = |photo: usize| {
-        let is_swapped = photo % 10 == 0;
+        let is_swapped = photo.is_multiple_of(10);
         let judged =
             |label: &str, similarity, is_right| Judged { label: label.to_owned(), similarity, is_right };
         let (right, wrong) = if is_swapped { (0.2, 0.3) } else { (0.3, 0.2) };
