@@ -43,7 +43,7 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
         let (client, tell) = (client.clone(), page.dispatcher());
         use_effect_with(page.worker_generation, move |_| {
             let heard = tell.clone();
-            let started = Client::start(move |event| {
+            let started = Client::start(move |event, _| {
                 heard.dispatch(Action::Told { event, millis: now_millis() });
             });
             match started {

@@ -541,7 +541,7 @@ impl State {
                 self.fail(problem);
             }
             // Answers to questions that were replaced.
-            Event::Answered(_) | Event::Rejected { .. } => {}
+            Event::Answered(_) | Event::Rejected { .. } | Event::Crop(_) => {}
             Event::Crashed(why) => self.restart(why),
             Event::Forgotten => self.notify(Notice::Told(strings::FORGOTTEN)),
         }

@@ -15,13 +15,12 @@
 //! Invariant: a thin layer: names and units are those of [`cliplet::engine`], embeddings are unit vectors, and errors
 //! are `Error`s with the engine's own words.
 
-use cliplet::engine::{BackendChoice, Engine, EngineError};
+use cliplet::engine::{BackendChoice, EmbeddedLabels, Engine};
 use cliplet::image::PixelTensor;
 use cliplet::tasks::classify::{self, Mode};
 use cliplet::tasks::{ImageEmbedding, LabelEmbedding, TextEmbedding};
-use cliplet::text::Template;
 use cliplet::worker::engine::pictures;
-use js_sys::{Float32Array, JSON};
+use js_sys::{Float32Array, JSON, Reflect};
 use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 
 /// Shapes of what goes in and out, which Rust's types do not tell TypeScript.
@@ -30,12 +29,22 @@ const TYPES: &str = r#"
 /** A label's place in a ranking; `label` is null for "none of these". */
 export interface RankedLabel { label: string | null; probability: number; similarity: number; }
 
+/** The readable labels, the most probable first, and what there is to know of them. */
+export interface Ranking extends Array<RankedLabel> {
+    /** How far the first can be relied on. */
+    confidence: "clear" | "likely" | "unsure" | "none_of_these" | "not_calibrated";
+    /** Labels whose end was left out, labels that the model cannot read, and labels that are the same to it. */
+    cut: string[];
+    unreadable: string[];
+    same: string[][];
+}
+
 export interface RankOptions {
     /** With `{label}` once in each; the embeddings of all are averaged. Default: the model's own. */
     templates?: string[];
     /** "softmax" (labels compete, the default) or "independent" (each is right or wrong by itself). */
     mode?: "softmax" | "independent";
-    /** Adds the line "none of these". Default: false. */
+    /** Adds the line "none of these", where the model is calibrated. Default: false. */
     none?: boolean;
 }
 
@@ -45,6 +54,7 @@ export interface ModelInfo {
     image_size: number;
     context_len: number;
     embedding_width: number;
+    is_calibrated: boolean;
     file_bytes: number;
     load_millis: number;
     [more: string]: unknown;
@@ -126,7 +136,8 @@ impl Cliplet {
     /// Texts to unit vectors, in their order.
     #[wasm_bindgen(js_name = encodeTexts)]
     pub async fn encode_texts(&self, texts: Vec<String>) -> Result<Vec<Float32Array>, JsError> {
-        let embeddings = self.encode(&texts).await?;
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let embeddings = self.0.encode_texts(&texts).await?;
         Ok(embeddings.iter().map(|embedding| Float32Array::from(embedding.values())).collect())
     }
 
@@ -140,7 +151,7 @@ impl Cliplet {
     }
 
     /// Labels for an image embedding, the most probable first, with the model's own temperature.
-    #[wasm_bindgen(unchecked_return_type = "RankedLabel[]")]
+    #[wasm_bindgen(unchecked_return_type = "Ranking")]
     pub async fn rank(
         &self,
         image: Vec<f32>,
@@ -151,21 +162,20 @@ impl Cliplet {
             Some(text) => serde_json::from_str(&text)?,
             None => RankOptions::default(),
         };
-        let templates = options.templates.as_deref().unwrap_or(self.0.templates());
-        let templates =
-            templates.iter().map(|template| Template::parse(template)).collect::<Result<Vec<_>, _>>()?;
-        let mut embedded = Vec::new();
-        for label in labels {
-            let texts: Vec<String> = templates.iter().map(|template| template.fill(&label)).collect();
-            embedded.push(LabelEmbedding::new(label, &self.encode(&texts).await?));
-        }
+        let prompts = self.0.prompts(options.templates.as_deref().unwrap_or_default())?;
+        let EmbeddedLabels { readable, notes } = self.0.embed_labels(&labels, &prompts).await?;
         let image = ImageEmbedding::new(image);
-        let ranked = classify::rank(&image, &embedded, &self.0.calibration(), options.mode, options.none);
-        to_js(&ranked.labels)
-    }
-
-    async fn encode(&self, texts: &[String]) -> Result<Vec<TextEmbedding>, EngineError> {
-        self.0.encode_texts(&texts.iter().map(String::as_str).collect::<Vec<_>>()).await
+        let ranked = classify::rank(&image, &readable, &self.0.calibration(), options.mode, options.none);
+        let list = to_js(&ranked.labels)?;
+        let set = |name: &str, value: JsValue| {
+            // A list takes every property.
+            let _ = Reflect::set(&list, &name.into(), &value);
+        };
+        set("confidence", to_js(&ranked.confidence)?);
+        set("cut", to_js(&notes.cut)?);
+        set("unreadable", to_js(&notes.unreadable)?);
+        set("same", to_js(&notes.same)?);
+        Ok(list)
     }
 }
 

@@ -17,7 +17,7 @@ use thiserror::Error;
 use super::files::ModelFiles;
 use super::model::{Backend, start};
 use super::output::OutputFile;
-use super::rank::{Prompts, embed};
+use super::rank::embed;
 use super::{CliError, Report, hub, message, read_file};
 use crate::convert::catalogue::{Catalogue, Entry};
 use crate::engine::{cosine, now_millis};
@@ -225,9 +225,9 @@ fn check(
     checks.add("temperature", format!("{scale:.2}"), SCALES.contains(&scale));
 
     let mut found = Recorded::default();
-    let prompts = Prompts::new(&engine, &[])?;
     let obvious = PICTURES.iter().map(|(_, label, _)| *label);
-    let labels = embed(&engine, obvious.chain(OTHERS).map(str::to_owned).collect(), &prompts)?.labels;
+    let labels: Vec<String> = obvious.chain(OTHERS).map(str::to_owned).collect();
+    let labels = embed(&engine, &labels, &engine.prompts(&[])?)?.readable;
     for (name, label, bytes) in PICTURES {
         let image = |source| CliError::Image { path: PathBuf::from(name), source };
         let pixels = engine.preprocess(&decode(bytes).map_err(image)?);

@@ -13,9 +13,10 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::model::ModelArgs;
-use super::rank::{Prompts, embed};
+use super::rank::embed;
 use super::{CliError, Report, progress, read_image};
-use crate::engine::{ModelInfo, now_millis};
+use crate::engine::{EmbeddedLabels, ModelInfo, now_millis};
+use crate::text::Template;
 
 /// How many pairs of labels that are taken for each other are told.
 const MAX_CONFUSIONS: usize = 10;
@@ -27,6 +28,10 @@ pub enum EvalError {
     FewLabels { dir: PathBuf, found: usize },
     #[error("{} and {} are the same label, \"{label}\"", first.display(), second.display())]
     SameLabel { first: PathBuf, second: PathBuf, label: String },
+    #[error(
+        "the model cannot read the labels {labels:?}: rename their folders, or take a model that reads them"
+    )]
+    Unreadable { labels: Vec<String> },
 }
 
 #[derive(clap::Args)]
@@ -116,18 +121,21 @@ fn part_of(n: usize, of: usize) -> f64 {
 }
 
 /// A label and its files, by name.
-struct Class {
+pub struct Class {
     dir: PathBuf,
-    label: String,
-    files: Vec<PathBuf>,
+    pub label: String,
+    pub files: Vec<PathBuf>,
 }
 
 pub fn run(args: &Args) -> Result<Evaluation, CliError> {
     let classes = classes(&args.dir)?;
     let engine = args.model.load()?;
-    let prompts = Prompts::new(&engine, &args.model.template)?;
+    let prompts = engine.prompts(&args.model.template)?;
     let labels: Vec<String> = classes.iter().map(|class| class.label.clone()).collect();
-    let labels = embed(&engine, labels, &prompts)?.labels;
+    let EmbeddedLabels { readable: labels, notes } = embed(&engine, &labels, &prompts)?;
+    if !notes.unreadable.is_empty() {
+        return Err(EvalError::Unreadable { labels: notes.unreadable }.into());
+    }
 
     let mut lines = Vec::new();
     let mut unreadable = Vec::new();
@@ -178,7 +186,7 @@ pub fn run(args: &Args) -> Result<Evaluation, CliError> {
         labels: lines,
         confusions,
         unreadable,
-        templates: prompts.templates,
+        templates: prompts.iter().map(Template::to_string).collect(),
         model: engine.info().clone(),
         millis_per_picture: millis / n_pictures.max(1) as f64,
     })
@@ -192,7 +200,7 @@ fn ranked(scores: &[f32]) -> Vec<usize> {
 }
 
 /// The labels of `dir` and their files, both by name; what starts with a dot is left out.
-fn classes(dir: &Path) -> Result<Vec<Class>, CliError> {
+pub fn classes(dir: &Path) -> Result<Vec<Class>, CliError> {
     let dirs: Vec<PathBuf> = entries(dir)?.into_iter().filter(|path| path.is_dir()).collect();
     if dirs.len() < 2 {
         return Err(EvalError::FewLabels { dir: dir.to_owned(), found: dirs.len() }.into());

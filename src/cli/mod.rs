@@ -6,6 +6,7 @@
 //! into a success.
 
 mod bench;
+mod calibrate;
 mod check;
 mod convert;
 mod eval;
@@ -21,7 +22,8 @@ mod rank;
 mod tokenize;
 mod verify;
 
-use crate::{image::ImageError, models::ModelError, text::TextError, weights::WeightsError};
+use crate::image::{Background, ImageError};
+use crate::{models::ModelError, text::TextError, weights::WeightsError};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use std::fmt::Display;
@@ -57,6 +59,8 @@ enum Command {
     Pack(pack::Args),
     /// Measure zero-shot accuracy on a folder of labelled pictures; status 1 where one could not be read.
     Eval(eval::Args),
+    /// Fit a model's probabilities on labelled pictures, and write them into its file.
+    Calibrate(calibrate::Args),
     /// Recompute a folder's golden tensors and compare.
     Verify(verify::Args),
     /// Fetch public models and hold each to what is known of it; status 1 where one is not as expected.
@@ -100,6 +104,8 @@ pub enum CliError {
     Check(#[from] check::CheckError),
     #[error(transparent)]
     Eval(#[from] eval::EvalError),
+    #[error(transparent)]
+    Calibrate(#[from] calibrate::CalibrateFilesError),
     #[error("{} is what is being read: write to another file", path.display())]
     OverwritesSource { path: PathBuf },
     #[error("the starter model {path} is neither here nor in a folder above: name a model with --model FILE")]
@@ -125,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Convert(args) => convert::run(&args).and_then(|report| print(&report, json)),
         Command::Pack(args) => pack::run(&args).and_then(|report| print(&report, json)),
         Command::Eval(args) => eval::run(&args).and_then(|report| print(&report, json)),
+        Command::Calibrate(args) => calibrate::run(&args).and_then(|report| print(&report, json)),
         Command::Verify(args) => verify::run(&args).and_then(|report| print(&report, json)),
         Command::Check(args) => check::run(&args).and_then(|report| print(&report, json)),
         Command::Bench(args) => bench::run(&args).and_then(|report| print(&report, json)),
@@ -163,5 +170,10 @@ fn read_file(path: &Path) -> Result<Vec<u8>, CliError> {
 /// A picture's pixels, or an error that names its file.
 fn read_image(path: &Path) -> Result<crate::image::Pixels, CliError> {
     let bytes = read_file(path)?;
-    crate::image::decode(&bytes).map_err(|source| CliError::Image { path: path.to_owned(), source })
+    let pixels =
+        crate::image::decode(&bytes).map_err(|source| CliError::Image { path: path.to_owned(), source })?;
+    if pixels.background == Some(Background::Black) {
+        message(&format!("{}: nearly white on transparent, so it was laid over black", path.display()));
+    }
+    Ok(pixels)
 }

@@ -3,14 +3,17 @@
 //! Invariant: the pixels are those that the engine normalises, not a drawing of them.
 //! Invariant: the picture that is read is never written over, and no half crop is left.
 
+use super::hub;
+use super::model::checkpoint;
 use super::output::OutputFile;
 use super::{CliError, Report, read_image};
-use crate::image::{ImageError, Preprocess};
+use crate::image::{Background, Filter, Fit, ImageError, Pixels, Preprocess};
+use crate::models::ModelError;
 use ::image::codecs::png::PngEncoder;
 use ::image::{ExtendedColorType, ImageEncoder};
 use serde::Serialize;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -20,9 +23,12 @@ pub struct Args {
     /// Where the crop goes.
     #[arg(short, long, value_name = "FILE.png")]
     output: PathBuf,
-    /// Side of the crop in pixels.
-    #[arg(long, default_value_t = 224, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    size: u32,
+    /// The model whose crop it is, named as for `rank`; without one, CLIP's preprocessing.
+    #[arg(long, value_name = "SRC")]
+    model: Option<PathBuf>,
+    /// Side of the crop in pixels: 224, if no model says otherwise.
+    #[arg(long, conflicts_with = "model", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    size: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -30,7 +36,13 @@ pub struct Written {
     /// Upright size of the picture.
     width: usize,
     height: usize,
-    size: u32,
+    size: usize,
+    fit: Fit,
+    filter: Filter,
+    /// What the picture was resized to before it was cropped.
+    resize: Option<usize>,
+    /// What was laid under its transparency.
+    background: Option<Background>,
     output: PathBuf,
 }
 
@@ -38,16 +50,43 @@ impl Report for Written {}
 
 impl fmt::Display for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Written { width, height, size, output } = self;
-        write!(f, "{width} × {height} → {size} × {size}: {}", output.display())
+        let Written { width, height, size, fit, filter, output, .. } = self;
+        let fit = match (fit, self.resize) {
+            (Fit::Crop, None) => "the middle".to_owned(),
+            (Fit::Crop, Some(resize)) => format!("the middle of a shorter side of {resize}"),
+            (Fit::Squash, None) => "squashed".to_owned(),
+            (Fit::Squash, Some(resize)) => format!("the middle of a squashed {resize} × {resize}"),
+            (Fit::Pad, _) => "whole, between bars".to_owned(),
+        };
+        let filter = match filter {
+            Filter::Bicubic => "bicubic",
+            Filter::Bilinear => "bilinear",
+            Filter::Lanczos => "Lanczos",
+            Filter::Nearest => "nearest",
+        };
+        write!(f, "{width} × {height} → {size} × {size} ({fit}, {filter}): {}", output.display())
+    }
+}
+
+/// The preprocessing of a model that sees pictures.
+fn preprocess_of(model: &Path) -> Result<Preprocess, CliError> {
+    let (checkpoint, _) = checkpoint(&hub::locate(model)?.path)?;
+    match checkpoint.config.vision {
+        Some(_) => Ok(checkpoint.config.preprocess),
+        None => Err(ModelError::NoTower { side: "image" }.into()),
     }
 }
 
 pub fn run(args: &Args) -> Result<Written, CliError> {
     let pixels = read_image(&args.image)?;
-    let crop = Preprocess { size: args.size as usize, ..Preprocess::CLIP }.crop(&pixels);
+    let preprocess = match &args.model {
+        Some(model) => preprocess_of(model)?,
+        None => Preprocess { size: args.size.map_or(224, |size| size as usize), ..Preprocess::CLIP },
+    };
+    let crop = preprocess.crop(&pixels);
     let output = args.output.clone();
-    let side = args.size;
+    let Preprocess { size, fit, filter, resize, .. } = preprocess;
+    let side = size as u32;
     let mut file = OutputFile::create(&output, std::slice::from_ref(&args.image))?;
     PngEncoder::new(&mut file).write_image(&crop.rgb, side, side, ExtendedColorType::Rgb8).map_err(
         |error| match error {
@@ -58,5 +97,6 @@ pub fn run(args: &Args) -> Result<Written, CliError> {
         },
     )?;
     file.finish()?;
-    Ok(Written { width: pixels.width, height: pixels.height, size: side, output })
+    let Pixels { width, height, background, .. } = pixels;
+    Ok(Written { width, height, size, fit, filter, resize, background, output })
 }

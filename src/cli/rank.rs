@@ -4,13 +4,16 @@
 
 use super::model::ModelArgs;
 use super::{CliError, Report, message, read_image};
-use crate::engine::{Engine, ModelInfo, StageTimes, now_millis};
-use crate::tasks::LabelEmbedding;
-use crate::tasks::classify::{Mode, RankedLabels, rank};
+use crate::engine::{EmbeddedLabels, Engine, LabelNotes, ModelInfo, StageTimes, now_millis};
+use crate::image::Background;
+use crate::tasks::classify::{Confidence, Mode, RankedLabels, rank};
 use crate::text::{Template, labels};
 use serde::Serialize;
 use std::fmt;
 use std::path::PathBuf;
+
+const NOT_CALIBRATED: &str = "not calibrated: nobody has measured what this model's probabilities are worth, and \
+    there is no \"none of these\" (`cliplet calibrate` fits both)";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -35,8 +38,10 @@ pub struct Ranking {
     #[serde(flatten)]
     ranked: RankedLabels,
     templates: Vec<String>,
-    /// Labels that were longer than the model reads.
-    cut: Vec<String>,
+    #[serde(flatten)]
+    notes: LabelNotes,
+    /// What was laid under the picture's transparency.
+    background: Option<Background>,
     model: ModelInfo,
     millis: Millis,
 }
@@ -54,72 +59,61 @@ impl fmt::Display for Ranking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.ranked.labels.iter().try_for_each(|line| {
             let label = line.label.as_deref().unwrap_or(RankedLabels::NONE);
-            writeln!(f, "{:6.2} %  {:+.4}  {label}", 100.0 * line.probability, line.similarity)
+            writeln!(f, "{}  {:+.4}  {label}", percent(line.probability), line.similarity)
         })
     }
 }
 
-/// The prompts of a run.
-pub struct Prompts {
-    pub templates: Vec<String>,
-    parsed: Vec<Template>,
-}
-
-impl Prompts {
-    /// The given templates, or the model's own.
-    pub fn new(engine: &Engine, given: &[String]) -> Result<Prompts, CliError> {
-        let templates = if given.is_empty() { engine.templates() } else { given }.to_vec();
-        let parsed = templates.iter().map(|text| Template::parse(text)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Prompts { templates, parsed })
+/// Two digits behind the point; what is not certain is not shown as certain.
+fn percent(probability: f32) -> String {
+    match 100.0 * probability {
+        percent if percent > 99.99 => "> 99.99 %".to_owned(),
+        percent => format!("{percent:7.2} %"),
     }
 }
 
-/// Labels in their prompts, as the model sees them.
-pub struct Embedded {
-    pub labels: Vec<LabelEmbedding>,
-    /// Those that were longer than the model reads.
-    pub cut: Vec<String>,
-}
-
-/// Embeds labels, and says on standard error which were cut.
-pub fn embed(engine: &Engine, labels: Vec<String>, prompts: &Prompts) -> Result<Embedded, CliError> {
-    let texts: Vec<String> =
-        labels.iter().flat_map(|label| prompts.parsed.iter().map(|prompt| prompt.fill(label))).collect();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let embeddings = pollster::block_on(engine.encode_texts(&texts))?;
-    let n_prompts = prompts.parsed.len();
-    let mut cut = Vec::new();
-    for (label, texts) in labels.iter().zip(texts.chunks(n_prompts)) {
-        let tokens = texts.iter().map(|text| engine.tokenize(text)).collect::<Result<Vec<_>, _>>()?;
-        if tokens.iter().any(|tokens| tokens.is_cut) {
-            message(&format!("\"{label}\" is longer than the model reads: its end was left out"));
-            cut.push(label.clone());
-        }
+/// Embeds labels in the given prompts or the model's own, and says on standard error what there is to know of them.
+pub fn embed(engine: &Engine, labels: &[String], prompts: &[Template]) -> Result<EmbeddedLabels, CliError> {
+    let embedded = pollster::block_on(engine.embed_labels(labels, prompts))?;
+    let quoted =
+        |labels: &[String]| labels.iter().map(|label| format!("\"{label}\"")).collect::<Vec<_>>().join(", ");
+    let LabelNotes { cut, unreadable, same } = &embedded.notes;
+    if !cut.is_empty() {
+        message(&format!("longer than the model reads, so that the end was left out: {}", quoted(cut)));
     }
-    let labels = (labels.into_iter().zip(embeddings.chunks(n_prompts)))
-        .map(|(label, texts)| LabelEmbedding::new(label, texts))
-        .collect();
-    Ok(Embedded { labels, cut })
+    if !unreadable.is_empty() {
+        message(&format!("the model cannot read these, so that they are not ranked: {}", quoted(unreadable)));
+    }
+    for group in same {
+        message(&format!("the model cannot tell these apart: {}", quoted(group)));
+    }
+    Ok(embedded)
 }
 
 pub fn run(args: &Args) -> Result<Ranking, CliError> {
     let pixels = read_image(&args.image)?;
     let labels = labels::parse(&args.labels.join("\n"))?;
     let engine = args.model.load()?;
-    let prompts = Prompts::new(&engine, &args.model.template)?;
+    let prompts = engine.prompts(&args.model.template)?;
 
     let start = now_millis();
+    let background = pixels.background;
     let pixels = engine.preprocess(&pixels);
     let preprocess = now_millis() - start;
     let image = pollster::block_on(engine.encode_images(&[pixels]))?.remove(0);
     let image_times = engine.last_times();
-    let Embedded { labels, cut } = embed(&engine, labels, &prompts)?;
+    let EmbeddedLabels { readable, notes } = embed(&engine, &labels, &prompts)?;
     let text_times = engine.last_times();
     let mode = if args.independent { Mode::Independent } else { Mode::Softmax };
+    let ranked = rank(&image, &readable, &engine.calibration(), mode, args.none);
+    if ranked.confidence == Confidence::NotCalibrated {
+        message(NOT_CALIBRATED);
+    }
     Ok(Ranking {
-        ranked: rank(&image, &labels, &engine.calibration(), mode, args.none),
-        templates: prompts.templates,
-        cut,
+        ranked,
+        notes,
+        background,
+        templates: prompts.iter().map(Template::to_string).collect(),
         model: engine.info().clone(),
         millis: Millis { preprocess, image: image_times, text: text_times },
     })

@@ -5,7 +5,6 @@
 //! Invariant: what is as small already as the wanted format stays as it is: another rounding would only lose.
 
 use crate::engine::Side;
-use crate::models::config::TokenizerFile;
 use crate::models::{Config, Importer, ModelError, Quantization};
 use crate::tensor::{Format, Tensor};
 use crate::weights::gguf::Table;
@@ -122,6 +121,8 @@ pub fn joined(image: Config, text: Option<Config>, name: &str, source: Option<St
 
 /// The configuration with a tokenizer, where it has none.
 pub fn with_tokenizer(mut config: Config, json: Option<String>) -> Config {
-    config.tokenizer = config.tokenizer.or(json.map(|json| TokenizerFile { json }));
+    if let Some(json) = json.filter(|_| config.tokenizer.is_none()) {
+        config.set_tokenizer(json);
+    }
     config
 }

@@ -5,22 +5,22 @@
 //! ```
 //! use cliplet::engine::{BackendChoice, Engine};
 //! use cliplet::image;
-//! use cliplet::tasks::{LabelEmbedding, classify};
+//! use cliplet::tasks::classify;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let file = std::fs::read("static/models/starter.gguf")?;
-//! # let picture = image::Pixels { width: 2, height: 1, rgb: vec![200, 30, 20, 10, 90, 220] };
+//! # let picture = image::Pixels::opaque(2, 1, vec![200, 30, 20, 10, 90, 220]);
 //! # pollster::block_on(async {
 //! // 1. Load: any model file of this project's GGUF.
 //! let engine = Engine::load(&file, BackendChoice::Auto, |stage| eprintln!("{stage:?}")).await?;
 //! // 2. Preprocess: `image::decode` makes pixels of a file's bytes.
 //! let pixels = engine.preprocess(&picture);
-//! // 3. Tokenize (the engine does it again by itself) and encode.
-//! assert!(!engine.tokenize("a red apple")?.is_cut);
+//! // 3. Encode the picture, and the labels in the model's own prompts.
 //! let image = &engine.encode_images(&[pixels]).await?[0];
-//! let texts = engine.encode_texts(&["a red apple", "the sea"]).await?;
+//! let labels = ["a red apple".to_owned(), "the sea".to_owned()];
+//! let labels = engine.embed_labels(&labels, &engine.prompts(&[])?).await?;
+//! assert!(labels.notes.cut.is_empty());
 //! // 4. Compare.
-//! let labels = [LabelEmbedding::new("apple", &texts[..1]), LabelEmbedding::new("sea", &texts[1..])];
-//! let ranked = classify::rank(image, &labels, &engine.calibration(), classify::Mode::Softmax, false);
+//! let ranked = classify::rank(image, &labels.readable, &engine.calibration(), classify::Mode::Softmax, false);
 //! assert_eq!(ranked.labels.len(), 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
@@ -33,6 +33,7 @@
 
 mod backend;
 mod clock;
+mod labels;
 mod record;
 mod self_test;
 mod verify;
@@ -40,6 +41,7 @@ mod warm;
 
 pub use backend::{Backend, BackendChoice, BackendError, BackendInfo, BackendKind, Prepared};
 pub use clock::now_millis;
+pub use labels::{EmbeddedLabels, KnownLabels, LabelNotes};
 pub use record::{Recorder, Side};
 pub use self_test::{MIN_COSINE as SELF_TEST_MIN_COSINE, SelfTest, picture as self_test_picture};
 pub use verify::{Comparison, GoldenFiles, MAX_ERROR, MIN_COSINE, Report, cosine, verify, verify_checkpoint};
@@ -145,6 +147,9 @@ pub struct ModelInfo {
     pub context_len: usize,
     /// Numbers in an embedding.
     pub embedding_width: usize,
+    /// Whether its probabilities were fitted on labelled pictures: without that there is no "none of these".
+    #[serde(default)]
+    pub is_calibrated: bool,
     /// From bytes to ready.
     pub load_millis: f64,
 }
@@ -222,8 +227,10 @@ impl Engine {
         // Taken, not copied: a tokenizer's file is half a megabyte.
         let file = checkpoint.config.tokenizer.take();
         let context_len = checkpoint.config.text.as_ref().map_or(0, |text| text.context_len());
-        let tokenizer =
-            file.map(|file| Tokenizer::from_json(file.json.as_bytes(), context_len)).transpose()?;
+        let tokenizer = match (&checkpoint.config.text, file) {
+            (Some(text), Some(file)) => Some(file.open(text)?),
+            _ => None,
+        };
         let (model, params) = DualEncoder::new(checkpoint)?;
         on_progress(EngineStage::Uploading);
         let mut backend = Backend::start_on(warm, choice, &params).await?;
@@ -245,6 +252,7 @@ impl Engine {
             image_size: model.image_size()?,
             context_len,
             embedding_width: model.image_width()?,
+            is_calibrated: model.config.calibration.is_fitted(),
             load_millis: 0.0,
         };
         let mut engine = Self { model, params, tokenizer, backend, image, info, times: Cell::default() };
@@ -325,6 +333,11 @@ impl Engine {
         self.model.config.preprocess.crop(pixels)
     }
 
+    /// What the model sees as its input.
+    pub fn tensor(&self, crop: &Pixels) -> PixelTensor {
+        self.model.config.preprocess.numbers(crop)
+    }
+
     /// A picture as the model's input.
     pub fn preprocess(&self, pixels: &Pixels) -> PixelTensor {
         self.model.config.preprocess.tensor(pixels)
@@ -333,6 +346,11 @@ impl Engine {
     /// A text as the model's tokens; says whether it was cut.
     pub fn tokenize(&self, text: &str) -> Result<Tokens, EngineError> {
         Ok(self.tokenizer.as_ref().ok_or(EngineError::NoTokenizer)?.encode(text)?)
+    }
+
+    /// Whether the model understands anything of `text`.
+    pub fn can_read(&self, text: &str) -> Result<bool, EngineError> {
+        Ok(self.tokenizer.as_ref().ok_or(EngineError::NoTokenizer)?.can_read(text)?)
     }
 
     /// Encodes pictures, all in one pass.

@@ -8,7 +8,6 @@ use super::{EngineError, self_test_picture};
 use crate::cpu::CpuModel;
 use crate::models::config::SelfTestRecord;
 use crate::models::{Config, DualEncoder, ModelError, Taps};
-use crate::text::Tokenizer;
 use crate::weights::Weights;
 
 /// What a model is asked that came without a check of its own.
@@ -56,9 +55,7 @@ impl Recorder {
         let label = record.map_or(LABEL, |record| &record.label).to_owned();
         let is_wanted = is_wanted && config.vision.is_some();
         let tokens = match (&config.tokenizer, &config.text) {
-            (Some(file), Some(text)) if is_wanted => {
-                Some(Tokenizer::from_json(file.json.as_bytes(), text.context_len())?.encode(&label)?.ids)
-            }
+            (Some(file), Some(text)) if is_wanted => Some(file.open(text)?.encode(&label)?.ids),
             _ => None,
         };
         let config = Config { tokenizer: None, selftest: None, ..config.clone() };

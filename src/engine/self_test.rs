@@ -49,7 +49,7 @@ pub fn picture(size: usize) -> Pixels {
         [r, g, b].map(|value| value.clamp(0, 255) as u8)
     };
     let rgb = (0..scale * scale).flat_map(|i| colour(i % scale, i / scale)).collect();
-    Pixels { width: size.max(1), height: size.max(1), rgb }
+    Pixels::opaque(size.max(1), size.max(1), rgb)
 }
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn the_picture_is_a_red_disc_on_green_and_blue() {
-        let Pixels { width, height, rgb } = picture(224);
+        let Pixels { width, height, rgb, .. } = picture(224);
         assert_eq!((width, height, rgb.len()), (224, 224, 224 * 224 * 3));
         let pixel = |x: usize, y: usize| &rgb[(y * 224 + x) * 3..][..3];
         assert!(pixel(112, 100)[0] > 150 && pixel(112, 100)[1] < 80, "{:?}", pixel(112, 100));

@@ -1,7 +1,7 @@
 //! Bytes of an image file to upright RGB pixels.
 //!
-//! Invariant: EXIF orientation is applied exactly once, alpha goes over white, and of an animation the first
-//! frame is read.
+//! Invariant: EXIF orientation is applied exactly once, transparency is laid over one colour (`background`), and of an
+//! animation the first frame is read.
 
 use super::limits::{check_size, unreadable};
 use super::{ImageError, Pixels};
@@ -38,7 +38,7 @@ pub fn decode(bytes: &[u8]) -> Result<Pixels, ImageError> {
     if image.color().has_alpha() {
         Pixels::from_rgba(width, height, &image.into_rgba8())
     } else {
-        Ok(Pixels { width, height, rgb: image.into_rgb8().into_raw() })
+        Ok(Pixels::opaque(width, height, image.into_rgb8().into_raw()))
     }
 }
 

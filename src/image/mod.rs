@@ -3,15 +3,18 @@
 //!
 //! Invariant: natively and in the browser a model sees the same crop: only the decoders differ, and both are held to
 //! the same expected crops.
+//! Invariant: transparency is laid over one colour by one rule ([`OverWhite`]), natively and in the browser.
 //! Invariant: a picture's size is judged on its header, before anything of that size is allocated; where only the browser
 //! knows the format, on what it decoded.
 
+mod background;
 #[cfg(feature = "decode")]
 mod decode;
 pub mod limits;
 mod preprocess;
 mod resize;
 
+pub use background::{Background, OverWhite};
 #[cfg(feature = "decode")]
 pub use decode::decode;
 pub use preprocess::{Fit, PixelTensor, Preprocess};
@@ -51,25 +54,35 @@ pub struct Pixels {
     pub height: usize,
     /// `width * height * 3` bytes.
     pub rgb: Vec<u8>,
+    /// What was laid under its transparency; `None`: it had none.
+    pub background: Option<Background>,
 }
 
 impl Pixels {
-    /// Pixels with alpha (a canvas, a video frame), laid over white.
+    /// A picture without transparency.
+    pub fn opaque(width: usize, height: usize, rgb: Vec<u8>) -> Pixels {
+        Pixels { width, height, rgb, background: None }
+    }
+
+    /// Pixels with alpha (a canvas, a video frame), laid over white; over black where nothing would remain over white.
     pub fn from_rgba(width: usize, height: usize, rgba: &[u8]) -> Result<Pixels, ImageError> {
         let expected = width.saturating_mul(height).saturating_mul(4);
         if rgba.len() != expected || expected == 0 {
             return Err(ImageError::ByteCount { width, height, expected, found: rgba.len() });
         }
-        let mut rgb = Vec::with_capacity(expected / 4 * 3);
-        for [r, g, b, alpha] in rgba.as_chunks().0 {
-            rgb.extend([r, g, b].map(|&value| over_white(value, *alpha)));
+        let over = |background: Background| -> Vec<u8> {
+            let pixels = rgba.as_chunks().0;
+            pixels.iter().flat_map(|[r, g, b, alpha]| background.under([*r, *g, *b], *alpha)).collect()
+        };
+        let mut rgb = over(Background::White);
+        let mut seen = OverWhite::default();
+        for (rgb, [_, _, _, alpha]) in rgb.as_chunks().0.iter().zip(rgba.as_chunks().0) {
+            seen.add(*rgb, *alpha);
         }
-        Ok(Pixels { width, height, rgb })
+        let background = seen.background();
+        if background == Some(Background::Black) {
+            rgb = over(Background::Black);
+        }
+        Ok(Pixels { width, height, rgb, background })
     }
-}
-
-/// `value` at opacity `alpha / 255` over white, rounded to nearest.
-fn over_white(value: u8, alpha: u8) -> u8 {
-    let (value, alpha) = (u32::from(value), u32::from(alpha));
-    ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }

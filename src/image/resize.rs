@@ -7,6 +7,7 @@
 
 use super::Pixels;
 use serde::{Deserialize, Serialize};
+use std::f64::consts::PI;
 use std::ops::Range;
 
 /// Bits behind the point of a weight; 8 are the pixel's, 2 are left for overshoot.
@@ -20,24 +21,32 @@ pub enum Filter {
     #[default]
     Bicubic,
     Bilinear,
+    /// A sinc under the middle of a sinc three times as wide.
+    Lanczos,
+    /// The one pixel under the centre; nothing is averaged.
+    Nearest,
 }
 
 impl Filter {
     /// How far from its centre the filter reaches, in pixels of the coarser grid.
     fn support(self) -> f64 {
         match self {
+            Filter::Lanczos => 3.0,
             Filter::Bicubic => 2.0,
             Filter::Bilinear => 1.0,
+            Filter::Nearest => 0.0,
         }
     }
 
     fn weight(self, x: f64) -> f64 {
         const A: f64 = -0.5;
+        let sinc = |x: f64| if x == 0.0 { 1.0 } else { (x * PI).sin() / (x * PI) };
         let x = x.abs();
         match self {
             Filter::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
             Filter::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
             Filter::Bilinear if x < 1.0 => 1.0 - x,
+            Filter::Lanczos if x < 3.0 => sinc(x) * sinc(x / 3.0),
             _ => 0.0,
         }
     }
@@ -60,19 +69,39 @@ struct Taps {
 impl Axis {
     fn taps(&self, filter: Filter) -> Vec<Taps> {
         let scale = self.n_in as f64 / self.n_out as f64;
+        if filter == Filter::Nearest {
+            return self.nearest(scale);
+        }
         let stretch = scale.max(1.0);
         let support = filter.support() * stretch;
+        let inverse = 1.0 / stretch;
         let taps_of = |out: u64| {
             let centre = (out as f64 + 0.5) * scale;
             let first = (centre - support + 0.5).max(0.0) as usize;
             let end = ((centre + support + 0.5) as usize).min(self.n_in);
-            let weight = |idx: usize| filter.weight((idx as f64 - centre + 0.5) / stretch);
+            let weight = |idx: usize| filter.weight((idx as f64 - centre + 0.5) * inverse);
             let weights: Vec<f64> = (first..end).map(weight).collect();
             let sum: f64 = weights.iter().sum();
             let fixed = |weight: f64| (weight / sum * f64::from(1 << PRECISION_BITS)).round() as i32;
             Taps { first, weights: weights.into_iter().map(fixed).collect() }
         };
         self.window.clone().map(taps_of).collect()
+    }
+}
+
+impl Axis {
+    /// Pillow adds the step again and again (`ImagingScaleAffine`), so that its rounding adds up, too.
+    fn nearest(&self, scale: f64) -> Vec<Taps> {
+        let mut centre = scale * 0.5;
+        let mut taps = Vec::new();
+        for out in 0..self.window.end {
+            if out >= self.window.start {
+                let first = (centre as usize).min(self.n_in - 1);
+                taps.push(Taps { first, weights: vec![1 << PRECISION_BITS] });
+            }
+            centre += scale;
+        }
+        taps
     }
 }
 
@@ -103,7 +132,7 @@ pub fn resize(pixels: &Pixels, columns: &Axis, rows: &Axis, filter: Filter) -> P
         }
         rgb.extend(sums.iter().map(|&sum| to_byte(sum)));
     }
-    Pixels { width, height: row_taps.len(), rgb }
+    Pixels { width, height: row_taps.len(), rgb, background: pixels.background }
 }
 
 fn to_byte(sum: i32) -> u8 {

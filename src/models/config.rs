@@ -16,10 +16,13 @@
 //! | `cliplet.text.end_token` | `clip_text`: the id of the token whose row is pooled; absent: the highest id |
 //! | `cliplet.text.pooled` | `bert`: `mean` of the tokens, which it is where it is absent, or the `first` |
 //! | `cliplet.text.pad_token` | `siglip_text`: fills every text up to `context_len` |
-//! | `cliplet.preprocess.{size, mean, std, fit, filter}` | pixels to model input; mean and std where white is 1; `crop` or `squash`; `bicubic` or `bilinear` |
+//! | `cliplet.preprocess.{size, mean, std, fit, filter}` | pixels to model input; mean and std where white is 1; `crop`, `squash` or `pad`; `bicubic`, `bilinear`, `lanczos` or `nearest` |
+//! | `cliplet.preprocess.{resize, fill}` | the size before the crop, where it is another; the colour of a `pad`'s bars, where it is not black |
 //! | `cliplet.tokenizer.json` | the tokenizer file, whole |
 //! | `cliplet.{image_head, text_head}.normalize_input` | whether the head sees unit vectors |
-//! | `cliplet.calibration.{scale, sigmoid_scale, sigmoid_bias, none_similarity}` | similarities to probabilities |
+//! | `cliplet.calibration.scale` | the temperature of labels that compete |
+//! | `cliplet.calibration.{sigmoid_scale, sigmoid_bias}` | scores of labels that stand alone, where they were trained or fitted |
+//! | `cliplet.calibration.{none_similarity, clear_probability}` | what a fit on labelled pictures found; absent: there was none |
 //! | `cliplet.templates` | prompts that suit the model, each with `{label}`: an array of texts |
 //! | `cliplet.selftest.{label, image_embeds, text_embeds}` | what the start-up check must find |
 //!
@@ -32,6 +35,7 @@ use serde::{Deserialize, Serialize};
 use super::ModelError;
 use crate::graph::Activation;
 use crate::image::Preprocess;
+use crate::text::{TextError, Tokenizer};
 
 /// A whole model; a folder may hold one side only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +82,40 @@ impl Default for Config {
             selftest: None,
         }
     }
+}
+
+impl Config {
+    /// Gives the model its tokenizer. SigLIP's texts are padded with the tokenizer's own token: SigLIP 2's configurations
+    /// leave theirs out, and what their class says instead is another.
+    pub fn set_tokenizer(&mut self, json: String) {
+        if let (Some(Text::SiglipText { pad_token, .. }), Some(pad)) = (&mut self.text, pad_token_of(&json)) {
+            *pad_token = pad;
+        }
+        self.tokenizer = Some(TokenizerFile { json });
+    }
+}
+
+/// The token that a tokenizer's file pads with, if it says so: by the padding that it sets up, or by a special token of
+/// that name.
+fn pad_token_of(json: &str) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct File {
+        padding: Option<Padding>,
+        #[serde(default)]
+        added_tokens: Vec<Added>,
+    }
+    #[derive(Deserialize)]
+    struct Padding {
+        pad_id: u32,
+    }
+    #[derive(Deserialize)]
+    struct Added {
+        id: u32,
+        content: String,
+    }
+    let file: File = serde_json::from_str(json).ok()?;
+    let special = || file.added_tokens.iter().find(|token| token.content == "<pad>").map(|token| token.id);
+    file.padding.map(|padding| padding.pad_id).or_else(special)
 }
 
 /// What a person wants to know about the model.
@@ -250,24 +288,54 @@ pub struct HeadConfig {
     pub normalize_input: bool,
 }
 
-/// How similarities (cosines) become probabilities; fitted on held-out pictures where the model's maker could.
+/// How similarities (cosines) become probabilities. Only the temperature is always there: it was trained with the model.
+/// What is absent is not known of this model, and another model's does not stand in for it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Calibration {
     /// Labels compete: `softmax(scale · similarity)`.
     pub scale: f32,
-    /// Labels stand alone: `sigmoid(sigmoid_scale · similarity + sigmoid_bias)`.
-    pub sigmoid_scale: f32,
-    pub sigmoid_bias: f32,
-    /// "None of these" joins the softmax with this similarity.
-    pub none_similarity: f32,
+    /// Labels stand alone: `sigmoid(sigmoid_scale · similarity + sigmoid_bias)`. SigLIP's were trained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sigmoid_scale: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sigmoid_bias: Option<f32>,
+    /// "None of these" joins the softmax with this similarity. Every fit finds it, no training does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub none_similarity: Option<f32>,
+    /// The softmax probability from which an answer was measured right at least 95 times in 100; absent: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clear_probability: Option<f32>,
 }
 
 impl Default for Calibration {
-    /// CLIP's own temperature; its pictures and their captions lie near 0.3, unrelated ones near 0.2 (ViT-B/32), so an
-    /// independent score is even in between and "none of these" wins against unrelated labels only.
+    /// CLIP's own temperature, at the ceiling that its training had, and nothing else.
     fn default() -> Self {
-        Self { scale: 100.0, sigmoid_scale: 100.0, sigmoid_bias: -24.0, none_similarity: 0.22 }
+        Self {
+            scale: 100.0,
+            sigmoid_scale: None,
+            sigmoid_bias: None,
+            none_similarity: None,
+            clear_probability: None,
+        }
+    }
+}
+
+impl Calibration {
+    /// Whether this was fitted on labelled pictures, so that its probabilities were measured.
+    pub fn is_fitted(&self) -> bool {
+        self.none_similarity.is_some()
+    }
+
+    /// The scale and the bias of a label's own score, where the model has them.
+    pub fn sigmoid(&self) -> Option<(f32, f32)> {
+        self.sigmoid_scale.zip(self.sigmoid_bias)
+    }
+
+    /// Without the figures that imported files were given until November 2026, whatever the model: they were one CLIP's.
+    pub(super) fn without_old_defaults(self) -> Self {
+        let is_old = self.sigmoid() == Some((100.0, -24.0)) && self.none_similarity == Some(0.22);
+        if is_old { Self { scale: self.scale, ..Self::default() } } else { self }
     }
 }
 
@@ -275,6 +343,18 @@ impl Default for Calibration {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TokenizerFile {
     pub json: String,
+}
+
+impl TokenizerFile {
+    /// The tokenizer as this text tower's makers used it.
+    ///
+    /// # Errors
+    /// A file that is no tokenizer, or one of a kind that is not known.
+    pub fn open(&self, text: &Text) -> Result<Tokenizer, TextError> {
+        // Whether or not its file says so, SigLIP's texts were lower case.
+        let is_lowercase = matches!(text, Text::SiglipText { .. });
+        Tokenizer::for_model(self.json.as_bytes(), text.context_len(), is_lowercase)
+    }
 }
 
 /// What the engine must get for its own picture and `label`: unit vectors from the f32 CPU backend on the same weights.

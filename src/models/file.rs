@@ -5,9 +5,9 @@
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::{Checkpoint, Config, Importer, ModelError, Origin};
+use super::{Calibration, Checkpoint, Config, Importer, ModelError, Origin};
 use crate::tensor::{Format, Tensor};
-use crate::weights::gguf::{self, GgufFile, Value};
+use crate::weights::gguf::{self, GgufFile, Header, Value};
 use crate::weights::{Weights, WeightsError};
 
 pub(super) const ARCHITECTURE: &str = "cliplet";
@@ -130,6 +130,27 @@ pub fn load_gguf(bytes: &[u8]) -> Result<Checkpoint, ModelError> {
     Ok(Checkpoint { config: importer.finish()?, weights })
 }
 
+/// A file of ours with another calibration: the header is written anew, the tensors stay as they are, byte for byte.
+///
+/// # Errors
+/// Bytes that are no GGUF of this program.
+pub fn recalibrated(bytes: &[u8], calibration: &Calibration) -> Result<Vec<u8>, ModelError> {
+    const SECTION: &str = "cliplet.calibration";
+    let header = Header::parse(bytes, bytes.len() as u64).map_err(WeightsError::from)?;
+    let mut file = GgufFile { metadata: header.metadata.clone(), ..Default::default() };
+    if file.string("general.architecture").ok() != Some(ARCHITECTURE) {
+        return Err(ModelError::Foreign(
+            "a calibration is kept in a GGUF that `cliplet convert` wrote".to_owned(),
+        ));
+    }
+    file.metadata.retain(|key, _| !key.starts_with(SECTION));
+    let json = serde_json::to_value(calibration).map_err(|error| ModelError::Config(error.to_string()))?;
+    flatten(SECTION, &json, &mut file)?;
+    let mut calibrated = header.with_metadata(&file.metadata).map_err(WeightsError::from)?;
+    calibrated.extend(&bytes[header.len as usize..]);
+    Ok(calibrated)
+}
+
 /// The configuration that a file of ours holds.
 pub(super) fn config_of(file: &GgufFile) -> Result<Config, ModelError> {
     let mut json = Map::new();
@@ -148,8 +169,10 @@ pub(super) fn config_of(file: &GgufFile) -> Result<Config, ModelError> {
             ModelError::Foreign(format!("the key {key:?} stands beside another that contains it"))
         })?;
     }
-    serde_json::from_value(Json::Object(json))
-        .map_err(|error| ModelError::Foreign(format!("the configuration: {error}")))
+    let mut config: Config = serde_json::from_value(Json::Object(json))
+        .map_err(|error| ModelError::Foreign(format!("the configuration: {error}")))?;
+    config.calibration = config.calibration.without_old_defaults();
+    Ok(config)
 }
 
 /// Objects nest with dots; numbers are u32 where they are whole, else f32.

@@ -23,7 +23,7 @@ mod text;
 mod transformer;
 
 pub use config::{Calibration, Config};
-pub use file::{Quantization, file_of, is_own, load_gguf, save_gguf};
+pub use file::{Quantization, file_of, is_own, load_gguf, recalibrated, save_gguf};
 pub use import::{Importer, ModelFolder, Origin, SUPPORTED, Sink, efficientnet_lite_strides, import};
 pub use synthetic::{ClipShape, VisionShape};
 pub use text::TextBatch;
@@ -307,7 +307,7 @@ impl DualEncoder {
     /// What the model adds to its logits before the sigmoid: SigLIP's bias; CLIP has none.
     pub fn logit_bias(&self) -> f32 {
         match self.config.text {
-            Some(config::Text::SiglipText { .. }) => self.config.calibration.sigmoid_bias,
+            Some(config::Text::SiglipText { .. }) => self.config.calibration.sigmoid_bias.unwrap_or(0.0),
             _ => 0.0,
         }
     }

@@ -4,6 +4,7 @@
 
 mod charsmap;
 pub mod labels;
+mod repair;
 mod subword;
 mod template;
 mod tokenizer;

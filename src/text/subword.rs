@@ -8,14 +8,15 @@
 use super::TextError;
 use super::tokenizer::{malformed, unsupported};
 use super::unigram::Unigram;
+use super::words;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::fmt;
-use tokenizers::Model;
 use tokenizers::models::bpe::{BPE, BpeBuilder, Vocab};
 use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::{Model, Token};
 
 #[derive(Clone, Debug)]
 pub enum SubwordModel {
@@ -60,6 +61,14 @@ impl SubwordModel {
         }
     }
 
+    pub fn n_tokens(&self) -> usize {
+        match self {
+            SubwordModel::Bpe(model) => model.get_vocab_size(),
+            SubwordModel::WordPiece(model) => model.get_vocab_size(),
+            SubwordModel::Unigram(model) => model.n_tokens(),
+        }
+    }
+
     pub fn ids(&self, word: &str) -> tokenizers::Result<Vec<u32>> {
         let tokens = match self {
             SubwordModel::Bpe(model) => model.tokenize(word),
@@ -69,6 +78,35 @@ impl SubwordModel {
             }
         };
         Ok(tokens?.iter().map(|token| token.id).collect())
+    }
+}
+
+impl SubwordModel {
+    /// What of `word` the vocabulary knows, character by character; `is_byte_level`: the word is of printable bytes.
+    pub fn known(&self, word: &str, is_byte_level: bool) -> tokenizers::Result<String> {
+        let is_byte = |token: &str| token.len() == 6 && token.starts_with("<0x") && token.ends_with('>');
+        match self {
+            SubwordModel::Bpe(model) => {
+                let suffix = model.end_of_word_suffix.as_deref().unwrap_or_default();
+                let mut known = String::new();
+                for Token { value, .. } in model.tokenize(word)? {
+                    let text = value.strip_suffix(suffix).unwrap_or(&value);
+                    if is_byte_level {
+                        // Parts of a character are no UTF-8.
+                        let bytes = words::from_printable_bytes(text);
+                        known.extend(bytes.utf8_chunks().map(|chunk| chunk.valid()));
+                    } else if !is_byte(text) && Some(&value) != model.unk_token.as_ref() {
+                        known.push_str(text);
+                    }
+                }
+                Ok(known)
+            }
+            SubwordModel::WordPiece(model) => {
+                let pieces = model.tokenize(word)?.into_iter().filter(|token| token.value != model.unk_token);
+                Ok(pieces.map(|token| token.value.replace(&model.continuing_subword_prefix, "")).collect())
+            }
+            SubwordModel::Unigram(model) => Ok(model.known(word)),
+        }
     }
 }
 

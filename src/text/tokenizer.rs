@@ -13,14 +13,18 @@
 
 use super::charsmap::Charsmap;
 use super::subword::SubwordModel;
-use super::unicode::Form;
-use super::{TextError, words};
+use super::unicode::{Class, Form};
+use super::{TextError, repair, words};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _};
+
+/// Stands for a space in SentencePiece's vocabularies.
+const SPACE_MARK: char = '\u{2581}';
 
 /// Token ids of one text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +47,22 @@ pub struct Tokenizer {
     start: Vec<u32>,
     end: Vec<u32>,
     context_len: usize,
+    clean_up: CleanUp,
 }
+
+/// What a model's makers did to texts before they were tokenized, which no tokenizer file says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum CleanUp {
+    #[default]
+    None,
+    /// Whatever has CLIP's vocabulary was trained on texts that OpenAI's own tokenizer had repaired.
+    Clip,
+    /// SigLIP's.
+    Lowercase,
+}
+
+/// Tokens of CLIP's vocabulary.
+const N_CLIP_TOKENS: usize = 49_408;
 
 /// A change of the whole text.
 #[derive(Clone, Debug)]
@@ -153,7 +172,34 @@ impl Tokenizer {
         let special: Vec<&str> = special.iter().map(|token| token.content.as_str()).collect();
         let subwords = SubwordModel::from_json(file.model.get(), &special)?;
         let added = added.into_iter().map(|token| (token.content, token.id)).collect();
-        Ok(Tokenizer { added, normalizers, pre_tokenizers, subwords, start, end, context_len })
+        let clean_up = CleanUp::None;
+        Ok(Tokenizer { added, normalizers, pre_tokenizers, subwords, start, end, context_len, clean_up })
+    }
+
+    /// The same as the model's makers used it: texts are cleaned up first, where they did that. `is_lowercase`: the model
+    /// has seen lower case only, whether or not the file says so.
+    pub fn for_model(json: &[u8], context_len: usize, is_lowercase: bool) -> Result<Tokenizer, TextError> {
+        let mut tokenizer = Tokenizer::from_json(json, context_len)?;
+        let is_clip = tokenizer.is_byte_level() && tokenizer.subwords.n_tokens() == N_CLIP_TOKENS;
+        tokenizer.clean_up = match () {
+            _ if is_clip => CleanUp::Clip,
+            _ if is_lowercase => CleanUp::Lowercase,
+            _ => CleanUp::None,
+        };
+        Ok(tokenizer)
+    }
+
+    /// Whether words are cut as bytes, each written as a printable character.
+    fn is_byte_level(&self) -> bool {
+        self.pre_tokenizers.iter().any(|part| matches!(part, PreTokenizer::Clip))
+    }
+
+    fn cleaned<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.clean_up {
+            CleanUp::None => text.into(),
+            CleanUp::Clip => repair::clip(text).into(),
+            CleanUp::Lowercase => words::lowercase(text).into(),
+        }
     }
 
     pub fn context_len(&self) -> usize {
@@ -161,6 +207,7 @@ impl Tokenizer {
     }
 
     pub fn encode(&self, text: &str) -> Result<Tokens, TextError> {
+        let text: &str = &self.cleaned(text);
         let max_len = self.context_len - self.end.len();
         let mut ids = self.start.clone();
         let mut rest = text;
@@ -196,22 +243,44 @@ impl Tokenizer {
         max_len: usize,
         ids: &mut Vec<u32>,
     ) -> Result<(), TextError> {
-        let failed = |error: tokenizers::Error| TextError::Encode(error.to_string());
-        let mut text = text.to_owned();
-        for normalizer in &self.normalizers {
-            text = normalizer.apply(text).map_err(failed)?;
-        }
-        let mut words = vec![text];
-        for pre_tokenizer in &self.pre_tokenizers {
-            words = pre_tokenizer.apply(&words, is_start).map_err(failed)?;
-        }
-        for word in words.iter().filter(|word| !word.is_empty()) {
-            ids.extend(self.subwords.ids(word).map_err(failed)?);
+        for word in self.words(self.normalized(text)?, is_start)? {
+            ids.extend(self.subwords.ids(&word).map_err(failed)?);
             if ids.len() > max_len {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn normalized(&self, text: &str) -> Result<String, TextError> {
+        let apply = |text, normalizer: &Normalizer| normalizer.apply(text).map_err(failed);
+        self.normalizers.iter().try_fold(text.to_owned(), apply)
+    }
+
+    fn words(&self, normalized: String, is_start: bool) -> Result<Vec<String>, TextError> {
+        let cut = |words: Vec<String>, part: &PreTokenizer| part.apply(&words, is_start).map_err(failed);
+        let mut words = self.pre_tokenizers.iter().try_fold(vec![normalized], cut)?;
+        words.retain(|word| !word.is_empty());
+        Ok(words)
+    }
+
+    /// Whether the vocabulary has a token for anything of `text`: for a letter or a digit of it, where it has any, and else
+    /// for another character. Tokens for what is unknown do not count, nor do those for a part of a character: a script
+    /// that the tokenizer never saw comes out as single bytes.
+    ///
+    /// # Errors
+    /// A character that the file has no token for at all.
+    pub fn can_read(&self, text: &str) -> Result<bool, TextError> {
+        let is_letter = |c: char| Class::Letter.has(c) || Class::Number.has(c);
+        let normalized = self.normalized(&self.cleaned(text))?;
+        let has_letters = normalized.chars().any(is_letter);
+        let counts = |c: char| if has_letters { is_letter(c) } else { !c.is_whitespace() && c != SPACE_MARK };
+        for word in self.words(normalized, true)? {
+            if self.subwords.known(&word, self.is_byte_level()).map_err(failed)?.chars().any(counts) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -403,6 +472,10 @@ fn special_ids(post_processor: Option<Value>) -> Result<(Vec<u32>, Vec<u32>), Te
         }
     }
     Ok((start, end))
+}
+
+fn failed(error: tokenizers::Error) -> TextError {
+    TextError::Encode(error.to_string())
 }
 
 pub(super) fn malformed(error: impl std::fmt::Display) -> TextError {

@@ -91,6 +91,15 @@ impl Unigram {
         Some(ids)
     }
 
+    pub fn n_tokens(&self) -> usize {
+        self.scores.len()
+    }
+
+    /// What of `word` is in the vocabulary.
+    pub fn known(&self, word: &str) -> String {
+        self.cut(word).into_iter().filter(|(_, id)| id.is_some()).map(|(part, _)| part).collect()
+    }
+
     /// The parts of the highest score in sum, each with its token's id, if it is one.
     fn cut<'a>(&self, word: &'a str) -> Vec<(&'a str, Option<u32>)> {
         let mut best: Vec<Option<Step>> = vec![None; word.len() + 1];

@@ -118,18 +118,25 @@ fn has_range(inside: &str) -> bool {
     (1..bytes.len().saturating_sub(1)).any(|at| bytes[at] == b'-' && bytes[at - 1] != b'\\')
 }
 
-/// Every byte as a printable character, in which byte-level vocabularies are written (GPT-2's `bytes_to_unicode`):
-/// itself where Latin-1 shows it, else from U+0100 on.
+/// Every byte as a printable character, in which byte-level vocabularies are written (GPT-2's `bytes_to_unicode`).
 pub fn printable_bytes(word: &str) -> String {
-    word.bytes()
-        .map(|byte| match byte {
-            b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => char::from(byte),
-            // The 68 others in order: 33 controls and space, 34 from DEL to no-break space, the soft hyphen.
-            0..=b' ' => shown(u32::from(byte)),
-            0x7F..=0xA0 => shown(u32::from(byte) - 0x7F + 33),
-            0xAD => shown(67),
-        })
-        .collect()
+    word.bytes().map(printable).collect()
+}
+
+/// The bytes of a text of printable ones.
+pub fn from_printable_bytes(text: &str) -> Vec<u8> {
+    text.chars().filter_map(|c| (0..=255).find(|byte| printable(*byte) == c)).collect()
+}
+
+/// The byte itself where Latin-1 shows it, else a character from U+0100 on.
+fn printable(byte: u8) -> char {
+    match byte {
+        b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF => char::from(byte),
+        // The 68 others in order: 33 controls and space, 34 from DEL to no-break space, the soft hyphen.
+        0..=b' ' => shown(u32::from(byte)),
+        0x7F..=0xA0 => shown(u32::from(byte) - 0x7F + 33),
+        0xAD => shown(67),
+    }
 }
 
 fn shown(index: u32) -> char {

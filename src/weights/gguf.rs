@@ -122,6 +122,21 @@ impl Header {
     }
 }
 
+impl Header {
+    /// The header of the same tensors with other metadata: what stands in the file from [`Header::len`] on follows it.
+    ///
+    /// # Errors
+    /// An alignment that is none.
+    pub fn with_metadata(&self, metadata: &BTreeMap<String, Value>) -> Result<Vec<u8>, GgufError> {
+        let relative = |info: &TensorInfo| {
+            let range = info.range.start - self.len..info.range.end - self.len;
+            TensorInfo { range, ..info.clone() }
+        };
+        let tensors = self.tensors.iter().map(relative).collect();
+        Ok(Table { alignment: alignment(metadata)?, tensors }.header(metadata))
+    }
+}
+
 /// Where the tensors of a file lie that is written one by one. Their data may go to a place of its own, in the order in
 /// which they come; the file is [`Table::header`], then that data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

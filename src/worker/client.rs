@@ -6,7 +6,7 @@
 use super::Role;
 use super::protocol::{Event, FetchEvent, FetchRequest, Request};
 use gloo::events::EventListener;
-use js_sys::{Array, Promise, Reflect};
+use js_sys::{Array, Promise, Reflect, Uint8Array};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cell::Cell;
@@ -86,16 +86,18 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts a worker; `on_event` hears everything that it says, its breakdown included.
-    pub fn start(on_event: impl Fn(Event) + Clone + 'static) -> Result<Self, JsValue> {
-        let thread = Thread::start(Role::Engine, Event::Crashed, move |event, _| on_event(event))?;
+    /// Starts a worker; `on_event` hears everything that it says, its breakdown included, with the pixels of a
+    /// [`Crop`](super::protocol::Crop).
+    pub fn start(on_event: impl Fn(Event, Option<Uint8Array>) + Clone + 'static) -> Result<Self, JsValue> {
+        let on_event = move |event, payload: JsValue| on_event(event, payload.dyn_into().ok());
+        let thread = Thread::start(Role::Engine, Event::Crashed, on_event)?;
         Ok(Self { thread, sent_picture: Cell::new(0) })
     }
 
     /// Sends `request` with its `payload`: a model's file, or a picture (a blob or a bitmap, and its id) that the worker
     /// has not got yet.
     pub fn send(&self, request: &Request, payload: Option<(u64, &JsValue)>) -> Result<(), JsValue> {
-        let is_picture = matches!(request, Request::Ask(_));
+        let is_picture = matches!(request, Request::Ask(_) | Request::Crop { .. });
         let payload = payload.filter(|(id, _)| !is_picture || *id != self.sent_picture.get());
         if let Some((id, _)) = payload.filter(|_| is_picture) {
             self.sent_picture.set(id);

@@ -1,11 +1,12 @@
-//! Messages between page and worker, as JSON beside at most one transferred value (the picture).
+//! Messages between page and worker, as JSON beside at most one other value (the picture, what the model sees of it).
 //!
 //! Invariant: every question has an id that no other question of the session has, and its answer carries it back.
 //! Invariant: nothing here holds picture bytes or weights.
 
 use super::problem::Problem;
 use crate::convert::catalogue::WeightFile;
-use crate::engine::ModelInfo;
+use crate::engine::{LabelNotes, ModelInfo};
+use crate::image::Background;
 use crate::tasks::classify::{Mode, RankedLabels};
 use crate::weights::sha256_hex;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ pub enum Request {
     CancelLoad,
     /// Rank; the picture travels beside it the first time that its id is named.
     Ask(Question),
+    /// Show what the model sees of a picture, which travels as with [`Request::Ask`].
+    Crop { id: u64, picture: u64 },
     /// Delete the stored weights.
     Forget,
 }
@@ -51,6 +54,8 @@ pub enum Event {
     /// This load failed; `Load` tries again.
     LoadFailed(u32, Problem),
     Answered(Answer),
+    /// What the model sees; its pixels travel beside this, 3 bytes each, row by row.
+    Crop(Crop),
     /// This question can't be answered; others can.
     Rejected {
         id: u64,
@@ -107,9 +112,23 @@ pub struct StageTime {
 pub struct Answer {
     pub id: u64,
     pub ranked: RankedLabels,
-    /// Labels that were longer than the model reads.
-    pub cut: Vec<String>,
+    /// Labels that were cut, that cannot be read, that are the same to the model.
+    pub notes: LabelNotes,
+    /// What was laid under the picture's transparency; `None`: it had none.
+    pub background: Option<Background>,
     pub stages: Vec<StageTime>,
+}
+
+/// The square that the model sees of a picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crop {
+    /// Of the request.
+    pub id: u64,
+    pub picture: u64,
+    /// Its side, in pixels.
+    pub size: usize,
+    /// What was laid under the picture's transparency; `None`: it had none.
+    pub background: Option<Background>,
 }
 
 /// Which model the engine is to load.

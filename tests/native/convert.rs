@@ -490,7 +490,7 @@ fn what_would_be_computed_otherwise_is_refused_by_name() {
     refused("/model_cfg/vision_cfg/attentional_pool", true.into(), &["vision_cfg.attentional_pool"]);
     refused("/model_cfg/vision_cfg/pool_type", "avg".into(), &["pool_type", "avg"]);
     refused("/model_cfg/text_cfg/no_causal_mask", true.into(), &["text_cfg.no_causal_mask = true"]);
-    refused("/preprocess_cfg/resize_mode", "longest".into(), &["resize_mode", "longest"]);
+    refused("/preprocess_cfg/resize_mode", "tallest".into(), &["resize_mode", "tallest"]);
     refused("/model_cfg/vision_cfg/layers", "many".into(), &["config.json"]);
     refused("/model_cfg/vision_cfg/layers", 4.into(), &["`visual.transformer.resblocks.3."]);
     let mut config = open_clip_config();

@@ -1,12 +1,14 @@
 //! The engine on a small model of the starter's kind: EfficientNet-lite and BERT with heads, in one quantized GGUF.
 
-use cliplet::engine::{BackendChoice, Engine, EngineError, pack, self_test_picture};
+use cliplet::engine::{BackendChoice, Engine, EngineError, KnownLabels, pack, self_test_picture};
 use cliplet::image::PixelTensor;
 use cliplet::models::config::{Config, HeadConfig, Text, TokenizerFile, Vision};
-use cliplet::models::{Checkpoint, ModelFolder, Quantization, import, load_gguf, save_gguf};
+use cliplet::models::{Calibration, Checkpoint, ModelFolder, Quantization, import, load_gguf, save_gguf};
+use cliplet::tasks::LabelEmbedding;
 use cliplet::tensor::{Format, Tensor};
 use cliplet::weights::Weights;
 use pollster::block_on;
+use std::cell::Cell;
 
 fn fixture(name: &str) -> Checkpoint {
     let read = |file: &str| {
@@ -127,6 +129,79 @@ fn every_part_of_the_image_head_counts() {
     let bytes = save_gguf(&wrong, &quantization).unwrap();
     let error = block_on(Engine::load(&bytes, BackendChoice::Cpu, |_| ())).map(drop).unwrap_err().to_string();
     assert!(error.contains(name) && error.contains("32"), "{error}");
+}
+
+#[test]
+fn labels_are_embedded_in_one_place() {
+    let engine = block_on(Engine::load(&packed(), BackendChoice::Cpu, |_| ())).unwrap();
+    let labels = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let prompts = engine.prompts(&labels(&["a {label}", "{label}"])).unwrap();
+    let long = "red ".repeat(30);
+    let asked = labels(&["red", "zzz", "Réd", "sea", "", long.as_str(), "猫"]);
+    let embedded = block_on(engine.embed_labels(&asked, &prompts)).unwrap();
+    let names: Vec<&str> = embedded.readable.iter().map(|label| label.label.as_str()).collect();
+    assert_eq!(names, ["red", "Réd", "sea", long.as_str()]);
+    assert_eq!(embedded.notes.unreadable, ["zzz", "", "猫"]);
+    assert_eq!(embedded.notes.cut, [long.as_str()]);
+    assert_eq!(embedded.notes.same, [labels(&["red", "Réd"])]);
+    // The mean of the prompts, as unit vectors.
+    let texts = block_on(engine.encode_texts(&["a sea", "sea"])).unwrap();
+    let mean = LabelEmbedding::new("sea", &texts);
+    assert!(embedded.readable[2].values().iter().zip(mean.values()).all(|(a, b)| (a - b).abs() <= 1e-5));
+    assert!(engine.prompts(&labels(&["no place"])).is_err());
+    assert_eq!(engine.prompts(&[]).unwrap().len(), engine.templates().len());
+}
+
+#[test]
+fn known_labels_are_not_encoded_again_and_unwanted_ones_not_at_all() {
+    let engine = block_on(Engine::load(&packed(), BackendChoice::Cpu, |_| ())).unwrap();
+    let prompts = engine.prompts(&[]).unwrap();
+    let many: Vec<String> = (0..40).map(|idx| format!("red disc {}", "a ".repeat(idx % 5))).collect();
+    let mut known = KnownLabels::default();
+    assert_eq!(known.n_missing(&many[..20], &prompts), 20);
+    let n_asked = Cell::new(0);
+    let stop = async || {
+        n_asked.set(n_asked.get() + 1);
+        n_asked.get() < 2
+    };
+    let stopped = block_on(engine.embed_labels_while(&many, &prompts, &mut known, stop)).unwrap();
+    assert!(stopped.is_none() && n_asked.get() == 2, "it stops between two chunks");
+    let n_missing = known.n_missing(&many, &prompts);
+    assert!(n_missing < 40, "what was encoded is kept");
+    let all =
+        block_on(engine.embed_labels_while(&many, &prompts, &mut known, async || true)).unwrap().unwrap();
+    assert_eq!(all, block_on(engine.embed_labels(&many, &prompts)).unwrap());
+    assert_eq!(known.n_missing(&many, &prompts), 0);
+    let other = engine.prompts(&["a {label}".to_owned()]).unwrap();
+    assert!(known.n_missing(&many, &other) > 0, "another prompt is another embedding");
+}
+
+/// What was not fitted for a model is not in its file; and the figures that were once put there for want of better ones
+/// are not read.
+#[test]
+fn a_file_without_a_fit_is_not_calibrated() {
+    let load = |calibration: Calibration| {
+        let mut checkpoint = starter_like();
+        checkpoint.config.calibration = calibration;
+        let bytes = save_gguf(&checkpoint, &Quantization::all(Format::Q8_0)).unwrap();
+        let engine = block_on(Engine::load(&bytes, BackendChoice::Cpu, |_| ())).unwrap();
+        (engine.info().is_calibrated, engine.calibration())
+    };
+    let imported = Calibration { scale: 42.0, ..Calibration::default() };
+    assert_eq!(load(imported), (false, imported));
+    let old = Calibration {
+        sigmoid_scale: Some(100.0),
+        sigmoid_bias: Some(-24.0),
+        none_similarity: Some(0.22),
+        ..imported
+    };
+    assert_eq!(load(old), (false, imported));
+    let fitted = Calibration { none_similarity: Some(0.25), clear_probability: Some(0.9), ..old };
+    assert_eq!(load(fitted), (true, fitted));
+    // The starter, as it was shipped before there was a "clear".
+    let starter = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/static/models/starter.gguf")).unwrap();
+    let calibration = load_gguf(&starter).unwrap().config.calibration;
+    assert!(calibration.is_fitted() && calibration.sigmoid().is_some(), "{calibration:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! `tests/fixtures/preprocess/NAME.EXT` is an upload, `NAME.expect.png` the crop that Pillow makes of it (EXIF
 //! applied, alpha over white, bicubic, torchvision's centre crop).
 
-use cliplet::image::{Filter, Fit, ImageError, Pixels, Preprocess, decode};
+use cliplet::image::{Background, Filter, Fit, ImageError, Pixels, Preprocess, decode};
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -120,18 +120,75 @@ fn alpha_lies_over_white() {
 }
 
 #[test]
+fn what_white_would_swallow_lies_over_black() {
+    // A disc in a square: its colour, and what is around it.
+    let disc = |colour: [u8; 4], around: [u8; 4]| {
+        let is_in = |i: i32| (i % 32 - 16).pow(2) + (i / 32 - 16).pow(2) < 100;
+        let rgba: Vec<u8> = (0..32 * 32).flat_map(|i| if is_in(i) { colour } else { around }).collect();
+        Pixels::from_rgba(32, 32, &rgba).unwrap()
+    };
+    const CLEAR: [u8; 4] = [0; 4];
+    let at = |pixels: &Pixels, i: usize| pixels.rgb[i * 3..][..3].to_vec();
+    for near_white in [[255, 255, 255, 255], [240, 245, 250, 255], [255, 255, 255, 90]] {
+        let pixels = disc(near_white, CLEAR);
+        assert_eq!(pixels.background, Some(Background::Black), "{near_white:?}");
+        assert_eq!(at(&pixels, 0), [0; 3], "{near_white:?}");
+        assert!(at(&pixels, 16 * 32 + 16)[0] >= 85, "{near_white:?}");
+        // What the model sees says so, too.
+        assert_eq!(Preprocess::CLIP.crop(&pixels).background, Some(Background::Black));
+    }
+    for seen in [[0, 0, 0, 255], [255, 255, 0, 255], [200, 200, 200, 255], [0, 0, 0, 60]] {
+        let pixels = disc(seen, CLEAR);
+        assert_eq!(pixels.background, Some(Background::White), "{seen:?}");
+        assert_eq!(at(&pixels, 0), [255; 3], "{seen:?}");
+    }
+    // White that hides nothing is white; a white picture without transparency stays as it is.
+    assert_eq!(disc([0, 0, 0, 255], [255; 4]).background, None);
+    assert_eq!(disc([255; 4], [255; 4]).background, None);
+    assert_eq!(disc([255; 4], [255; 4]).rgb, [255; 32 * 32 * 3]);
+}
+
+#[test]
+fn other_sizes_filters_and_fits_are_pillows() {
+    #[derive(serde::Deserialize)]
+    struct Case {
+        file: String,
+        size: usize,
+        resize: Option<usize>,
+        fit: Fit,
+        fill: [u8; 3],
+        filter: Filter,
+        sha256: String,
+    }
+    let cases = include_str!("../fixtures/preprocess-variants/variants.json");
+    let cases: Vec<Case> = serde_json::from_str(cases).unwrap();
+    assert_eq!(cases.len(), 84);
+    for case in cases {
+        let pixels = decode(&read(&fixtures().join(&case.file))).unwrap();
+        let Case { size, resize, fit, fill, filter, .. } = case;
+        let crop = Preprocess { size, resize, fit, fill, filter, ..Preprocess::CLIP }.crop(&pixels);
+        assert_eq!((crop.width, crop.height), (size, size));
+        let what = format!("{} {fit:?} {filter:?} {resize:?} → {size}", case.file);
+        assert_eq!(cliplet::weights::sha256_hex(&crop.rgb), case.sha256, "{what}");
+    }
+}
+
+#[test]
 fn numbers_are_normalised_a_channel() {
     let preprocess = Preprocess { size: 2, mean: [0.0, 0.5, 1.0], std: [1.0, 0.5, 2.0], ..Preprocess::CLIP };
-    let pixels = Pixels { width: 1, height: 1, rgb: vec![255, 255, 0] };
+    let pixels = Pixels::opaque(1, 1, vec![255, 255, 0]);
     assert_eq!(preprocess.tensor(&pixels).values, [1.0, 1.0, -0.5].repeat(4));
 }
 
 #[test]
 fn extreme_shapes_cost_what_their_crop_costs() {
     for (width, height) in [(1, 60_000), (60_000, 1), (1, 1), (60_000, 2)] {
-        let pixels = Pixels { width, height, rgb: vec![77; width * height * 3] };
-        for fit in [Fit::Crop, Fit::Squash] {
-            let preprocess = Preprocess { fit, ..Preprocess::CLIP };
+        let pixels = Pixels::opaque(width, height, vec![77; width * height * 3]);
+        let filters = [Filter::Bicubic, Filter::Lanczos, Filter::Nearest];
+        for (fit, filter) in
+            [Fit::Crop, Fit::Squash, Fit::Pad].iter().flat_map(|fit| filters.map(|filter| (*fit, filter)))
+        {
+            let preprocess = Preprocess { fit, filter, fill: [77; 3], ..Preprocess::CLIP };
             let (crop, peak) = crate::allocation::peak_of(|| preprocess.crop(&pixels));
             assert!(crop.rgb.len() == 224 * 224 * 3 && crop.rgb.iter().all(|&byte| byte == 77));
             // Weights of the whole picture once in f64 and once rounded, or rows of the final width.

@@ -2,7 +2,9 @@
 //! out is a typed error or a model whose graphs can be built, never a panic, and in bounded time and memory.
 
 use crate::allocation::peak_of;
-use cliplet::models::{Checkpoint, DualEncoder, ModelError, ModelFolder, Taps, import};
+use cliplet::image::{Filter, Fit, Preprocess};
+use cliplet::models::config::Text;
+use cliplet::models::{Checkpoint, DualEncoder, Importer, ModelError, ModelFolder, Origin, Taps, import};
 use cliplet::tensor::{Format, Tensor};
 use cliplet::weights::Weights;
 use serde_json::{Value, json};
@@ -150,6 +152,190 @@ fn a_tensor_of_another_shape_is_refused_or_harmless() {
             }
         }
     }
+}
+
+/// What a file makes of the fixture's pictures of 32 pixels.
+fn prepared(model: &str, json: Value) -> Result<Preprocess, ModelError> {
+    let (config, weights) = folder(model);
+    let (config, json) = (config.to_string(), json.to_string());
+    let source =
+        ModelFolder { config: config.as_bytes(), preprocessor: Some(json.as_bytes()), ..Default::default() };
+    import(source, &weights).map(|checkpoint| checkpoint.config.preprocess)
+}
+
+#[test]
+fn preprocessing_files_are_followed_in_all_their_forms() {
+    let of =
+        |json: Value| prepared("clip-vit-quickgelu", json.clone()).unwrap_or_else(|e| panic!("{json}: {e}"));
+    let clip = Preprocess { size: 32, ..Preprocess::CLIP };
+    let same = |json: Value, expected: Preprocess| assert_eq!(of(json.clone()), expected, "{json}");
+    // OpenAI's own, as it was first published, and as it is written today.
+    let colours = json!({"image_mean": Preprocess::CLIP.mean, "image_std": Preprocess::CLIP.std});
+    let with = |mut json: Value| {
+        json.as_object_mut().unwrap().extend(colours.as_object().unwrap().clone());
+        json
+    };
+    same(
+        with(json!({"crop_size": 32, "do_center_crop": true, "do_normalize": true, "do_resize": true,
+            "feature_extractor_type": "CLIPFeatureExtractor", "resample": 3, "size": 32})),
+        clip.clone(),
+    );
+    same(
+        with(
+            json!({"crop_size": {"height": 32, "width": 32}, "data_format": "channels_first", "default_to_square": false,
+            "device": null, "do_center_crop": true, "do_convert_rgb": true, "do_normalize": true, "do_pad": null,
+            "do_rescale": true, "do_resize": true, "image_processor_type": "CLIPImageProcessorFast", "pad_size": null,
+            "processor_class": "CLIPProcessor", "resample": 3, "rescale_factor": 0.00392156862745098,
+            "return_tensors": null, "size": {"shortest_edge": 32}}),
+        ),
+        clip.clone(),
+    );
+    // A larger picture, and its middle.
+    let cropped = Preprocess { resize: Some(40), ..clip.clone() };
+    for crop in [json!(32), json!([32, 32]), json!({"height": 32, "width": 32}), json!({"shortest_edge": 32})]
+    {
+        same(json!({"size": {"shortest_edge": 40}, "crop_size": crop}), cropped.clone());
+        same(json!({"size": 40, "crop_size": crop}), cropped.clone());
+        let squashed = Preprocess { fit: Fit::Squash, ..cropped.clone() };
+        same(json!({"size": {"height": 40, "width": 40}, "crop_size": crop}), squashed);
+    }
+    // Squash.
+    let squashed = Preprocess { fit: Fit::Squash, ..clip.clone() };
+    for json in [
+        json!({"size": {"height": 32, "width": 32}}),
+        json!({"size": {"height": 32, "width": 32}, "do_center_crop": false}),
+        json!({"size": 32, "crop_size": 32, "do_center_crop": false, "feature_extractor_type": "ChineseCLIPFeatureExtractor"}),
+        json!({"size": 32, "image_processor_type": "ViTImageProcessor"}),
+        json!({"size": {"height": 32, "width": 32}, "image_processor_type": "SiglipImageProcessorFast"}),
+    ] {
+        same(json, squashed.clone());
+    }
+    // A smaller crop that is not made.
+    same(
+        json!({"size": {"height": 32, "width": 32}, "crop_size": 16, "do_center_crop": false}),
+        squashed.clone(),
+    );
+    for (resample, filter) in [
+        (json!(0), Filter::Nearest),
+        (json!(1), Filter::Lanczos),
+        (json!(2), Filter::Bilinear),
+        (json!(3), Filter::Bicubic),
+        (json!("bilinear"), Filter::Bilinear),
+    ] {
+        same(json!({"size": 32, "resample": resample}), Preprocess { filter, ..clip.clone() });
+        if resample.is_string() {
+            same(json!({"size": 32, "interpolation": resample}), Preprocess { filter, ..clip.clone() });
+        }
+    }
+    // Numbers: as if white were 1.
+    let near = |found: [f32; 3], expected: [f32; 3]| {
+        assert!(
+            found.iter().zip(expected).all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs().max(1e-3)),
+            "{found:?} {expected:?}"
+        );
+    };
+    let found = of(json!({"size": 32, "do_normalize": false}));
+    assert_eq!((found.mean, found.std), ([0.0; 3], [1.0; 3]));
+    let found =
+        of(json!({"size": 32, "do_rescale": false, "image_mean": [127.5, 0.0, 255.0], "image_std": 255.0}));
+    near(found.mean, [0.5, 0.0, 1.0]);
+    near(found.std, [1.0; 3]);
+    let found = of(
+        json!({"size": 32, "rescale_factor": 2.0 / 255.0, "image_mean": 1.0, "image_std": [1.0, 2.0, 4.0]}),
+    );
+    near(found.mean, [0.5; 3]);
+    near(found.std, [0.5, 1.0, 2.0]);
+    // ConvNext's part, and timm's.
+    let part = |extra: Value| {
+        let mut json = json!({"size": {"shortest_edge": 32}, "crop_pct": 0.8, "image_processor_type": "ConvNextImageProcessor"});
+        json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        json
+    };
+    same(part(json!({})), cropped.clone());
+    let timm = |mode: Value, part: Value| {
+        json!({"architecture": "vit", "pretrained_cfg": {"input_size": [3, 32, 32], "crop_pct": part, "crop_mode": mode,
+            "interpolation": "bicubic", "mean": Preprocess::CLIP.mean, "std": Preprocess::CLIP.std, "fixed_input_size": true,
+            "classifier": "head", "first_conv": "conv", "num_classes": 0}})
+    };
+    let fill = Preprocess::CLIP.mean.map(|mean| (mean * 255.0).round() as u8);
+    same(timm(json!("center"), json!(0.8)), Preprocess { fill, ..cropped.clone() });
+    same(timm(json!(null), json!(1.0)), Preprocess { fill, ..clip.clone() });
+    same(timm(json!("squash"), json!(1.0)), Preprocess { fill, fit: Fit::Squash, ..clip.clone() });
+    same(timm(json!("border"), json!(1.0)), Preprocess { fill, fit: Fit::Pad, ..clip.clone() });
+}
+
+#[test]
+fn what_preprocessing_files_ask_for_else_is_refused_by_name() {
+    for (key, json) in [
+        ("do_resize", json!({"do_resize": false})),
+        ("do_center_crop", json!({"size": {"shortest_edge": 32}, "do_center_crop": false})),
+        ("size", json!({"size": {"height": 32, "width": 48}})),
+        ("size", json!({"size": {"longest_edge": 32}})),
+        ("size", json!({"size": {"shortest_edge": 32, "longest_edge": 64}})),
+        ("size", json!({"size": {"max_height": 32, "max_width": 32}})),
+        ("crop_size", json!({"size": 32, "crop_size": {"height": 32, "width": 16}})),
+        ("crop_size", json!({"size": 24, "crop_size": 32})),
+        ("resample", json!({"size": 32, "resample": 4})),
+        ("resample", json!({"size": 32, "resample": 5})),
+        ("interpolation", json!({"size": 32, "interpolation": "area"})),
+        ("do_pad", json!({"size": 32, "do_pad": true})),
+        ("pad_size", json!({"size": 32, "pad_size": {"height": 48, "width": 48}})),
+        ("do_flip_channel_order", json!({"size": 32, "do_flip_channel_order": true})),
+        ("size_divisor", json!({"size": 32, "size_divisor": 16})),
+        ("image_processor_type", json!({"size": 32, "image_processor_type": "Siglip2ImageProcessor"})),
+        ("feature_extractor_type", json!({"size": 32, "feature_extractor_type": "FlavaFeatureExtractor"})),
+        ("crop_pct", json!({"size": 32, "crop_pct": 0.9})),
+        (
+            "crop_mode",
+            json!({"pretrained_cfg": {"input_size": [3, 32, 32], "crop_pct": 1.0, "crop_mode": "random"}}),
+        ),
+        ("input_size", json!({"pretrained_cfg": {"input_size": [3, 32, 48], "crop_pct": 1.0}})),
+        ("4097", json!({"size": 4097, "crop_size": 32})),
+    ] {
+        let error =
+            prepared("clip-vit-quickgelu", json.clone()).map(drop).expect_err(&json.to_string()).to_string();
+        assert!(error.contains(key) && error.contains("preprocessor_config.json"), "{json}: {error}");
+    }
+}
+
+#[test]
+fn siglip_2_pads_with_its_tokenizers_token() {
+    let (mut config, weights) = folder("siglip");
+    let text = config["text_config"].as_object_mut().unwrap();
+    text.remove("pad_token_id");
+    let pad_of = |config: &Value, tokenizer: Option<Value>| {
+        let (config, tokenizer) = (config.to_string(), tokenizer.map(|json| json.to_string()));
+        let source =
+            ModelFolder { config: config.as_bytes(), tokenizer: tokenizer.as_deref(), ..Default::default() };
+        match import(source, &weights).unwrap().config.text {
+            Some(Text::SiglipText { pad_token, .. }) => pad_token,
+            other => panic!("{other:?}"),
+        }
+    };
+    let special = json!({"added_tokens": [{"id": 5, "content": "<pad>"}], "padding": null});
+    assert_eq!(pad_of(&config, None), 1, "what Hugging Face's configuration class says");
+    assert_eq!(pad_of(&config, Some(special.clone())), 5);
+    assert_eq!(
+        pad_of(&config, Some(json!({"added_tokens": [], "padding": {"pad_id": 0, "pad_token": "<pad>"}}))),
+        0
+    );
+    assert_eq!(pad_of(&config, Some(json!({"added_tokens": [{"id": 1, "content": "</s>"}]}))), 1);
+    config["text_config"]["pad_token_id"] = json!(1);
+    assert_eq!(pad_of(&config, Some(special)), 5, "the tokenizer's goes before");
+    // Nothing but these two: all else is the class' own.
+    config["text_config"] = json!({"model_type": "siglip_text_model", "vocab_size": 256_000});
+    let json = config.to_string();
+    let folder = ModelFolder { config: json.as_bytes(), ..Default::default() };
+    // The names of twelve layers instead of the fixture's two.
+    let of_layers = |name: &str| {
+        let layer = |idx: usize| name.replace(".layers.0.", &format!(".layers.{idx}."));
+        if name.contains(".layers.0.") { (0..12).map(layer).collect() } else { vec![name.to_owned()] }
+    };
+    let names: Vec<String> = weights.names().flat_map(of_layers).collect();
+    let importer = Importer::new(Origin::Folder(folder), names).unwrap();
+    let text = importer.config().text.clone().unwrap();
+    let (n_layers, width) = (text.transformer().n_layers, text.transformer().width);
+    assert_eq!((text.context_len(), n_layers, width), (64, 12, 768));
 }
 
 #[test]

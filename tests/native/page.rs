@@ -3,8 +3,8 @@
 use cliplet::app::settings::{PRESETS, Settings};
 use cliplet::app::state::{Action, Camera, Edit, Engine, Model, Notice, Phase, Picture, State, Stop};
 use cliplet::app::{share, strings};
-use cliplet::engine::ModelInfo;
-use cliplet::tasks::classify::{Mode, RankedLabel, RankedLabels};
+use cliplet::engine::{LabelNotes, ModelInfo};
+use cliplet::tasks::classify::{Confidence, Mode, RankedLabel, RankedLabels};
 use cliplet::worker::problem::{Code, Problem};
 use cliplet::worker::protocol::{Answer, Card, Event, LoadStage, Progress, Question, Request};
 use proptest::prelude::*;
@@ -18,6 +18,7 @@ pub fn card() -> Box<Card> {
         image_size: 224,
         context_len: 77,
         embedding_width: 4,
+        is_calibrated: true,
         load_millis: 1.0,
     };
     Box::new(Card {
@@ -62,8 +63,14 @@ fn answer(question: &Question) -> Event {
         similarity: 0.2,
     };
     let labels = question.labels.iter().enumerate().map(line).collect();
-    let ranked = RankedLabels { mode: question.mode, labels };
-    Event::Answered(Answer { id: question.id, ranked, cut: Vec::new(), stages: Vec::new() })
+    let ranked = RankedLabels { mode: question.mode, labels, confidence: Confidence::Likely };
+    Event::Answered(Answer {
+        id: question.id,
+        ranked,
+        notes: LabelNotes::default(),
+        background: None,
+        stages: Vec::new(),
+    })
 }
 
 pub fn asked(state: &State) -> Question {
@@ -317,6 +324,7 @@ fn percentages_have_sensible_digits() {
 fn confidence_is_said_in_words() {
     let ranked = |values: &[(Option<&str>, f32)]| RankedLabels {
         mode: Mode::Softmax,
+        confidence: Confidence::Likely,
         labels: values
             .iter()
             .map(|(label, probability)| RankedLabel {

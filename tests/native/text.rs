@@ -62,6 +62,99 @@ fn clip_ids_equal_hugging_faces() {
 }
 
 /// Letters, digits, spaces and the rest are told apart as the regular expression does, for every character.
+/// The texts whose ids are not OpenAI's: one that was decoded in another encoding, which is not repaired, and two with
+/// characters that Unicode has not assigned, which its regular expressions take for letters.
+const NOT_CARRIED: [&str; 3] = ["ǈѯ丿ϋ", "ȽΨ🌀ĕɁ並", "\u{58b}🏪📪"];
+
+#[test]
+fn a_models_ids_are_openais() {
+    let model = Tokenizer::for_model(&CLIP_JSON, 77, false).unwrap();
+    let (mut n_repaired, mut n_not_carried) = (0, 0);
+    for Case { text, ids, hf_ids } in cases() {
+        let found = model.encode(&text).unwrap().ids;
+        if NOT_CARRIED.iter().any(|start| text.starts_with(start)) {
+            n_not_carried += 1;
+            continue;
+        }
+        assert_eq!(found, ids, "{text:?}");
+        n_repaired += usize::from(ids != hf_ids);
+    }
+    assert_eq!((n_repaired, n_not_carried), (28, 3));
+    // The file alone is what Hugging Face makes of it.
+    assert_ne!(CLIP.encode("“a cat”").unwrap(), model.encode("“a cat”").unwrap());
+}
+
+#[test]
+fn texts_are_repaired_as_openai_repairs_them() {
+    let model = Tokenizer::for_model(&CLIP_JSON, 77, false).unwrap();
+    let same = |text: &str, plain: &str| {
+        assert_eq!(model.encode(text).unwrap(), CLIP.encode(plain).unwrap(), "{text:?}");
+    };
+    // Each as `clip.tokenize` of 2021 with ftfy 6.3 gives it.
+    for (text, plain) in [
+        ("it’s “quoted” ‘so’ ‟so‛", "it's \"quoted\" 'so' \"so'"),
+        ("caf&eacute; &amp; bar", "café & bar"),
+        ("CAF&EACUTE;", "CAFÉ"),
+        ("&amp;amp;amp;amp;", "&"),
+        ("fish &amp chips &copy 2020", "fish & chips © 2020"),
+        ("this&notthat black&white &nosuch; & &; &#;", "this¬that black&white &nosuch; & &; &#;"),
+        ("&#39;x&#x27; &#8364;&#128;&euro; &#x110000;", "'x' €€€ \u{FFFD}"),
+        ("&lt;b&gt;bold&lt;/b&gt;", "<b>bold</b>"),
+        ("<i>&lt;", "<i><"),
+        ("a &hearts; &spades;", "a ♥ ♠"),
+        ("ﬁne ﬂuﬃest ĳsje ŉ", "fine fluffiest ijsje 'n"),
+        ("ＦＵＬＬ　width ﾀ", "full width タ"),
+        ("\u{FEFF}bom nu\0ll \u{7F}del\u{FFFC}", "bom null del"),
+        ("\u{1B}[1;31mred\u{1B}[0m \u{1B}[", "red ["),
+        ("a\r\nb\rc\u{2028}d", "a b c d"),
+        ("price \u{80}5\u{85}", "price €5…"),
+        ("e\u{301}tude", "étude"),
+        ("  many \t spaces\u{a0}\u{3000}here ", "many spaces here"),
+        ("ΟΔΟΣ", "οδος"),
+        ("plain cat", "plain cat"),
+    ] {
+        same(text, plain);
+        same(plain, plain);
+    }
+    // Another vocabulary is another model's.
+    let small =
+        with_model(r#"{"type":"BPE","vocab":{"a":0,"b":1,"ab":2,"a</w>":3,"â":4,"Ģ":5,"ľ":6},"merges":[]}"#);
+    let small = Tokenizer::for_model(small.as_bytes(), 77, false).unwrap();
+    assert_ne!(small.encode("“").unwrap().ids.len(), 3, "the quote stays as it is");
+}
+
+#[test]
+fn siglips_texts_are_lower_case_whatever_the_file_says() {
+    let (_, json) = SENTENCEPIECE[1];
+    let mut file: serde_json::Value = serde_json::from_slice(json).unwrap();
+    let normalizers = file["normalizer"]["normalizers"].as_array_mut().unwrap();
+    normalizers.retain(|part| part["type"] != "Lowercase");
+    let json = file.to_string();
+    let tokenizer = |is_lowercase| Tokenizer::for_model(json.as_bytes(), 64, is_lowercase).unwrap();
+    let ids = |is_lowercase: bool, text: &str| tokenizer(is_lowercase).encode(text).unwrap().ids;
+    assert_ne!(ids(false, "A Cat"), ids(false, "a cat"));
+    assert_eq!(ids(true, "A Cat"), ids(false, "a cat"));
+}
+
+#[test]
+fn what_no_token_stands_for_cannot_be_read() {
+    // Greek, Hebrew, Georgian: CLIP's vocabulary holds parts of their letters; of 東, Cyrillic and emoji, whole ones.
+    let clip = Tokenizer::for_model(&CLIP_JSON, 77, false).unwrap();
+    for text in ["a cat", "кошка", "東京", "😀", "7", "!", "猫 cat", "naïve", "&amp;"] {
+        assert!(clip.can_read(text).unwrap(), "{text:?}");
+    }
+    for text in ["猫", "γάτα", "חתול", "ქათამი", "猫!", "ねこ", "", "  ", "\u{FEFF}", "🫠"]
+    {
+        assert!(!clip.can_read(text).unwrap(), "{text:?}");
+    }
+    for (name, json) in SENTENCEPIECE {
+        let tokenizer = Tokenizer::from_json(json, 64).unwrap();
+        assert!(tokenizer.can_read("a cat").unwrap(), "{name}");
+        assert!(!tokenizer.can_read("ᓄᓇᕗᑦ").unwrap(), "{name}");
+        assert!(!tokenizer.can_read(" ").unwrap() && !tokenizer.can_read("").unwrap(), "{name}");
+    }
+}
+
 #[test]
 fn every_character_is_cut_as_by_the_library() {
     let is_cut_alike = |c: &char| {
@@ -110,6 +203,12 @@ fn bert_ids_are_word_pieces() {
     // Neither the file's padding nor its truncation: those are the model's affair.
     assert_eq!(tokenizer.encode("A cat. CATS dog").unwrap().ids, [2, 6, 4, 10, 4, 5, 1, 3]);
     assert_eq!(tokenizer.encode("[CLS]").unwrap().ids, [2, 7, 9, 8, 3]);
+    // "dog" is no word of it: what stands beside an unknown word has to be a word, too.
+    for (text, is_read) in
+        [("a dog", true), ("cats", true), ("dog", false), ("dog.", false), ("", false), (".", true)]
+    {
+        assert_eq!(tokenizer.can_read(text).unwrap(), is_read, "{text:?}");
+    }
     let cut = tokenizer.encode("a a a a a a a").unwrap();
     assert!(cut.is_cut && cut.ids == [2, 6, 6, 6, 6, 6, 6, 3]);
 }

@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tasks", &["models"]),
     ("engine", &["tensor", "image", "text", "graph", "weights", "models", "gpu", "cpu", "tasks"]),
     ("convert", &["tensor", "text", "weights", "models", "engine"]),
-    ("worker", &["tensor", "weights", "models", "tasks", "engine", "convert"]),
+    ("worker", &["tensor", "image", "weights", "models", "tasks", "engine", "convert"]),
     ("worker/engine", &["image", "text", "weights", "models", "tasks", "engine", "worker"]),
     ("worker/downloader", &["tensor", "weights", "models", "engine", "convert", "worker"]),
     ("app", &["image", "text", "models", "tasks", "engine", "convert", "worker"]),

@@ -36,7 +36,7 @@ pub fn Ranking(props: &RankingProps) -> Html {
             <ol class="lines" ref={list} tabindex={(!props.lines.is_empty()).then_some("0")} aria-label={strings::RANKING}>
                 { for props.lines.iter().enumerate().map(|(idx, line)| result(idx, line)) }
             </ol>
-            if let Some(cut) = settled.map(|answer| &answer.cut).filter(|cut| !cut.is_empty()) {
+            if let Some(cut) = settled.map(|answer| &answer.notes.cut).filter(|cut| !cut.is_empty()) {
                 <p class="cut" data-testid="cut-notice">{ strings::cut(cut) }</p>
             }
         </section>

@@ -450,9 +450,10 @@ fn calibrate(
     }
     Ok(Calibration {
         scale: scale as f32,
-        sigmoid_scale: slope as f32,
-        sigmoid_bias: offset as f32,
-        none_similarity: none as f32,
+        sigmoid_scale: Some(slope as f32),
+        sigmoid_bias: Some(offset as f32),
+        none_similarity: Some(none as f32),
+        clear_probability: None,
     })
 }
 

@@ -167,11 +167,14 @@ pub(super) fn siglip(json: &Value, weights: &dyn TensorSource) -> Result<Importe
     rules.hugging_face_blocks("vision", vision_stack.n_layers);
     rules.hugging_face_blocks("text", text_stack.n_layers);
 
-    // Trained with a sigmoid a label: cosine × scale + bias. An unrelated label lies below the even score.
+    // Trained with a sigmoid a label: cosine × scale + bias.
     let scale = scalar(weights, "logit_scale").map_or(Calibration::default().scale, f32::exp);
-    let bias = scalar(weights, "logit_bias").unwrap_or(0.0);
-    let calibration =
-        Calibration { scale, sigmoid_scale: scale, sigmoid_bias: bias, none_similarity: -bias / scale };
+    let calibration = Calibration {
+        scale,
+        sigmoid_scale: Some(scale),
+        sigmoid_bias: scalar(weights, "logit_bias"),
+        ..Default::default()
+    };
     let config = Config {
         vision: Some(Vision::SiglipVit {
             image_size,

@@ -31,7 +31,7 @@ mod stream;
 
 use serde_json::Value;
 
-use super::config::{TokenizerFile, activation_name};
+use super::config::activation_name;
 use super::{Checkpoint, Config, ModelError, file};
 use crate::graph::Activation;
 use crate::image::Preprocess;
@@ -124,7 +124,9 @@ fn plan_folder(
         "efficientnet_lite" => efficientnet::efficientnet_lite(&json)?,
         _ => return Err(ModelError::Unsupported { architecture: name.to_owned() }),
     };
-    config.tokenizer = folder.tokenizer.map(|json| TokenizerFile { json: json.to_owned() });
+    if let Some(json) = folder.tokenizer {
+        config.set_tokenizer(json.to_owned());
+    }
     if let Some(preprocessor) = folder.preprocessor {
         config.preprocess = preprocessor::preprocess(preprocessor, config.preprocess)?;
     }
@@ -139,7 +141,12 @@ const MAX_IMAGE_SIZE: usize = 4096;
 /// Refuses towers for huge pictures, pictures of another size than the model sees, and values that no picture would
 /// survive; `file` says so.
 pub(super) fn check_pictures(config: &Config, file: &str) -> Result<(), ModelError> {
-    let Preprocess { size, mean, std, .. } = config.preprocess;
+    let Preprocess { size, resize, mean, std, .. } = config.preprocess;
+    if let Some(resize) = resize.filter(|resize| *resize > MAX_IMAGE_SIZE) {
+        return Err(ModelError::Config(format!(
+            "{file} makes pictures of {resize} pixels before they are cropped, the most are {MAX_IMAGE_SIZE}"
+        )));
+    }
     if let Some(vision) = &config.vision {
         let expected = vision.image_size();
         if expected > MAX_IMAGE_SIZE {

@@ -2,26 +2,27 @@
 //!
 //! Invariant: while a job runs, of the questions that arrive only the last is kept; the page counts on an answer to
 //! the last question only. A load goes before a question, and ends the one that is under way.
-//! Invariant: label embeddings are kept per (prompts, label): a new label costs one label, a new picture none.
+//! Invariant: what was computed of a picture or a label is kept: a new label costs one label, a new picture none.
 //! Invariant: a lost device is replaced once; lost again within two minutes, the CPU takes over for good.
 
 mod load;
 pub mod pictures;
 
-use crate::engine::{BackendChoice, BackendKind, Engine, EngineError, EngineStage, now_millis};
-use crate::image::PixelTensor;
-use crate::tasks::{ImageEmbedding, LabelEmbedding, classify};
+use crate::engine::{
+    BackendChoice, BackendKind, EmbeddedLabels, Engine, EngineError, EngineStage, KnownLabels, now_millis,
+};
+use crate::image::Pixels;
+use crate::tasks::{ImageEmbedding, classify};
 use crate::text::Template;
 use crate::worker::fetch::scope;
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{
-    Answer, Card, Event, LoadStage, ModelRef, Progress, Question, Request, StageTime,
+    Answer, Card, Crop, Event, LoadStage, ModelRef, Progress, Question, Request, StageTime,
 };
 use gloo::events::EventListener;
 use gloo::timers::future::TimeoutFuture;
-use js_sys::{Array, Reflect};
+use js_sys::{Array, Reflect, Uint8Array};
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
@@ -29,10 +30,6 @@ use web_sys::{AbortController, Blob, MessageEvent};
 
 /// Chrome blocks a page's WebGPU after two losses within this time.
 const LOSS_MILLIS: f64 = 120_000.0;
-/// Labels encoded between two looks at whether the question still stands.
-const LABELS_AT_ONCE: usize = 16;
-/// Embeddings kept; at 512 numbers each this is 8 MiB.
-const MAX_KEPT_LABELS: usize = 4096;
 
 /// Listens; to be called once, by the worker's binary.
 pub fn start() {
@@ -60,6 +57,7 @@ struct Host {
     /// What to do next, a load first and a question last; a newer one takes the place of one of its kind.
     next_load: RefCell<Option<Load>>,
     next_forget: Cell<bool>,
+    next_crop: RefCell<Option<CropRequest>>,
     next_question: RefCell<Option<Question>>,
     is_busy: Cell<bool>,
     abort: RefCell<Option<AbortController>>,
@@ -72,8 +70,14 @@ struct Host {
 
 enum EngineJob {
     Load(Load),
+    Crop(CropRequest),
     Ask(Question),
     Forget,
+}
+
+struct CropRequest {
+    id: u64,
+    picture: u64,
 }
 
 struct Load {
@@ -92,10 +96,9 @@ struct Model {
     engine: Engine,
     file: String,
     sha256: String,
-    /// By prompts and label: the embedding, and whether the label was cut.
-    labels: HashMap<(String, String), (LabelEmbedding, bool)>,
-    /// A picture's numbers until it has an embedding: a camera frame can be read once, and the device may be lost.
-    tensor: Option<(u64, PixelTensor)>,
+    labels: KnownLabels,
+    /// What the model sees of the picture that was read last: a camera frame can be read once.
+    crop: Option<(u64, Pixels)>,
     image: Option<(u64, ImageEmbedding)>,
 }
 
@@ -112,10 +115,12 @@ impl Host {
                 self.next_load.replace(Some(Load { id, model, file: payload.dyn_into().ok() }));
             }
             Request::Forget => self.next_forget.set(true),
+            Request::Crop { id, picture } => {
+                self.keep_picture(picture, payload);
+                self.next_crop.replace(Some(CropRequest { id, picture }));
+            }
             Request::Ask(question) => {
-                if !payload.is_undefined() {
-                    self.picture.replace(Some(Picture { id: question.picture, payload }));
-                }
+                self.keep_picture(question.picture, payload);
                 self.next_question.replace(Some(question));
             }
         }
@@ -130,6 +135,12 @@ impl Host {
         }
     }
 
+    fn keep_picture(&self, id: u64, payload: JsValue) {
+        if !payload.is_undefined() {
+            self.picture.replace(Some(Picture { id, payload }));
+        }
+    }
+
     fn give_up_loading(&self) {
         self.abort.take().iter().for_each(AbortController::abort);
     }
@@ -138,10 +149,12 @@ impl Host {
         if let Some(load) = self.next_load.take() {
             return Some(EngineJob::Load(load));
         }
-        match self.next_forget.take() {
-            true => Some(EngineJob::Forget),
-            false => self.next_question.take().map(EngineJob::Ask),
+        if self.next_forget.take() {
+            return Some(EngineJob::Forget);
         }
+        // A question first: its answer is what is waited for, and it reads the picture.
+        let question = self.next_question.take().map(EngineJob::Ask);
+        question.or_else(|| self.next_crop.take().map(EngineJob::Crop))
     }
 
     async fn run(&self, job: EngineJob) {
@@ -156,6 +169,19 @@ impl Host {
             EngineJob::Forget => {
                 drop(load::forget().await);
                 tell(&Event::Forgotten);
+            }
+            EngineJob::Crop(request) => {
+                let Some(mut model) = self.model.take() else { return };
+                let CropRequest { id, picture } = request;
+                match self.crop(&mut model, picture, &mut Vec::new()).await {
+                    Ok(Pixels { width: size, rgb, background, .. }) => {
+                        let (size, background) = (*size, *background);
+                        let crop = Crop { id, picture, size, background };
+                        tell_with(&Event::Crop(crop), &Uint8Array::from(&rgb[..]).into());
+                    }
+                    Err(problem) => tell(&Event::Rejected { id, problem }),
+                }
+                self.model.replace(Some(model));
             }
             EngineJob::Ask(question) => {
                 let Some(mut model) = self.model.take() else { return };
@@ -207,7 +233,7 @@ impl Host {
             _ => problem,
         })?;
         crate::worker::fetch::check(&cancel)?;
-        let model = Model { engine, file, sha256, labels: HashMap::new(), tensor: None, image: None };
+        let model = Model { engine, file, sha256, labels: KnownLabels::default(), crop: None, image: None };
         let card = model.card();
         self.model.replace(Some(model));
         Ok(card)
@@ -240,12 +266,15 @@ impl Host {
     async fn try_answer(&self, model: &mut Model, question: &Question) -> Result<Option<Answer>, Failure> {
         let mut stages = Vec::new();
         let image = self.image(model, question.picture, &mut stages).await?;
-        let Some((labels, cut)) = self.labels(model, question, &mut stages).await? else { return Ok(None) };
+        let Some(labels) = self.labels(model, question, &mut stages).await? else { return Ok(None) };
+        let EmbeddedLabels { readable, notes } = labels;
         let started = now_millis();
         let calibration = model.engine.calibration();
-        let ranked = classify::rank(&image, &labels, &calibration, question.mode, question.has_none);
+        let ranked = classify::rank(&image, &readable, &calibration, question.mode, question.has_none);
         stages.push(stage("Rank", now_millis() - started));
-        Ok(Some(Answer { id: question.id, ranked, cut, stages }))
+        let crop = model.crop.as_ref().filter(|(id, _)| *id == question.picture);
+        let background = crop.and_then(|(_, crop)| crop.background);
+        Ok(Some(Answer { id: question.id, ranked, notes, background, stages }))
     }
 
     async fn image(
@@ -257,7 +286,26 @@ impl Host {
         if let Some((_, embedding)) = model.image.as_ref().filter(|(known, _)| *known == id) {
             return Ok(embedding.clone());
         }
-        if model.tensor.as_ref().is_none_or(|(known, _)| *known != id) {
+        let crop = self.crop(model, id, stages).await?.clone();
+        let started = now_millis();
+        let tensor = model.engine.tensor(&crop);
+        let embedding = model.engine.encode_images(&[tensor]).await?.pop();
+        let embedding =
+            embedding.ok_or_else(|| Problem::new(Code::EngineFailed, "no embedding came for the picture"))?;
+        stages.push(stage("Encode picture", now_millis() - started));
+        model.image = Some((id, embedding.clone()));
+        Ok(embedding)
+    }
+
+    /// What the model sees of a picture.
+    async fn crop<'a>(
+        &self,
+        model: &'a mut Model,
+        id: u64,
+        stages: &mut Vec<StageTime>,
+    ) -> Result<&'a Pixels, Problem> {
+        let missing = || Problem::new(Code::PictureUnreadable, "the picture did not arrive");
+        if model.crop.as_ref().is_none_or(|(known, _)| *known != id) {
             let started = now_millis();
             let picture = self
                 .picture
@@ -265,78 +313,41 @@ impl Host {
                 .as_ref()
                 .filter(|picture| picture.id == id)
                 .map(|picture| picture.payload.clone());
-            let payload =
-                picture.ok_or_else(|| Problem::new(Code::PictureUnreadable, "the picture did not arrive"))?;
-            let pixels = pictures::pixels(payload).await?;
+            let pixels = pictures::pixels(picture.ok_or_else(missing)?).await?;
             let decoded = now_millis();
-            model.tensor = Some((id, model.engine.preprocess(&pixels)));
+            model.crop = Some((id, model.engine.crop(&pixels)));
             stages.push(stage("Read picture", decoded - started));
             stages.push(stage("Fit to model", now_millis() - decoded));
         }
-        let started = now_millis();
-        let tensor =
-            model.tensor.as_ref().map(|(_, tensor)| std::slice::from_ref(tensor)).unwrap_or_default();
-        let embedding = model.engine.encode_images(tensor).await?.pop();
-        let embedding =
-            embedding.ok_or_else(|| Problem::new(Code::EngineFailed, "no embedding came for the picture"))?;
-        stages.push(stage("Encode picture", now_millis() - started));
-        model.tensor = None;
-        model.image = Some((id, embedding.clone()));
-        Ok(embedding)
+        model.crop.as_ref().map(|(_, crop)| crop).ok_or_else(missing)
     }
 
-    /// The labels' embeddings and which labels were cut; `None` if the question was replaced meanwhile.
-    #[allow(clippy::type_complexity, reason = "one private caller")]
+    /// The labels' embeddings; `None` if the question was replaced meanwhile.
     async fn labels(
         &self,
         model: &mut Model,
         question: &Question,
         stages: &mut Vec<StageTime>,
-    ) -> Result<Option<(Vec<LabelEmbedding>, Vec<String>)>, Failure> {
+    ) -> Result<Option<EmbeddedLabels>, Failure> {
         let started = now_millis();
         let prompts: Vec<Template> =
             question.templates.iter().filter_map(|text| Template::parse(text).ok()).collect();
         let prompts = if prompts.is_empty() { vec![Template::default()] } else { prompts };
-        let prompts_key = question.templates.join("\n");
-        let key = |label: &str| (prompts_key.clone(), label.to_owned());
-        if model.labels.len() > MAX_KEPT_LABELS {
-            model.labels.clear();
-        }
-        let is_unknown = |label: &&String| !model.labels.contains_key(&key(label));
-        let unknown: Vec<&String> = question.labels.iter().filter(is_unknown).collect();
-        for labels in unknown.chunks(LABELS_AT_ONCE) {
-            let texts: Vec<String> =
-                labels.iter().flat_map(|label| prompts.iter().map(|prompt| prompt.fill(label))).collect();
-            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-            let embeddings = model.engine.encode_texts(&texts).await?;
-            for ((label, embeddings), texts) in
-                labels.iter().zip(embeddings.chunks(prompts.len())).zip(texts.chunks(prompts.len()))
-            {
-                let mut is_cut = false;
-                for text in texts {
-                    is_cut |= model.engine.tokenize(text)?.is_cut;
-                }
-                model.labels.insert(key(label), (LabelEmbedding::new(label.as_str(), embeddings), is_cut));
-            }
+        let n_missing = model.labels.n_missing(&question.labels, &prompts);
+        let is_wanted = async || {
             // Messages are heard between two turns of the event loop only.
-            if unknown.len() > LABELS_AT_ONCE {
-                TimeoutFuture::new(0).await;
-            }
-            if self.next_question.borrow().is_some() || self.next_load.borrow().is_some() {
-                return Ok(None);
-            }
-        }
-        let known: Vec<_> =
-            question.labels.iter().filter_map(|label| model.labels.get(&key(label)).cloned()).collect();
-        let cut = known.iter().filter(|(_, is_cut)| *is_cut).map(|(known, _)| known.label.clone()).collect();
-        let known = known.into_iter().map(|(known, _)| known).collect();
-        let name = match unknown.len() {
+            TimeoutFuture::new(0).await;
+            self.next_question.borrow().is_none() && self.next_load.borrow().is_none()
+        };
+        let Model { engine, labels, .. } = model;
+        let embedded = engine.embed_labels_while(&question.labels, &prompts, labels, is_wanted).await?;
+        let name = match n_missing {
             0 => "Labels (known)".to_owned(),
             1 => "Encode 1 label".to_owned(),
             n => format!("Encode {n} labels"),
         };
         stages.push(stage(&name, now_millis() - started));
-        Ok(Some((known, cut)))
+        Ok(embedded)
     }
 }
 
@@ -409,8 +420,12 @@ fn has_webgpu() -> bool {
 }
 
 fn tell(event: &Event) {
+    tell_with(event, &JsValue::UNDEFINED);
+}
+
+fn tell_with(event: &Event, payload: &JsValue) {
     // Plain data always serialises; a page that is gone needs no message.
     if let Ok(text) = serde_json::to_string(event) {
-        drop(scope().post_message(&Array::of1(&text.into())));
+        drop(scope().post_message(&Array::of2(&text.into(), payload)));
     }
 }

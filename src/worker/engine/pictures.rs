@@ -2,14 +2,14 @@
 //! frame. The browser's decoders read more formats than ours, and ours would be a fifth of the page's program.
 //!
 //! Invariant: what our decoder refuses on the header for its size is refused here too, before the browser sees it.
-//! Invariant: EXIF orientation is applied once, alpha goes over white, and no colour profile: as natively, held to the
-//! same expected crops by tests/browser.
+//! Invariant: EXIF orientation is applied once, transparency is laid over one colour, and no colour profile: as natively,
+//! held to the same expected crops by tests/browser.
 //! Invariant: no picture is read in a browser that gives changed pixels back (against fingerprinting): a known pattern
 //! tells.
 //! Invariant: every refusal has its own code, and the page its own advice for it.
 
 use crate::image::limits::{check_size, unreadable};
-use crate::image::{ImageError, Pixels};
+use crate::image::{Background, ImageError, OverWhite, Pixels};
 use crate::worker::fetch::blob_bytes;
 use crate::worker::problem::{Code, Problem};
 use js_sys::{Object, Promise, Reflect};
@@ -84,9 +84,9 @@ fn from_bitmap(bitmap: &ImageBitmap) -> Result<Pixels, ImageError> {
     let (width, height) = (bitmap.width(), bitmap.height());
     check_size(width.into(), height.into())?;
     check_pixels()?;
-    let rgb = read(bitmap, width, height).map_err(malformed)?;
+    let pixels = read(bitmap, width, height).map_err(malformed)?;
     bitmap.close();
-    Ok(Pixels { width: width as usize, height: height as usize, rgb })
+    Ok(pixels)
 }
 
 /// Refuses a browser that gives changed pixels back.
@@ -128,17 +128,47 @@ fn context(width: u32, height: u32) -> Result<OffscreenCanvasRenderingContext2d,
     Ok(context.unchecked_into())
 }
 
-fn read(bitmap: &ImageBitmap, width: u32, height: u32) -> Result<Vec<u8>, JsValue> {
+fn read(bitmap: &ImageBitmap, width: u32, height: u32) -> Result<Pixels, JsValue> {
+    let mut seen = OverWhite::default();
+    let over_white = read_over(Background::White, bitmap, &mut seen)?;
+    let background = seen.background();
+    let rgb = match background {
+        Some(Background::Black) => read_over(Background::Black, bitmap, &mut OverWhite::default())?,
+        _ => over_white,
+    };
+    Ok(Pixels { width: width as usize, height: height as usize, rgb, background })
+}
+
+/// The bitmap's colours over one, and what was seen of its transparency.
+fn read_over(background: Background, bitmap: &ImageBitmap, seen: &mut OverWhite) -> Result<Vec<u8>, JsValue> {
+    let (width, height) = (bitmap.width(), bitmap.height());
     let strip_height = (STRIP_PIXELS / width).clamp(1, height);
     let context = context(width, strip_height)?;
-    context.set_fill_style_str("#fff");
+    context.set_fill_style_str(match background {
+        Background::White => "#fff",
+        Background::Black => "#000",
+    });
     let mut rgb = Vec::with_capacity(width as usize * height as usize * 3);
     for top in (0..height).step_by(strip_height as usize) {
         let n_rows = strip_height.min(height - top);
-        context.fill_rect(0.0, 0.0, width.into(), n_rows.into());
-        context.draw_image_with_image_bitmap(bitmap, 0.0, -f64::from(top))?;
-        let strip = context.get_image_data(0.0, 0.0, width.into(), n_rows.into())?.data().0;
-        rgb.extend(strip.as_chunks().0.iter().flat_map(|[r, g, b, _]| [*r, *g, *b]));
+        let (width, height, top) = (f64::from(width), f64::from(n_rows), f64::from(top));
+        let strip = || Ok::<_, JsValue>(context.get_image_data(0.0, 0.0, width, height)?.data().0);
+        context.clear_rect(0.0, 0.0, width, height);
+        context.draw_image_with_image_bitmap(bitmap, 0.0, -top)?;
+        let alone = strip()?;
+        let is_opaque = alone.as_chunks().0.iter().all(|[_, _, _, alpha]| *alpha == 255);
+        let laid = if is_opaque {
+            None
+        } else {
+            context.fill_rect(0.0, 0.0, width, height);
+            context.draw_image_with_image_bitmap(bitmap, 0.0, -top)?;
+            Some(strip()?)
+        };
+        let laid = laid.as_ref().unwrap_or(&alone);
+        for ([r, g, b, _], [_, _, _, alpha]) in laid.as_chunks().0.iter().zip(alone.as_chunks().0) {
+            seen.add([*r, *g, *b], *alpha);
+            rgb.extend([*r, *g, *b]);
+        }
     }
     Ok(rgb)
 }
