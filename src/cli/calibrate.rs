@@ -23,7 +23,7 @@ use crate::tasks::LabelEmbedding;
 use crate::tasks::calibrate::{CalibrateError, Example, Judged, Measured, fit};
 use crate::weights::gguf::MAGIC;
 
-/// Of so many photos of a folder of labels one is asked without its label, too.
+/// One of so many photos of a folder of labels is asked without its label, too.
 const PHOTOS_A_SET_WITHOUT: usize = 4;
 /// What a file of label sets looks like, for messages.
 const SETS: &str = r#"{"photos": [{"file": PATH, "sets": [{"labels": [..], "right": [indices]}]}]}"#;
@@ -84,7 +84,7 @@ pub struct Calibrated {
     calibration: Calibration,
     n_fitted_photos: usize,
     n_fitted_sets: usize,
-    /// On the other photos: with the file's own calibration and without "none of these", and with the new one.
+    /// What the other photos show: with the file's own calibration and without "none of these", and with the new one.
     before: Measured,
     after: Measured,
     file: output::Written,

@@ -34,12 +34,12 @@ const PICTURES: [(&str, &str, &[u8]); 3] = [
 ];
 /// Labels that are wrong for all of them.
 const OTHERS: [&str; 5] = ["dog", "flower", "guitar", "car", "house"];
-/// Of eight labels the obvious one must have half; an even chance is an eighth.
+/// The obvious one of eight labels must have half; an even chance is an eighth.
 const MIN_PROBABILITY: f32 = 0.5;
 /// CLIP's temperature is trained up to 100, where it is held; files store its logarithm, at most 4.6. SigLIP's is held
 /// nowhere and ends somewhat higher.
 const SCALES: std::ops::RangeInclusive<f32> = 10.0..=130.0;
-/// To recorded embeddings, which may be another machine's and another backend's; both compute in f32.
+/// The least cosine to recorded embeddings, which may be another machine's and another backend's; both compute in f32.
 const MIN_RECORDED_COSINE: f64 = 0.9999;
 
 /// Why models cannot be checked.
@@ -101,7 +101,7 @@ struct Recorded {
     labels: BTreeMap<String, Vec<f32>>,
 }
 
-/// By `ID@REVISION`.
+/// What was recorded of each `ID@REVISION`.
 type Expected = BTreeMap<String, Recorded>;
 
 impl Report for Checked {

@@ -85,7 +85,7 @@ pub struct Converted {
 struct FormatLine {
     n_tensors: usize,
     n_bytes: u64,
-    /// Of a tensor's stored values to those that were read; 1 where nothing was rounded.
+    /// The cosine of a tensor's stored values to those that were read; 1 where nothing was rounded.
     worst_cosine: f64,
     worst_tensor: String,
 }

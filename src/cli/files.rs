@@ -221,7 +221,7 @@ impl Items {
 #[derive(Default)]
 pub struct Shards {
     files: Vec<(PathBuf, File)>,
-    /// By name, with the index of its file.
+    /// The tensors by name, each with the index of its file.
     tensors: BTreeMap<String, (usize, TensorInfo)>,
     n_bytes: u64,
     n_bytes_read: Cell<u64>,

@@ -28,7 +28,7 @@ pub struct OutputFile {
 pub struct Written {
     pub output: PathBuf,
     pub n_bytes: u64,
-    /// In lower-case hexadecimal.
+    /// The hash is in lower-case hexadecimal.
     pub sha256: String,
 }
 
@@ -102,7 +102,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Beside `path`, so that there is room for both where there is for the output.
+    /// Makes a file beside `path`, so that there is room for both where there is for the output.
     pub fn beside(path: &Path) -> Result<Scratch, CliError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let path = path.with_file_name(format!(".{name}.{}.data", std::process::id()));

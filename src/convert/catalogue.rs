@@ -19,9 +19,9 @@ pub struct Catalogue {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
-    /// For people.
+    /// The name that people read.
     pub name: String,
-    /// On the hub: `OWNER/NAME`.
+    /// The hub's id: `OWNER/NAME`.
     pub id: String,
     /// A commit, so that the files stay what they are; or a branch.
     pub revision: String,
@@ -30,7 +30,7 @@ pub struct Entry {
     pub memory: Memory,
     pub imagenet: Accuracy,
     pub license: License,
-    /// Of labels, as BCP 47 writes them: `en`.
+    /// The languages of labels that the model reads, as BCP 47 writes them: `en`.
     pub languages: Vec<String>,
     /// One sentence: what it is good for.
     pub about: String,
@@ -44,9 +44,9 @@ pub struct Entry {
 #[serde(deny_unknown_fields)]
 pub struct WeightFile {
     pub file: String,
-    /// Exact where there is a hash, else about.
+    /// The size is exact where there is a hash, and else about right.
     pub bytes: u64,
-    /// In lower-case hexadecimal; `None` where no source states it, and it is remembered from the first download.
+    /// The hash is in lower-case hexadecimal. It is `None` where no source states it; then the hub's own is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
@@ -63,7 +63,7 @@ pub struct Memory {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Accuracy {
-    /// In percent.
+    /// The share is in percent.
     pub top1: f32,
     /// The address of whoever measured it.
     pub source: String,
@@ -72,7 +72,7 @@ pub struct Accuracy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct License {
-    /// As SPDX writes it.
+    /// The name is SPDX's.
     pub name: String,
     /// The address where it is stated.
     pub source: String,

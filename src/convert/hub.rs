@@ -22,7 +22,7 @@ pub struct ListedFile {
     /// Its path in the repository.
     pub name: String,
     pub n_bytes: u64,
-    /// In lower-case hexadecimal; the hub states it of large files.
+    /// The hash is in lower-case hexadecimal; the hub states it of large files only.
     pub sha256: Option<String>,
     /// Git's own hash of what the repository holds: of a large file, of its pointer.
     pub git_sha1: String,

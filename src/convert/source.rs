@@ -68,7 +68,7 @@ impl Sources {
     /// Reads `SOURCE`, or `SOURCE + SOURCE OF THE TEXTS`.
     ///
     /// # Errors
-    /// As [`Source::parse`], of either.
+    /// What [`Source::parse`] refuses in either of them.
     pub fn parse(text: &str, hub: &str) -> Result<Sources, SourceError> {
         match text.split_once(" + ") {
             Some((image, text)) => {
@@ -371,9 +371,9 @@ fn is_companion(name: &str) -> bool {
 struct Parts<'a> {
     scheme: &'a str,
     host: &'a str,
-    /// Without slashes at its ends.
+    /// The path has no slashes at its ends.
     path: &'a str,
-    /// With its `?`.
+    /// The query has its `?`.
     query: &'a str,
 }
 

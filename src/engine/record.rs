@@ -29,7 +29,7 @@ impl Side {
 
 /// Builds a model's towers one after another and asks each once.
 pub struct Recorder {
-    /// Without the tokenizer, which is large.
+    /// The tokenizer is left out, because it is large.
     config: Config,
     label: String,
     /// The label's tokens; `None`: nothing is recorded.

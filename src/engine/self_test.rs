@@ -14,7 +14,7 @@ pub const MIN_COSINE: f64 = 0.999;
 /// What the check found on this device.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SelfTest {
-    /// Between what this device computed and what the file holds.
+    /// The cosine between what this device computed and what the file holds.
     pub cosine_image: f64,
     pub cosine_text: f64,
     /// Time of both encodings together.

@@ -57,7 +57,7 @@ pub struct GpuOptions {
 /// The adapter, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdapterInfo {
-    /// As in "NVIDIA GeForce RTX 4090 (Vulkan)"; browsers may hide it.
+    /// The adapter's name, as in "NVIDIA GeForce RTX 4090 (Vulkan)"; browsers may hide it.
     pub name: String,
     pub driver: String,
     /// It computes on the CPU: right, but slow.

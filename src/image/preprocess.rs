@@ -29,7 +29,7 @@ pub struct Preprocess {
     /// smaller than that, and not with bars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<usize>,
-    /// Of each channel, where white is 1.
+    /// The mean of each channel, where white is 1.
     pub mean: [f32; 3],
     pub std: [f32; 3],
     pub fit: Fit,

@@ -123,7 +123,7 @@ fn pad_token_of(json: &str) -> Option<u32> {
 #[serde(default)]
 pub struct About {
     pub name: String,
-    /// Of the weights: an SPDX expression.
+    /// The licence of the weights: an SPDX expression.
     pub license: String,
     pub description: String,
     /// What was measured, in words.
@@ -153,15 +153,15 @@ pub enum Vision {
     /// CLIP's RN50 family; widths are read off the weights' shapes.
     ModifiedResnet {
         image_size: usize,
-        /// Of each block.
+        /// The stride of each block.
         strides: Vec<usize>,
-        /// Of the attention that pools.
+        /// The heads of the attention that pools.
         n_heads: usize,
     },
     /// MobileNet-v2 blocks with ReLU6 and no squeeze; widths and kernels are read off the weights' shapes.
     EfficientnetLite {
         image_size: usize,
-        /// Of each block's depthwise convolution.
+        /// The stride of each block's depthwise convolution.
         strides: Vec<usize>,
     },
 }
@@ -253,7 +253,7 @@ pub struct Transformer {
     pub n_hidden: usize,
     #[serde(with = "activation_name")]
     pub activation: Activation,
-    /// Of every layer norm.
+    /// The epsilon of every layer norm.
     pub epsilon: f32,
 }
 

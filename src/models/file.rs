@@ -15,9 +15,9 @@ pub(super) const ARCHITECTURE: &str = "cliplet";
 /// Which format each tensor of a file gets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantization {
-    /// Of matrices (linear and pointwise layers) whose rows 32 divides; of others f16.
+    /// The format of matrices (linear and pointwise layers) whose rows 32 divides; others are f16.
     pub matrices: Format,
-    /// Of the token table.
+    /// The format of the token table.
     pub token_table: Format,
     /// Names that contain the text get the format instead, where their rows allow it; the first that fits counts.
     pub exceptions: Vec<(String, Format)>,
@@ -226,7 +226,8 @@ fn to_gguf(json: &Json) -> Option<Value> {
     }
 }
 
-/// Of all lists of a file; ours hold two embeddings and a few words. As JSON a byte takes 32.
+/// All lists of a file together hold so many items at most; ours hold two embeddings and a few words. As JSON a byte
+/// takes 32.
 const MAX_ITEMS: u64 = 8192;
 
 fn to_json(value: &Value) -> Option<Json> {

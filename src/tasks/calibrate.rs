@@ -55,7 +55,7 @@ impl Example {
         self.labels.iter().any(|label| label.is_right)
     }
 
-    /// As the page and the command would answer.
+    /// Answers as the page and the command would give them.
     fn ranked(&self, calibration: &Calibration, with_none: bool) -> RankedLabels {
         let similarities = self.labels.iter().map(|label| (label.label.clone(), label.similarity));
         rank_similarities(similarities, calibration, Mode::Softmax, with_none)
@@ -83,7 +83,7 @@ pub struct Measured {
     pub n_sets: usize,
     /// Sets whose first line was right.
     pub n_right: usize,
-    /// Between the first line's probability and how often it is right.
+    /// The expected calibration error: how far the first line's probability is from how often it is right.
     pub calibration_error: f64,
     /// Answers that are called clear, and those of them that are right.
     pub n_clear: usize,

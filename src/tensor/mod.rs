@@ -35,9 +35,9 @@ pub enum Format {
     Bf16,
     /// 32 i8 with one f16 scale: 34 bytes.
     Q8_0,
-    /// As Q4_1 with a fifth bit: 24 bytes.
+    /// Q4_1 with a fifth bit: 24 bytes.
     Q5_1,
-    /// As Q4_0 with a fifth bit (value − 16): 22 bytes.
+    /// Q4_0 with a fifth bit (value − 16): 22 bytes.
     Q5_0,
     /// 32 nibbles with an f16 scale and an f16 minimum: 20 bytes.
     Q4_1,

@@ -56,7 +56,7 @@ impl Charsmap {
         mapped
     }
 
-    /// Of the shortest start of `text` that is in the map.
+    /// What stands in the map for the shortest start of `text` that is there.
     fn replacement(&self, text: &str) -> Option<&str> {
         const HAS_LEAF: u32 = 1 << 8;
         const LABEL: u32 = 1 << 31 | 0xFF;

@@ -80,7 +80,7 @@ enum Normalizer {
         from: String,
         to: String,
     },
-    /// Without these characters.
+    /// These characters are left out.
     Drop(String),
     /// White space at the ends.
     Strip {
@@ -128,7 +128,7 @@ struct File<'a> {
     normalizer: Option<Value>,
     pre_tokenizer: Option<Value>,
     post_processor: Option<Value>,
-    /// As it stands: the vocabulary is the crate's to read.
+    /// The model is kept as text: its vocabulary is the crate's to read.
     #[serde(borrow)]
     model: &'a RawValue,
 }

@@ -11,7 +11,7 @@ use super::TextError;
 use super::tokenizer::malformed;
 use tokenizers::models::bpe::Vocab;
 
-/// In bytes; SentencePiece's are at most 16 characters, Gemma's longest run of spaces is 93 bytes.
+/// The most bytes of a piece. SentencePiece's have at most 16 characters; Gemma's longest run of spaces has 93 bytes.
 const MAX_TOKEN_LEN: usize = 512;
 /// What an unknown character scores below the worst token.
 const UNKNOWN_PENALTY: f64 = 10.0;
@@ -19,9 +19,9 @@ const UNKNOWN_PENALTY: f64 = 10.0;
 #[derive(Clone, Debug)]
 pub struct Unigram {
     ids: Vocab,
-    /// Of each id.
+    /// The score of each id.
     scores: Vec<f64>,
-    /// In bytes.
+    /// The length of the longest piece, in bytes.
     longest: usize,
     unknown: Option<u32>,
     unknown_score: f64,

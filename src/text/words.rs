@@ -9,7 +9,7 @@ use tokenizers::{NormalizedString, Normalizer};
 
 /// What `tokenizer.json` of a CLIP says.
 pub const CLIP_PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
-/// With this before it in newer files: as plain text, special tokens are cut like any other text.
+/// Newer files have this before it. It changes nothing here: special tokens in plain text are cut like any other text.
 const CLIP_LITERALS: &str = r"<\|startoftext\|>|<\|endoftext\|>|";
 
 const CONTRACTIONS: [&str; 7] = ["'s", "'t", "'re", "'ve", "'m", "'ll", "'d"];

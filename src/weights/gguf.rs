@@ -83,7 +83,7 @@ pub struct TensorInfo {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Header {
     pub metadata: BTreeMap<String, Value>,
-    /// In the order of their bytes.
+    /// The tensors are in the order of their bytes.
     pub tensors: Vec<TensorInfo>,
     /// Bytes before the tensor data: the header's own, with padding.
     pub len: u64,
@@ -142,7 +142,7 @@ impl Header {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     alignment: u64,
-    /// In the order of their bytes; ranges are counted from the start of the tensor data.
+    /// The tensors are in the order of their bytes; ranges are counted from the start of the tensor data.
     tensors: Vec<TensorInfo>,
 }
 
@@ -173,7 +173,7 @@ impl Table {
         self.tensors.truncate(n_tensors);
     }
 
-    /// In the order of their bytes.
+    /// The tensors are in the order of their bytes.
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.tensors
     }

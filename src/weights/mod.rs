@@ -97,7 +97,7 @@ impl Weights {
         self.tensors.contains_key(name)
     }
 
-    /// In alphabetical order.
+    /// The names are in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }

@@ -118,7 +118,7 @@ pub struct TensorInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     pub metadata: HashMap<String, String>,
-    /// In the order of their bytes.
+    /// The tensors are in the order of their bytes.
     pub tensors: Vec<TensorInfo>,
 }
 

@@ -20,16 +20,17 @@ const MAX_HEADER: u64 = 64 << 20;
 pub enum Item {
     /// First.
     Header(Header),
-    /// In the order of the file, by name; its values are finite. Tensors of integers are left out: they are no weights.
+    /// A tensor by its name, in the order of the file; its values are finite. Tensors of integers are left out: they are no
+    /// weights.
     Tensor(String, Tensor),
 }
 
 /// What a file says before its tensors.
 #[derive(Debug, PartialEq)]
 pub struct Header {
-    /// Of a GGUF: a file without tensors.
+    /// A GGUF's metadata: a file without tensors.
     pub gguf: Option<GgufFile>,
-    /// Of tensors that are weights, in the order of their bytes.
+    /// The names of tensors that are weights, in the order of their bytes.
     pub names: Vec<String>,
     /// Those tensors without their bytes: shapes and formats, by name.
     pub outlines: Weights,
@@ -85,7 +86,7 @@ impl Stream {
     /// Goes on at the byte `at`, where no tensor is incomplete ([`Stream::position`]), with [`Header::bytes`] of before.
     ///
     /// # Errors
-    /// As of [`Stream::push`] for the header.
+    /// What [`Stream::push`] refuses in the header.
     pub fn resume(header: &[u8], n_bytes: u64, at: u64) -> Result<(Stream, Header), WeightsError> {
         let Some((header, mut tensors)) = parse(header.to_vec(), n_bytes)?.ok() else {
             return Err(GgufError::Truncated { what: "the header", needed: n_bytes, found: at }.into());

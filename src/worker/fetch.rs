@@ -258,7 +258,7 @@ pub fn is_final(code: Code) -> bool {
     )
 }
 
-/// Between the `n_tries`th try and the next.
+/// Waits between the `n_tries`th try and the next.
 pub async fn pause(n_tries: u32) {
     TimeoutFuture::new(PAUSE_MILLIS << n_tries).await;
 }

@@ -43,7 +43,7 @@ pub struct Question {
 pub enum Event {
     /// The worker runs and listens.
     Hello,
-    /// Of the load with this id.
+    /// Where the load with this id stands.
     Progress(u32, Progress),
     /// The model of this load answers questions from now on.
     Ready(u32, Box<Card>),
@@ -122,7 +122,7 @@ pub struct Answer {
 /// The square that the model sees of a picture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crop {
-    /// Of the request.
+    /// The id of the request.
     pub id: u64,
     pub picture: u64,
     /// Its side, in pixels.
@@ -235,7 +235,7 @@ pub struct StoredModel {
     pub source: String,
     pub format: StoredFormat,
     pub bytes: u64,
-    /// Of the stored GGUF.
+    /// The SHA-256 of the stored GGUF.
     pub sha256: String,
     /// The SHA-256 of each weight file as it was downloaded, by name.
     pub source_sha256: Vec<(String, String)>,
@@ -271,7 +271,7 @@ pub struct Unfinished {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FetchProgress {
     pub stage: FetchStage,
-    /// Of the bytes that come over the network, all files together; never more than `total`.
+    /// Bytes that came over the network, of all files together; never more than `total`.
     pub done: u64,
     /// 0 while it is not known.
     pub total: u64,

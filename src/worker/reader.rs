@@ -40,7 +40,7 @@ pub struct ResumePoint {
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub n_bytes: Option<u64>,
-    /// In lower-case hexadecimal.
+    /// The hash is in lower-case hexadecimal.
     pub sha256: Option<String>,
 }
 
@@ -196,7 +196,7 @@ impl WeightsReader {
         }
     }
 
-    /// Of everything that was taken in; meant for after the end.
+    /// The SHA-256 of everything that was taken in; it is the file's after the end.
     pub fn sha256(&self) -> String {
         self.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }

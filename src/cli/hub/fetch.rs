@@ -20,7 +20,7 @@ use crate::convert::hub::{self, ListedFile, MAX_ANSWER_BYTES, MAX_PAGES, Refusal
 use crate::convert::source::DEFAULT_HUB;
 use crate::convert::source::is_commit;
 
-/// Of `HF_HUB_DOWNLOAD_TIMEOUT` where it is not set: seconds without a byte.
+/// What `HF_HUB_DOWNLOAD_TIMEOUT` is where it is not set: seconds without a byte.
 const TIMEOUT_SECONDS: u64 = 30;
 /// How often a connection may break without a byte in between.
 const MAX_TRIES: usize = 4;
@@ -46,7 +46,7 @@ pub struct Remote {
     /// For people.
     pub name: String,
     pub n_bytes: Option<u64>,
-    /// In lower-case hexadecimal.
+    /// The hash is in lower-case hexadecimal.
     pub sha256: Option<String>,
     /// What the address names never changes, so that a part of it is always a part of it.
     pub is_fixed: bool,
@@ -372,7 +372,7 @@ fn part_of(target: &Path) -> PathBuf {
     target.with_file_name(format!(".{}.part", target.file_name().unwrap_or_default().to_string_lossy()))
 }
 
-/// Beside a file: what its host called this version of it, a tag in quotes or a date.
+/// The file beside another that says what its host called this version of it: a tag in quotes or a date.
 fn tag_of(path: &Path) -> PathBuf {
     path.with_file_name(format!("{}.tag", path.file_name().unwrap_or_default().to_string_lossy()))
 }
@@ -453,7 +453,7 @@ impl Part {
         let _ = fs::remove_file(&self.path);
     }
 
-    /// On the disk before the name: a power cut leaves no file or a whole one.
+    /// The bytes are on the disk before the name is: a power cut leaves no file or a whole one.
     fn finish(self, target: &Path) -> std::io::Result<()> {
         self.file.sync_all()?;
         fs::rename(tag_of(&self.path), tag_of(target)).or_else(absent_is_fine)?;

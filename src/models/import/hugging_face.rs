@@ -201,7 +201,7 @@ pub(super) fn siglip(json: &Value, weights: &dyn TensorSource) -> Result<Importe
 }
 
 impl Rules {
-    /// Of CLIPModel and SiglipModel.
+    /// The blocks of CLIPModel and SiglipModel.
     fn hugging_face_blocks(&mut self, side: &str, n_layers: usize) {
         for i in 0..n_layers {
             let to = |part: &str| format!("{side}.blocks.{i}.{part}");

@@ -59,7 +59,7 @@ pub struct Found<'a> {
 }
 
 impl Files {
-    /// Of an order's sources.
+    /// The files of an order's sources.
     ///
     /// # Errors
     /// [`Code::SourceInvalid`]: neither an id nor an address that may be talked to.
@@ -74,7 +74,7 @@ impl Files {
         Ok([Some(image), text].into_iter().flatten().enumerate().map(files).collect())
     }
 
-    /// Of files that the reader chose.
+    /// The files that the reader chose.
     pub fn own(files: Vec<web_sys::File>) -> Files {
         let names: Vec<String> = files.iter().map(web_sys::File::name).collect();
         let mut others = Vec::new();

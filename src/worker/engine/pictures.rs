@@ -21,7 +21,7 @@ use web_sys::{Blob, ImageBitmap, OffscreenCanvas, OffscreenCanvasRenderingContex
 
 #[wasm_bindgen]
 extern "C" {
-    /// Of whatever global scope this is: a worker's or a page's.
+    /// The function belongs to whatever global scope this is: a worker's or a page's.
     #[wasm_bindgen(catch, js_name = createImageBitmap)]
     fn create_image_bitmap(blob: &Blob, options: &Object) -> Result<Promise, JsValue>;
 }
@@ -32,7 +32,7 @@ const STRIP_PIXELS: u32 = 1 << 22;
 const MAX_FILE_BYTES: f64 = 100.0 * 1024.0 * 1024.0;
 /// The known pattern's side, in pixels.
 const PATTERN_SIDE: u8 = 16;
-/// Of 255: so much noise changes no ranking. Brave flips the lowest bit here and there; Firefox gives random pixels.
+/// So much noise, of 255, changes no ranking. Brave flips the lowest bit here and there; Firefox gives random pixels.
 const MAX_NOISE: u8 = 3;
 
 thread_local! {
