@@ -1,13 +1,13 @@
 //! Where graphs run: on the GPU, or on the CPU with the same answers.
 //!
 //! Invariant: a device that fails says so with a typed error; only [`Backend::start`] with `Auto` takes another one, and
-//! then [`BackendInfo::fallback_reason`] says why.
+//! then [`BackendInfo::fallback`] says why.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::WarmGpu;
+use super::{EngineError, WarmGpu};
 use crate::cpu::{CpuError, CpuModel};
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, Gpu, GpuError, GpuModel, GpuOptions};
@@ -61,7 +61,35 @@ pub struct BackendInfo {
     /// Whether the "GPU" is a program (SwiftShader, lavapipe): right, but slow.
     pub is_software: bool,
     /// Why it is the CPU although [`BackendChoice::Auto`] would rather have the GPU.
-    pub fallback_reason: Option<String>,
+    pub fallback: Option<Fallback>,
+}
+
+/// Why a model left the GPU, or never got there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fallback {
+    pub cause: FallbackCause,
+    /// The figures, for a report.
+    pub detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FallbackCause {
+    /// There is none, or it failed.
+    NoGpu,
+    /// Its results differ from those that the file holds.
+    WrongResults,
+}
+
+impl Fallback {
+    /// The reason why a GPU cannot be used, from what went wrong with it.
+    pub(super) fn of(error: &EngineError) -> Fallback {
+        let cause = match error {
+            EngineError::SelfTest { .. } => FallbackCause::WrongResults,
+            _ => FallbackCause::NoGpu,
+        };
+        Fallback { cause, detail: error.to_string() }
+    }
 }
 
 impl fmt::Display for BackendInfo {
@@ -73,7 +101,7 @@ impl fmt::Display for BackendInfo {
         if self.is_software {
             write!(f, " (software, slow)")?;
         }
-        self.fallback_reason.iter().try_for_each(|reason| write!(f, " (not the GPU: {reason})"))
+        self.fallback.iter().try_for_each(|fallback| write!(f, " (not the GPU: {})", fallback.detail))
     }
 }
 
@@ -123,7 +151,7 @@ impl Backend {
             BackendChoice::Gpu => Self::gpu(warm, params).await,
             BackendChoice::Auto => match Self::gpu(warm, params).await {
                 Ok(backend) => Ok(backend),
-                Err(error) => Ok(Self::cpu(params, Some(error.to_string()))),
+                Err(error) => Ok(Self::cpu(params, Some(Fallback::of(&error.into())))),
             },
         }
     }
@@ -133,9 +161,9 @@ impl Backend {
         choice == BackendChoice::Auto && self.info.kind == BackendKind::Gpu
     }
 
-    /// The CPU; `fallback_reason` says why it is not the GPU.
-    pub fn cpu(params: &ParamSet, fallback_reason: Option<String>) -> Self {
-        let info = BackendInfo { fallback_reason, ..Default::default() };
+    /// The CPU; `fallback` says why it is not the GPU.
+    pub fn cpu(params: &ParamSet, fallback: Option<Fallback>) -> Self {
+        let info = BackendInfo { fallback, ..Default::default() };
         let n_wide_bytes: usize = params.tensors.iter().map(|tensor| 4 * tensor.n_values()).sum();
         let is_lean = cfg!(target_arch = "wasm32") && n_wide_bytes > MAX_WIDE_BYTES;
         let model = if is_lean { CpuModel::lean(params) } else { CpuModel::new(params) };
@@ -153,7 +181,7 @@ impl Backend {
             kind: BackendKind::Gpu,
             adapter: Some(adapter.name.clone()),
             is_software: adapter.is_software,
-            fallback_reason: None,
+            fallback: None,
         };
         Ok(Self { info, device: Device::Gpu(gpu.upload(params.clone())) })
     }

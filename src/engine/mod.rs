@@ -39,7 +39,9 @@ mod self_test;
 mod verify;
 mod warm;
 
-pub use backend::{Backend, BackendChoice, BackendError, BackendInfo, BackendKind, Prepared};
+pub use backend::{
+    Backend, BackendChoice, BackendError, BackendInfo, BackendKind, Fallback, FallbackCause, Prepared,
+};
 pub use clock::now_millis;
 pub use labels::{EmbeddedLabels, KnownLabels, LabelNotes};
 pub use record::{Recorder, Side};
@@ -239,7 +241,7 @@ impl Engine {
         let image = match backend.prepare(graph.clone()) {
             Err(error) if backend.may_be_left(choice) => {
                 backend.destroy();
-                backend = Backend::cpu(&params, Some(error.to_string()));
+                backend = Backend::cpu(&params, Some(Fallback::of(&error.into())));
                 backend.prepare(graph)?
             }
             prepared => prepared?,
@@ -284,7 +286,7 @@ impl Engine {
         if !is_devices_fault || !self.backend.may_be_left(choice) {
             return Err(error);
         }
-        self.switch(Backend::cpu(&self.params, Some(error.to_string())))?;
+        self.switch(Backend::cpu(&self.params, Some(Fallback::of(&error))))?;
         Box::pin(self.check(BackendChoice::Cpu)).await
     }
 

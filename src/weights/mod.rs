@@ -26,7 +26,7 @@ pub enum WeightsError {
     #[error(
         "not a weight file but {found} ({n_bytes} bytes): it starts with neither GGUF's magic nor a safetensors header"
     )]
-    UnknownFormat { n_bytes: u64, found: &'static str },
+    UnknownFormat { n_bytes: u64, found: Looks },
     #[error(
         "the weights hold no tensor `{name}` ({n_tensors} others): the file is another kind of model, or incomplete"
     )]
@@ -39,15 +39,37 @@ pub enum WeightsError {
     Unreadable { name: String, source: std::io::Error },
 }
 
+/// What a file that is no weights looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    Empty,
+    WebPage,
+    LfsPointer,
+    Pickle,
+    Unknown,
+}
+
+impl std::fmt::Display for Looks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Looks::Empty => "an empty file",
+            Looks::WebPage => "a web page",
+            Looks::LfsPointer => "a Git LFS pointer",
+            Looks::Pickle => "a Python pickle",
+            Looks::Unknown => "something else",
+        })
+    }
+}
+
 impl WeightsError {
     /// For a file of `n_bytes` that is no weights; what its first bytes look like helps more than what they are not.
     pub fn unknown(prefix: &[u8], n_bytes: u64) -> WeightsError {
         let found = match prefix.trim_ascii_start() {
-            [] => "an empty file",
-            [b'<', ..] => "a web page",
-            [b'v', b'e', b'r', b's', b'i', b'o', b'n', b' ', ..] => "a Git LFS pointer",
-            [b'P', b'K', 3, 4, ..] | [0x80, ..] => "a Python pickle",
-            _ => "something else",
+            [] => Looks::Empty,
+            [b'<', ..] => Looks::WebPage,
+            [b'v', b'e', b'r', b's', b'i', b'o', b'n', b' ', ..] => Looks::LfsPointer,
+            [b'P', b'K', 3, 4, ..] | [0x80, ..] => Looks::Pickle,
+            _ => Looks::Unknown,
         };
         WeightsError::UnknownFormat { n_bytes, found }
     }

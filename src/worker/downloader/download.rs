@@ -13,7 +13,7 @@ use crate::engine::{EngineError, Recorder, Side, now_millis};
 use crate::models::{Config, Importer, ModelError, ModelFolder, Origin, Quantization, file_of};
 use crate::tensor::{Format, TensorError};
 use crate::weights::gguf::Table;
-use crate::weights::{Header, Item, WeightsError};
+use crate::weights::{Header, Item, Looks, WeightsError};
 use crate::worker::fetch;
 use crate::worker::lock::{Lock, Share};
 use crate::worker::model_store::{Finished, ModelStore, Part, failed, lock_name};
@@ -491,7 +491,7 @@ fn unfit_model(error: ModelError) -> Stop {
 fn unfit(unfit: Unfit) -> Problem {
     match unfit {
         Unfit::Problem(problem) => problem,
-        Unfit::Weights(error @ WeightsError::UnknownFormat { found: "a web page", .. }) => {
+        Unfit::Weights(error @ WeightsError::UnknownFormat { found: Looks::WebPage, .. }) => {
             Problem::new(Code::SourceHtml, error)
         }
         Unfit::Weights(error @ WeightsError::BadTensor { source: TensorError::TooLarge { .. }, .. }) => {

@@ -9,7 +9,8 @@ mod load;
 pub mod pictures;
 
 use crate::engine::{
-    BackendChoice, BackendKind, EmbeddedLabels, Engine, EngineError, EngineStage, KnownLabels, now_millis,
+    BackendChoice, BackendKind, EmbeddedLabels, Engine, EngineError, EngineStage, Fallback, FallbackCause,
+    KnownLabels, now_millis,
 };
 use crate::image::Pixels;
 use crate::tasks::{ImageEmbedding, classify};
@@ -354,14 +355,14 @@ impl Host {
 impl Model {
     fn card(&self) -> Card {
         let info = self.engine.info().clone();
-        let reason = info.backend.fallback_reason.clone();
-        let fallback = reason.filter(|_| info.backend.kind == BackendKind::Cpu).map(|reason| {
-            let code = match has_webgpu() {
-                false => Code::WebgpuMissing,
-                true if reason.starts_with("wrong results") => Code::GpuWrong,
-                true => Code::AdapterMissing,
+        let left = info.backend.fallback.as_ref().filter(|_| info.backend.kind == BackendKind::Cpu);
+        let fallback = left.map(|Fallback { cause, detail }| {
+            let code = match (cause, has_webgpu()) {
+                (_, false) => Code::WebgpuMissing,
+                (FallbackCause::WrongResults, true) => Code::GpuWrong,
+                (FallbackCause::NoGpu, true) => Code::AdapterMissing,
             };
-            Problem::new(code, reason)
+            Problem::new(code, detail)
         });
         Card {
             info,
