@@ -7,7 +7,7 @@ use crate::synthetic;
 use crate::test_hub::Fault;
 use crate::test_hub::repositories::put_catalogue;
 use crate::webdriver::key;
-use cliplet::models::catalogue::Catalogue;
+use cliplet::convert::catalogue::Catalogue;
 use serde_json::{Value, json};
 
 /// [`SMALL`] on the list of these tests.
@@ -399,7 +399,7 @@ fn model_files_take_the_place_of_the_built_in_model() {
     page.click("status");
     page.browser.type_into(&page.the("model-input"), &two);
     assert_eq!(page.alert(), "model-files-incomplete");
-    assert!(page.text("alert").is_some_and(|text| text.contains("tokenizer.json is missing")));
+    assert!(page.text("alert").is_some_and(|text| text.contains("tokenizer.json")));
     // Of preprocessing alone, too, and of a model's files that lie among pictures.
     let preprocessor = folder.join("preprocessor_config.json");
     std::fs::write(&preprocessor, "{}").expect("a file");

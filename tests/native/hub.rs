@@ -391,7 +391,6 @@ fn every_refusal_is_told_apart_and_leaves_nothing() {
     assert_refused(&run(&hub, &home, &["inspect", "no-such/model"]), "misspelled");
 }
 
-/// The same to whoever signed in: the hub says it otherwise, and lets in whoever may.
 /// A hub whose listing cannot be had is asked for each file by its name, and that nobody vouches for them is said.
 #[test]
 fn a_hub_that_lists_nothing_is_gone_on_without() {
@@ -411,8 +410,26 @@ fn a_hub_that_lists_nothing_is_gone_on_without() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("no hash of the files is known"), "{name}: {said}");
     }
+    // A pinned hash is held to all the same, and the pinned file is taken.
+    let hub = Hub::start();
+    let catalogue = put_catalogue(&hub);
+    hub.site.misbehave("/api/models/", Fault::Status(500, ""));
+    for entry in &catalogue.models {
+        let home = Scratch::new("hub-unlisted-pinned");
+        let checks = || {
+            let (_, report) = check(&hub, &home, &catalogue.models, &[&entry.id]);
+            report["models"][0]["checks"].to_string()
+        };
+        hub.storage.misbehave("/repos/", Fault::Corrupted);
+        let refused = checks();
+        assert!(refused.contains("finished") && refused.contains("SHA-256"), "{}: {refused}", entry.id);
+        hub.storage.behave();
+        let taken = checks();
+        assert!(taken.contains("SHA-256 as stated") && !taken.contains("finished"), "{}: {taken}", entry.id);
+    }
 }
 
+/// The same to whoever signed in: the hub says it otherwise, and lets in whoever may.
 #[test]
 fn a_token_is_told_what_it_lacks() {
     let (home, hub) = (Scratch::new("hub-signed-in"), small_hub());
@@ -463,9 +480,12 @@ fn a_model_without_readable_weights_is_told_as_that() {
     hub.put("owner/pickles", "main", repos::pickles_only());
     hub.put("owner/pickles", "refs/pr/3", repos::small());
     hub.put("owner/onnx", "main", repos::onnx_only());
-    for (id, holds) in [("owner/pickles", "pytorch_model.bin"), ("owner/onnx", "onnx/model.onnx")] {
+    for (id, holds, helps) in [
+        ("owner/pickles", "pytorch_model.bin", "refs/pr/"),
+        ("owner/onnx", "onnx/model.onnx", "exported from"),
+    ] {
         let refused = run(&hub, &home, &["inspect", id]);
-        for what in [holds, "refs/pr/"] {
+        for what in [holds, helps] {
             assert_refused(&refused, what);
         }
     }
@@ -603,4 +623,76 @@ fn one_file_of_several_is_named_by_its_page() {
     let offline =
         command(&hub.url(""), &home.0, &["inspect", &page]).env("HF_HUB_OFFLINE", "1").output().unwrap();
     stdout(&offline);
+}
+
+/// The tests' hub itself: what the others rely on.
+#[test]
+fn the_tests_hub_answers_as_the_real_one() {
+    let hub = small_hub();
+    let commit = hub.put(ID, "refs/pr/15", repos::small());
+    let config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0);
+    let agent: ureq::Agent = config.max_redirects_will_error(false).build().into();
+    let ask = |address: &str| {
+        let mut response = agent.get(address).header("Origin", "https://page.example").call().unwrap();
+        let header =
+            |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let names =
+            ["location", "etag", "link", "x-error-code", "x-repo-commit", "x-linked-etag", "x-linked-size"];
+        let mut headers = names.map(|name| (name, header(name))).to_vec();
+        headers.push(("allowed", header("access-control-allow-origin")));
+        headers.push(("exposed", header("access-control-expose-headers")));
+        let headers: std::collections::HashMap<_, _> =
+            headers.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        (response.status().as_u16(), headers, response.body_mut().read_to_vec().unwrap())
+    };
+    let sha256 = sha256_hex(&weights());
+    // A large file: what the hub says of it stands on the first hop alone.
+    let (status, first, _) = ask(&hub.url(&format!("/{ID}/resolve/refs%2Fpr%2F15/model.safetensors")));
+    assert_eq!((status, &first["x-repo-commit"]), (302, &commit));
+    assert_eq!(first["x-linked-etag"], format!("\"{sha256}\""));
+    assert_eq!(first["x-linked-size"], weights().len().to_string());
+    assert!(first["location"].starts_with(&hub.storage.url("/")) && !first.contains_key("etag"));
+    let (status, second, body) = ask(&first["location"]);
+    assert!(status == 200 && body == weights());
+    assert!(!second.keys().any(|name| name.starts_with("x-")) && !second["etag"].contains(&sha256));
+    assert_eq!((second["allowed"].as_str(), second["exposed"].as_str()), ("*", "*"));
+    let unsigned = first["location"].split('?').next().unwrap();
+    assert_eq!(ask(unsigned).0, 403, "an address of the storage is signed");
+    // A small one: on the same host, by Git's hash.
+    let (status, first, _) = ask(&hub.url(&format!("/{ID}/resolve/main/config.json")));
+    assert_eq!((status, first["allowed"].as_str()), (307, "https://page.example"));
+    let (status, second, body) = ask(&hub.url(&first["location"]));
+    assert!(status == 200 && body == repos::clip_config().bytes() && second["etag"].len() == 42);
+    // Names, absence and refusals.
+    for (path, expected) in [
+        (format!("/{ID}/resolve/refs/pr/15/config.json"), (404, Some("RevisionNotFound"))),
+        (format!("/{ID}/resolve/main/none.json"), (404, Some("EntryNotFound"))),
+        (format!("/api/models/{ID}/tree/v9"), (404, Some("RevisionNotFound"))),
+        ("/api/models/no/such/revision/main".to_owned(), (401, None)),
+        ("/no/such/resolve/main/config.json".to_owned(), (401, Some("RepoNotFound"))),
+        (format!("/{ID}/discussions/15"), (200, None)),
+    ] {
+        let (status, headers, _) = ask(&hub.url(&path));
+        assert_eq!((status, headers.get("x-error-code").map(String::as_str)), expected, "{path}");
+        assert_eq!(headers.contains_key("allowed"), !path.contains("/discussions/"), "{path}");
+    }
+    // The listing, page by page.
+    let mut next = Some(hub.url(&format!("/api/models/{ID}/tree/main?recursive=true")));
+    let (mut listed, mut n_pages) = (Vec::new(), 0);
+    while let Some(page) = next {
+        let (status, headers, body) = ask(&page);
+        assert_eq!(status, 200);
+        listed.extend(serde_json::from_slice::<Vec<Value>>(&body).unwrap());
+        next = headers.get("link").map(|link| link[1..link.find('>').unwrap()].to_owned());
+        n_pages += 1;
+    }
+    assert!(n_pages > 1 && listed.len() == repos::small().len() + 1, "{listed:?}");
+    let entry = |name: &str| listed.iter().find(|entry| entry["path"] == name).unwrap().clone();
+    assert_eq!(entry("model.safetensors")["lfs"]["oid"], sha256);
+    assert!(
+        entry("config.json").get("lfs").is_none()
+            && entry("config.json")["oid"].as_str().unwrap().len() == 40
+    );
+    let (_, _, body) = ask(&hub.url(&format!("/api/models/{ID}/revision/refs%2Fpr%2F15")));
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["sha"], commit);
 }
