@@ -504,22 +504,18 @@ pub fn own_names(names: &[String]) -> Vec<Option<String>> {
     names.iter().map(part).collect()
 }
 
-/// `config (1).json` → `config.json`; also Firefox' `config(1).json` and a copy's `config - Copy.json`.
+/// A name without what a browser or a file manager adds to one that is taken, before the last of its endings or an
+/// earlier one: `config (1).json`, `merges(2).txt`, `config - Copy.json`, `model.safetensors.index (1).json`.
 fn without_copy_number(name: &str) -> String {
-    let (start, end) = name.find('.').map_or((name, ""), |at| name.split_at(at));
-    let lower = start.to_ascii_lowercase();
-    for copy in [" - copy", " copy"] {
-        if lower.ends_with(copy) {
-            return format!("{}{end}", &start[..start.len() - copy.len()]);
-        }
-    }
-    let numbered = start.strip_suffix(')').and_then(|rest| rest.rsplit_once('('));
-    match numbered {
-        Some((base, number)) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
-            format!("{}{end}", base.trim_end())
-        }
-        _ => name.to_owned(),
-    }
+    let part = |part: &str| -> String {
+        let lower = part.to_ascii_lowercase();
+        let copy = [" - copy", " copy"].into_iter().find(|copy| lower.ends_with(copy));
+        let part = copy.map_or(part, |copy| &part[..part.len() - copy.len()]);
+        let numbered = part.strip_suffix(')').and_then(|rest| rest.rsplit_once('('));
+        let is_number = |number: &str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        numbered.filter(|(_, number)| is_number(number)).map_or(part, |(base, _)| base.trim_end()).to_owned()
+    };
+    name.split('.').map(part).collect::<Vec<_>>().join(".")
 }
 
 /// A name without what says that it is weights.
@@ -645,6 +641,7 @@ mod tests {
             "clip-b32_open_clip_config.json",
             "preprocessor_config - Copy.json",
             "model-00001-of-00002 (3).safetensors",
+            "model.safetensors.index (1).json",
             "myconfig.json",
         ];
         let parts = own_names(&names.map(str::to_owned));
@@ -660,6 +657,7 @@ mod tests {
                 "open_clip_config.json",
                 "preprocessor_config.json",
                 "model-00001-of-00002.safetensors",
+                "model.safetensors.index.json",
                 "-",
             ]
         );

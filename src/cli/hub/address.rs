@@ -44,7 +44,7 @@ pub fn locate(
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let failed = |source| CliError::from(FilesError::Layout { dir: site.dir.clone(), source });
-    let layout = Layout::choose(&names, &[name.clone()]).map_err(failed)?;
+    let layout = Layout::choose(&names, std::slice::from_ref(&name)).map_err(failed)?;
     if let Some(index) = &layout.index {
         let index = Index::parse(index, &crate::cli::read_file(&first)?).map_err(failed)?;
         index.files.keys().try_for_each(|shard| site.fetch(shard).map(drop))?;

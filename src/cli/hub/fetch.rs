@@ -27,7 +27,7 @@ const MAX_TRIES: usize = 4;
 const MAX_REDIRECTS: usize = 8;
 const PIECE: usize = 1 << 18;
 /// A host that asks to wait longer than this is left.
-const MAX_WAIT_SECONDS: u64 = 90;
+const MAX_WAIT_SECONDS: u64 = 300;
 /// The wait where a host does not say how long.
 const WAIT_SECONDS: u64 = 2;
 const MAX_WAITS: usize = 3;
@@ -312,6 +312,14 @@ impl Client {
     }
 }
 
+/// For how long a host asks to be left alone: `Retry-After`, or the `t` of the hub's `RateLimit: "resolvers";r=0;t=240`.
+fn asked_seconds(response: &Response<Body>) -> Option<u64> {
+    let text = |name: &str| response.headers().get(name)?.to_str().ok();
+    let of_limit =
+        || text("ratelimit")?.split(';').find_map(|part| part.trim().strip_prefix("t=")?.parse().ok());
+    text("retry-after").and_then(|seconds| seconds.trim().parse().ok()).or_else(of_limit)
+}
+
 enum Step {
     Done,
     Unchanged,
@@ -487,6 +495,17 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hosts_wait_is_read_in_either_form() {
+        let seconds = |name: &str, value: &str| {
+            let response = ureq::http::Response::builder().status(429).header(name, value);
+            asked_seconds(&response.body(Body::builder().data("")).unwrap())
+        };
+        assert_eq!(seconds("Retry-After", "7"), Some(7));
+        assert_eq!(seconds("RateLimit", "\"resolvers\";r=0;t=240"), Some(240));
+        assert_eq!(seconds("Retry-After", "Wed, 21 Oct 2026 07:28:00 GMT"), None);
+    }
 
     #[test]
     fn redirects_lead_to_paths_and_addresses_but_not_out_of_tls() {
