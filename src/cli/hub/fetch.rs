@@ -135,11 +135,7 @@ impl Client {
             if response.status().as_u16() != 429 {
                 return Ok(response);
             }
-            let asked = response
-                .headers()
-                .get(header::RETRY_AFTER)
-                .and_then(|value| value.to_str().ok()?.parse().ok());
-            let seconds = asked.unwrap_or(WAIT_SECONDS);
+            let seconds = asked_seconds(&response).unwrap_or(WAIT_SECONDS);
             if seconds > MAX_WAIT_SECONDS {
                 break;
             }
