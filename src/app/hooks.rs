@@ -3,12 +3,14 @@
 //! Invariant: what a hook starts it also stops: listeners, timers, tracks, the worker.
 
 use super::picker::{CatalogueState, Pick};
-use super::services::{Intake, Pictures, camera, catalogue, leave_link, motion, store_settings, what_is_in};
-use super::state::{Action, Camera, Notice, Picture, State, Stop};
+use super::services::{
+    Intake, Pictures, camera, catalogue, connection, device, leave_link, motion, store_settings, what_is_in,
+};
+use super::state::{Action, Camera, Notice, Picture, Seen, State, Stop};
 use super::strings;
 use crate::worker::client::{Client, Downloader, ask_to_persist};
 use crate::worker::problem::{Code, Problem};
-use crate::worker::protocol::{FetchRequest, Request};
+use crate::worker::protocol::{Event, FetchRequest, Request};
 use gloo::events::{EventListener, EventListenerOptions};
 use gloo::timers::callback::Timeout;
 use gloo::timers::future::TimeoutFuture;
@@ -18,7 +20,8 @@ use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    Blob, ClipboardEvent, DragEvent, Element, Event, HtmlVideoElement, KeyboardEvent, MediaStream, Url,
+    Blob, ClipboardEvent, DragEvent, Element, Event as DomEvent, HtmlVideoElement, KeyboardEvent,
+    MediaStream, Url,
 };
 use yew::prelude::*;
 
@@ -43,8 +46,11 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
         let (client, tell) = (client.clone(), page.dispatcher());
         use_effect_with(page.worker_generation, move |_| {
             let heard = tell.clone();
-            let started = Client::start(move |event, _| {
-                heard.dispatch(Action::Told { event, millis: now_millis() });
+            let started = Client::start(move |event, pixels| {
+                heard.dispatch(match (event, pixels) {
+                    (Event::Crop(crop), Some(rgb)) => Action::Seen(Seen { crop, rgb: rgb.to_vec().into() }),
+                    (event, _) => Action::Told { event, millis: now_millis() },
+                });
             });
             match started {
                 Ok(started) => drop(client.replace(Some(started))),
@@ -69,6 +75,14 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
         use_effect_with(page.load_generation, move |generation| {
             if *generation > 0 {
                 send.emit((Request::Load { id: *generation, model: model.to_ref() }, model.payload()));
+            }
+        });
+    }
+    {
+        let send = send.clone();
+        use_effect_with(page.crop_request(), move |request| {
+            if let Some((id, picture)) = *request {
+                send.emit((Request::Crop { id, picture }, Some(picture)));
             }
         });
     }
@@ -126,10 +140,25 @@ pub fn use_downloader(page: &Page, pictures: &Rc<Pictures>) {
     });
 }
 
-/// The curated list, fetched when it is first on show, and again when it is asked for after a failure.
+/// What the browser tells of the device, once and whenever the line changes.
 #[hook]
-pub fn use_catalogue(page: &Page, is_shown: bool) {
-    let is_wanted = is_shown && page.picker.catalogue == CatalogueState::Unread;
+pub fn use_device(page: &Page) {
+    let tell = page.dispatcher();
+    use_effect_with((), move |()| {
+        let look = move || {
+            let tell = tell.clone();
+            spawn_local(async move { tell.dispatch(Action::Pick(Pick::Device(device().await))) });
+        };
+        look();
+        let listener = connection().map(|line| EventListener::new(&line, "change", move |_| look()));
+        move || drop(listener)
+    });
+}
+
+/// The curated list, fetched when it is first wanted, and again when it is asked for after a failure.
+#[hook]
+pub fn use_catalogue(page: &Page, is_wanted: bool) {
+    let is_wanted = is_wanted && page.picker.catalogue == CatalogueState::Unread;
     let tell = page.dispatcher();
     use_effect_with(is_wanted, move |is_wanted| {
         if *is_wanted {
@@ -198,7 +227,7 @@ pub fn use_intake(take: &Callback<Intake>) -> bool {
     use_effect_with((), move |_| {
         let window = gloo::utils::window();
         let options = EventListenerOptions::enable_prevent_default();
-        let listen = |name: &'static str, heard: Box<dyn Fn(&Event)>| {
+        let listen = |name: &'static str, heard: Box<dyn Fn(&DomEvent)>| {
             EventListener::new_with_options(&window, name, options, heard)
         };
         let (entered, left, dropped) = (over.clone(), over.clone(), over);
@@ -271,11 +300,11 @@ pub fn use_keys(is_on: bool, on_key: Callback<String>) {
     });
 }
 
-fn is_typing(event: &Event) -> bool {
+fn is_typing(event: &DomEvent) -> bool {
     is_within(event, "input, textarea")
 }
 
-fn is_within(event: &Event, selector: &str) -> bool {
+fn is_within(event: &DomEvent, selector: &str) -> bool {
     let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
     target.is_some_and(|target| target.closest(selector).is_ok_and(|found| found.is_some()))
 }

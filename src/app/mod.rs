@@ -3,6 +3,8 @@
 //! ```text
 //! state     what is known, and the one reducer (pure)          settings, share, strings (pure)
 //! picker    its part about models: catalogue, store, download   (pure)
+//! recommend which model of the list suits the device              (pure)
+//! trial     another model's answer beside the starter's            (pure)
 //! page      owns the reducer, wires hooks to components
 //! hooks     effects: worker, storage, camera, drops, keys, motion
 //! services  the browser's files, clipboard, storage, camera
@@ -28,17 +30,23 @@
 //! | `results` | the ranking: `data-state` = `ready`, `ranking`, `settled`; a settled one has `data-question` |
 //! | `result` | a line: `data-label`, `data-percent` (0 to 100), `data-none` on "none of these" |
 //! | `winner`, `winner-percent`, `confidence` | the winner, large |
-//! | `mode-softmax`, `mode-independent`, `has-none`, `template-N` | how labels are compared (inside `more`) |
+//! | `mode-softmax`, `mode-independent`, `has-none`, `none-help`, `template-N` | how labels are compared (inside `more`) |
 //! | `status` | badge: `data-engine` = `starting`, `loading`, `ready`, `failed`; `data-backend` |
 //! | `loading`, `cancel` | the progress card and its button |
 //! | `alert` | error message: `data-code` = the stable code; `retry`, `dismiss` inside |
 //! | `notice` | message that is no error: `data-code` where it has one; `undo` inside |
-//! | `cut-notice` | labels that the model reads only in part |
+//! | `cut-notice`, `unreadable-notice`, `same-notice`, `background-notice` | labels that the model reads in part, not at all, or as one; what was laid under the picture |
+//! | `offer` (`data-id`) | the recommended model in a line, under the ranking and on top of `dialog-models`: `data-state` = `offered`, `stored`; `offer-take`, `offer-dismiss` inside |
+//! | `offer-progress` | its download where it was asked for: `data-state` = `running`, `paused`; `offer-pause`, `offer-resume`, `offer-cancel` inside |
+//! | `before-after` | the starter's answer beside its successor's: `data-state` = `waiting`, `compared`, `alone`; `before`, `after`, `take-back`, `trial-dismiss` inside |
+//! | `badge-offer` | the recommended model in the badge |
+//! | `sees-open`, `sees` | buttons on the stage and in the details that open `dialog-sees` |
+//! | `sees-square` | there: `data-state` = `waiting`, `shown`; `data-size`; `sees-picture` (a canvas), `sees-size`, `sees-cut`, `sees-background` inside |
 //! | `share`, `details`, `shortcuts`, `privacy` | header and footer buttons; each opens `dialog-NAME` (share copies) |
 //! | `copy-json`, `save-json`, `save-csv`, `models` | inside `dialog-details`; `models` and `status` open `dialog-models` |
 //! | `model-starter`, `forget`, `model-use`, `model-delete`, `in-use`, `room` | there: what is on this device |
 //! | `unfinished`, `unfinished-resume`, `unfinished-discard` | a download that was begun |
-//! | `shelved` (`data-id`), `model-download` | a model of the curated list |
+//! | `shelved` (`data-id`, `data-recommended`), `model-download`, `recommended` | a model of the curated list |
 //! | `model-id`, `model-id-hint`, `model-id-download` | by id or address |
 //! | `model-open`, `model-input` | from files |
 //! | `model-options`, `format-q8_0` …, `hub`, `hub-hint`, `hub-reset` | how it is kept, where it comes from |
@@ -48,10 +56,12 @@
 //! | `model-back` | in a notice: back to the built-in model |
 
 pub mod picker;
+pub mod recommend;
 pub mod settings;
 pub mod share;
 pub mod state;
 pub mod strings;
+pub mod trial;
 
 #[cfg(feature = "web")]
 mod hooks;

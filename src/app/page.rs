@@ -1,8 +1,8 @@
 //! The one page: owns the reducer, wires hooks to parts.
 
 use super::hooks::{
-    use_camera, use_catalogue, use_downloader, use_engine, use_fading_notice, use_intake, use_keys, use_show,
-    use_stored, use_take,
+    use_camera, use_catalogue, use_device, use_downloader, use_engine, use_fading_notice, use_intake,
+    use_keys, use_show, use_stored, use_take,
 };
 use super::parts::chips::LabelField;
 use super::parts::compare::Compare;
@@ -11,12 +11,15 @@ use super::parts::header::Header;
 use super::parts::icon::icon;
 use super::parts::messages::{Alert, Loading, NoticeBar};
 use super::parts::models::Models;
+use super::parts::offer::{Better, BetterModel};
 use super::parts::ranking::Ranking;
+use super::parts::sees::Sees;
 use super::parts::stage::{SAMPLES, Stage};
 use super::picker::{Phase as JobPhase, Pick};
 use super::services::{self, Pictures, what_is_in};
 use super::state::{Action, Camera, Edit, Engine, Notice, Phase, State, Stop};
 use super::strings;
+use crate::image::Fit;
 use crate::tasks::classify::Mode;
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::Request;
@@ -29,6 +32,7 @@ enum Open {
     Details,
     Models,
     Privacy,
+    Sees,
     Shortcuts,
 }
 
@@ -38,6 +42,20 @@ fn first_state() -> State {
     match services::shared_settings(&own) {
         Some(shared) => State::with_shared(own, shared),
         None => State::new(own),
+    }
+}
+
+/// What stands under the ranking on the way to a better model.
+fn better(page: &State) -> Option<Better> {
+    if let Some(job) = page.offered_job() {
+        return Some(Better::Coming(job.clone(), page.picker.bytes_at_stake()));
+    }
+    match (&page.trial, page.model.name(), &page.engine) {
+        (Some(_), Some(name), engine) if !matches!(engine, Engine::Failed(_)) => {
+            let before = page.before().cloned();
+            Some(Better::Here { name, before, phase: page.phase(), lines: page.lines() })
+        }
+        _ => page.offer().map(Better::Offered),
     }
 }
 
@@ -54,7 +72,8 @@ pub fn Page() -> Html {
     use_fading_notice(&page);
     let open = use_state(|| None::<Open>);
     use_downloader(&page, &pictures);
-    use_catalogue(&page, *open == Some(Open::Models));
+    use_device(&page);
+    use_catalogue(&page, *open == Some(Open::Models) || page.wants_catalogue());
     let file_input = use_node_ref();
     let label_input = use_node_ref();
 
@@ -144,6 +163,13 @@ pub fn Page() -> Html {
             send.emit(Action::Pick(Pick::Open));
         })
     };
+    let open_sees = {
+        let (open, send) = (open.setter(), send.clone());
+        Callback::from(move |()| {
+            open.set(Some(Open::Sees));
+            send.emit(Action::Look);
+        })
+    };
     let on_key = {
         let (send, open, page, label_input) =
             (send.clone(), open.setter(), page.clone(), label_input.clone());
@@ -182,9 +208,13 @@ pub fn Page() -> Html {
         let on_close = {
             let open = open.clone();
             // A dialog that gave way to another tells of its end when that one is open already.
+            let send = send.clone();
             Callback::from(move |()| {
                 if *open == Some(which) {
                     open.set(None);
+                }
+                if which == Open::Sees {
+                    send.emit(Action::StopLooking);
                 }
             })
         };
@@ -215,25 +245,35 @@ pub fn Page() -> Html {
         }
         _ => None,
     });
+    let sees = match (&page.look, &page.picture, page.engine.card()) {
+        (Some(look), Some(picture), card) => {
+            let (fit, inside) = card.map_or((Fit::Crop, 1.0), |card| (card.info.fit, card.info.inside));
+            html! { <Sees look={look.clone()} {fit} {inside} url={picture.url.clone()} send={send.clone()} /> }
+        }
+        _ => Html::default(),
+    };
+    let recommended = page.recommended();
+    let better = html! { <BetterModel better={better(&page)} send={send.clone()} /> };
     // Behind an open dialog nobody would read or hear them.
     let about_models = html! { <>{ of_picker }{ of_engine }</> };
     let is_picking = *open == Some(Open::Models);
     let is_of_engine = matches!(page.notice, Some(Notice::Engine(_)));
     html! {
         <div class="page">
-            <Header engine={page.engine.clone()} model={page.model.name()} job={page.picker.job.clone()} on_models={open_models.clone()} on_details={opener(Open::Details)} on_shortcuts={opener(Open::Shortcuts)} on_share={share} />
+            <Header engine={page.engine.clone()} model={page.model.clone()} job={page.picker.job.clone()} offer={recommended.clone()}
+                on_models={open_models.clone()} on_details={opener(Open::Details)} on_shortcuts={opener(Open::Shortcuts)} on_share={share} />
             <main>
                 <Stage picture={page.picture.clone()} camera={page.camera} {control} is_mirrored={page.settings.is_mirrored}
-                    {top} rate={page.live_rate} {is_over} on_open={choose_file} on_sample={sample} send={send.clone()} />
+                    {top} rate={page.live_rate} {is_over} on_open={choose_file} on_sample={sample} on_sees={open_sees.clone()} send={send.clone()} />
                 <div class="side">
                     if is_of_engine { { notice.clone() } }
                     if let Some(problem) = &page.problem { <Alert problem={problem.clone()} send={send.clone()} /> }
                     if !is_picking { { about_models.clone() } { of_job } }
                     if let Engine::Loading(progress) = &page.engine { <Loading progress={progress.clone()} on_cancel={cancel} /> }
                     <Ranking {phase} lines={page.lines()} answer={page.answer.clone()} camera={page.camera}
-                        has_failed={matches!(page.engine, Engine::Failed(_))} />
+                        has_failed={matches!(page.engine, Engine::Failed(_))} {better} />
                     <LabelField labels={page.settings.labels.clone()} input={label_input} send={send.clone()} />
-                    <Compare settings={page.settings.clone()} {from_model} send={send.clone()} />
+                    <Compare settings={page.settings.clone()} {from_model} is_calibrated={page.is_calibrated()} send={send.clone()} />
                 </div>
                 <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" tabindex="-1" aria-label={strings::OPEN} onchange={take_files.clone()} />
             </main>
@@ -245,13 +285,15 @@ pub fn Page() -> Html {
             if !is_of_engine { { notice } }
             <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.announcement }</p>
             { dialog(Open::Details, "details", strings::DETAILS, html! {
-                <Details card={page.engine.card().cloned()} answer={settled.cloned()} on_export={export} on_models={open_models} />
+                <Details card={page.engine.card().cloned()} model={page.model.clone()} answer={settled.cloned()} on_export={export} on_models={open_models}
+                    on_sees={page.picture.is_some().then_some(open_sees)} />
             }) }
             { dialog(Open::Models, "models", strings::MODELS, html! {
-                <Models picker={page.picker.clone()} settings={page.settings.clone()} model={page.model.clone()}
+                <Models picker={page.picker.clone()} settings={page.settings.clone()} model={page.model.clone()} offer={recommended}
                     is_loading={matches!(page.engine, Engine::Starting | Engine::Loading(_))} alerts={about_models}
                     announcement={page.announcement.clone()} on_files={take_files} on_forget={forget} send={send.clone()} />
             }) }
+            { dialog(Open::Sees, "sees", strings::SEES, sees) }
             { dialog(Open::Privacy, "privacy", strings::PRIVACY_TITLE, privacy()) }
             { dialog(Open::Shortcuts, "shortcuts", strings::SHORTCUTS, shortcuts(page.settings.has_shortcuts, &send)) }
         </div>

@@ -6,7 +6,8 @@
 //! row.
 //! Invariant: no DOM: the state is tested natively.
 
-use super::settings::Settings;
+use super::recommend::{self, Device, Shelf, kept_bytes};
+use super::settings::{Chosen, Settings};
 use super::strings;
 use crate::convert::catalogue::{Catalogue, Entry};
 use crate::convert::layout::{self, Layout};
@@ -33,6 +34,8 @@ pub struct Picker {
     pub generation: u32,
     /// The id or address as typed.
     pub typed: String,
+    /// What decides which model is recommended.
+    pub device: Device,
     outbox: Vec<Sending>,
     last_id: u32,
     n_restarts: u32,
@@ -69,6 +72,8 @@ pub struct ModelJob {
     pub phase: Phase,
     /// Where it stands, or stood when it stopped.
     pub progress: FetchProgress,
+    /// It was begun by taking the offer, where its progress is shown and its result compared.
+    pub is_offered: bool,
     /// The last quarter that was announced.
     quarter: u64,
 }
@@ -103,6 +108,10 @@ pub enum Pick {
     DownloadTyped,
     /// The entry of this id.
     Download(String),
+    /// The same, from the offer.
+    Take(String),
+    /// What was found out about the device; which processor ranks is known elsewhere.
+    Device(Device),
     /// What was begun, on this visit or an earlier one.
     Resume(Order),
     /// The job again, from where it stopped.
@@ -129,9 +138,29 @@ pub enum Pick {
 #[derive(Debug, Default, PartialEq)]
 pub struct Outcome {
     pub announcement: Option<String>,
-    /// A model to switch to; with an id, it is a file of this visit.
-    pub finished: Option<(StoredModel, Option<u64>)>,
+    /// A model to switch to.
+    pub finished: Option<Finished>,
     pub deleted: Option<String>,
+}
+
+#[derive(Debug, PartialEq)]
+pub struct Finished {
+    pub model: StoredModel,
+    /// The id of a file of this visit, where it could not be stored.
+    pub payload: Option<u64>,
+    pub is_offered: bool,
+}
+
+/// The recommended model in a line: what it is and what it costs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Offer {
+    /// Of its entry in the curated list.
+    pub id: String,
+    pub name: String,
+    pub download_bytes: u64,
+    pub kept_bytes: u64,
+    /// It is on this device already.
+    pub stored: Option<Chosen>,
 }
 
 impl Outcome {
@@ -146,6 +175,10 @@ impl Picker {
             Pick::Open => {
                 self.problem = None;
                 self.start_downloader();
+                // It was read early, and perhaps too early.
+                if let CatalogueState::Missing(_) = self.catalogue {
+                    self.catalogue = CatalogueState::Unread;
+                }
             }
             Pick::CatalogueRead(Ok(catalogue)) => self.catalogue = CatalogueState::Here(catalogue),
             Pick::CatalogueRead(Err(problem)) => self.catalogue = CatalogueState::Missing(problem),
@@ -154,21 +187,26 @@ impl Picker {
             Pick::DownloadTyped => {
                 if let Ok(source) = self.source(settings) {
                     self.typed.clear();
-                    return self.download(source, settings);
+                    return self.download(source, settings, false);
                 }
             }
-            Pick::Download(id) => {
-                let source = self.entries().iter().find(|entry| entry.id == id).map(Entry::source);
-                return source.map(|source| self.download(source, settings)).unwrap_or_default();
+            Pick::Download(id) => return self.download_entry(&id, settings, false),
+            Pick::Take(id) => return self.download_entry(&id, settings, true),
+            Pick::Device(device) => {
+                let has_gpu = self.device.has_gpu;
+                self.device = Device { has_gpu, ..device };
             }
-            Pick::Resume(order) => return self.begin(self.name(&order.source), What::Order(order)),
+            Pick::Resume(order) => return self.begin(self.name(&order.source), What::Order(order), false),
             Pick::Again => {
                 if let Some(job) = self.job.take_if(|job| job.is_stopped()) {
-                    return self.begin(job.name, job.what);
+                    return self.begin(job.name, job.what, job.is_offered);
                 }
             }
             Pick::Import { payload, names } => match check_files(&names) {
-                Ok(name) => return self.begin(name, What::Files { payload, format: settings.format }),
+                Ok(name) => {
+                    let what = What::Files { payload, format: settings.format };
+                    return self.begin(name, what, false);
+                }
                 Err(what) => self.problem = Some(Problem::new(Code::ModelFilesIncomplete, what)),
             },
             Pick::Pause => {
@@ -268,8 +306,46 @@ impl Picker {
         }
     }
 
+    /// The list as this device should see it, with what it recommends.
+    pub fn shelf(&self, settings: &Settings) -> Shelf<'_> {
+        match &self.catalogue {
+            CatalogueState::Here(catalogue) => {
+                let is_stored = |entry: &Entry| self.stored_entry(entry).is_some();
+                recommend::shelf(catalogue, &self.device, settings.format, is_stored)
+            }
+            _ => Shelf::default(),
+        }
+    }
+
+    /// The recommended model in a line, once the list is read.
+    pub fn offer(&self, settings: &Settings) -> Option<Offer> {
+        let entry = self.shelf(settings).recommended?;
+        Some(Offer {
+            id: entry.id.clone(),
+            name: entry.name.clone(),
+            download_bytes: entry.n_bytes(),
+            kept_bytes: kept_bytes(entry, settings.format),
+            stored: self.stored_entry(entry).map(|stored| self.chosen(stored)),
+        })
+    }
+
+    /// A model of the list as it is stored, however precisely.
+    fn stored_entry(&self, entry: &Entry) -> Option<&StoredModel> {
+        self.stored().iter().find(|stored| stored.source == entry.source())
+    }
+
+    /// A stored model, to be used.
+    pub fn chosen(&self, stored: &StoredModel) -> Chosen {
+        Chosen { key: stored.key.clone(), name: self.name_of(stored), vouched: stored.vouched }
+    }
+
+    fn download_entry(&mut self, id: &str, settings: &Settings, is_offered: bool) -> Outcome {
+        let source = self.entries().iter().find(|entry| entry.id == id).map(Entry::source);
+        source.map(|source| self.download(source, settings, is_offered)).unwrap_or_default()
+    }
+
     /// `source` as it was typed, or an entry's own.
-    fn download(&mut self, source: String, settings: &Settings) -> Outcome {
+    fn download(&mut self, source: String, settings: &Settings, is_offered: bool) -> Outcome {
         let hub = settings.hub();
         let parsed = Source::parse(&source, &hub).ok();
         let entry = match &self.catalogue {
@@ -280,10 +356,10 @@ impl Picker {
         let pinned = entry.map(|entry| entry.weights.clone()).unwrap_or_default();
         let source = entry.map_or(source, Entry::source);
         let order = Order { source, hub, format: settings.format, pinned };
-        self.begin(self.name(&order.source), What::Order(order))
+        self.begin(self.name(&order.source), What::Order(order), is_offered)
     }
 
-    fn begin(&mut self, name: String, what: What) -> Outcome {
+    fn begin(&mut self, name: String, what: What, is_offered: bool) -> Outcome {
         if self.is_busy() {
             return Outcome::say(strings::ONE_AT_A_TIME.to_owned());
         }
@@ -305,7 +381,7 @@ impl Picker {
             What::Files { payload, format } => (FetchRequest::Import { id, format: *format }, Some(*payload)),
         });
         let quarter = progress.quarter();
-        self.job = Some(ModelJob { id, name, what, phase: Phase::Running, progress, quarter });
+        self.job = Some(ModelJob { id, name, what, phase: Phase::Running, progress, is_offered, quarter });
         Outcome::say(said)
     }
 
@@ -352,7 +428,8 @@ impl Picker {
                 if let Some(job) = self.job.take_if(|job| is_of(job, id)) {
                     let said = strings::job_finished(&job.name);
                     let model = StoredModel { name: self.name_of(&model), ..model };
-                    return Outcome { finished: Some((model, payload)), ..Outcome::say(said) };
+                    let finished = Some(Finished { model, payload, is_offered: job.is_offered });
+                    return Outcome { finished, ..Outcome::say(said) };
                 }
             }
             FetchEvent::Paused(id) => {
@@ -378,6 +455,13 @@ impl Picker {
             }
         }
         Outcome::default()
+    }
+
+    /// Finds out what is stored, unless that is known or cannot be had.
+    pub fn look(&mut self) {
+        if self.downloader == Downloader::Off {
+            self.start_downloader();
+        }
     }
 
     fn start_downloader(&mut self) {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here knows the page's state; failures come back as values.
 
+use super::recommend::Device;
 use super::settings::Settings;
 use super::share;
 use crate::convert::catalogue::Catalogue;
@@ -9,13 +10,14 @@ use crate::worker::problem::{Code, Problem};
 use js_sys::{Array, Reflect};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use wasm_bindgen::Clamped;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    Blob, BlobPropertyBag, HtmlAnchorElement, HtmlVideoElement, ImageBitmap, MediaStream,
-    MediaStreamConstraints, MediaStreamTrack, OffscreenCanvas, OffscreenCanvasRenderingContext2d, Response,
-    Url,
+    Blob, BlobPropertyBag, CanvasRenderingContext2d, EventTarget, HtmlAnchorElement, HtmlCanvasElement,
+    HtmlVideoElement, ImageBitmap, ImageData, MediaStream, MediaStreamConstraints, MediaStreamTrack,
+    OffscreenCanvas, OffscreenCanvasRenderingContext2d, Response, Url,
 };
 
 const SETTINGS_KEY: &str = "cliplet.settings";
@@ -115,6 +117,45 @@ pub fn what_is_in(files: Option<web_sys::FileList>) -> Intake {
     pictures.into_iter().chain(others).next().map_or(Intake::Nothing, Intake::Picture)
 }
 
+/// The line, in browsers that tell of it.
+pub fn connection() -> Option<EventTarget> {
+    Reflect::get(&gloo::utils::window().navigator(), &"connection".into()).ok()?.dyn_into().ok()
+}
+
+/// What the browser tells of the device; which processor ranks, the engine knows.
+pub async fn device() -> Device {
+    let window = gloo::utils::window();
+    let get = |object: &JsValue, name: &str| Reflect::get(object, &name.into()).unwrap_or_default();
+    let navigator: JsValue = window.navigator().into();
+    let line: JsValue = connection().map(JsValue::from).unwrap_or_default();
+    let number = |object: &JsValue, name: &str| get(object, name).as_f64();
+    let screen = get(&window, "screen");
+    let side = |name: &str| number(&screen, name).unwrap_or(0.0);
+    // A browser without it throws where the others give a promise.
+    let estimate = async {
+        let storage = get(&navigator, "storage");
+        let estimate: js_sys::Function = get(&storage, "estimate").dyn_into().ok()?;
+        let promise: js_sys::Promise = estimate.call0(&storage).ok()?.dyn_into().ok()?;
+        let told = JsFuture::from(promise).await.ok()?;
+        Some((number(&told, "quota")? - number(&told, "usage")?).max(0.0) as u64)
+    };
+    Device {
+        is_coarse: matches_media("(pointer: coarse)"),
+        screen_side: side("width").min(side("height")) as u32,
+        is_metered: get(&line, "saveData").is_truthy()
+            || get(&line, "type").as_string().as_deref() == Some("cellular"),
+        line: get(&line, "effectiveType").as_string(),
+        mbit_per_second: number(&line, "downlink").map(|rate| rate as f32),
+        memory_gib: number(&navigator, "deviceMemory").map(|memory| memory as f32),
+        room_bytes: estimate.await,
+        has_gpu: false,
+    }
+}
+
+fn matches_media(query: &str) -> bool {
+    gloo::utils::window().match_media(query).ok().flatten().is_some_and(|query| query.matches())
+}
+
 pub async fn sample(address: &str) -> Result<Blob, Problem> {
     fetch(address).await.map_err(|error| Problem::new(Code::PictureUnreadable, error))
 }
@@ -167,6 +208,17 @@ impl Pictures {
         let last = self.last_id.get();
         self.payloads.borrow_mut().retain(|id, _| ids.contains(&Some(*id)) || *id == last);
     }
+}
+
+/// Draws a square of RGB pixels.
+pub fn draw(canvas: &HtmlCanvasElement, size: usize, rgb: &[u8]) -> Result<(), JsValue> {
+    let side = size as u32;
+    canvas.set_width(side);
+    canvas.set_height(side);
+    let rgba: Vec<u8> = rgb.as_chunks().0.iter().flat_map(|[r, g, b]| [*r, *g, *b, 255]).collect();
+    let pixels = ImageData::new_with_u8_clamped_array_and_sh(Clamped(&rgba), side, side)?;
+    let context = canvas.get_context("2d")?.ok_or("no 2d context")?;
+    context.unchecked_into::<CanvasRenderingContext2d>().put_image_data(&pixels, 0.0, 0.0)
 }
 
 pub mod camera {
@@ -286,7 +338,6 @@ pub mod motion {
 
     /// Whether the reader asked for less motion.
     pub fn is_reduced() -> bool {
-        let query = gloo::utils::window().match_media("(prefers-reduced-motion: reduce)");
-        query.ok().flatten().is_some_and(|query| query.matches())
+        matches_media("(prefers-reduced-motion: reduce)")
     }
 }

@@ -7,7 +7,7 @@ use crate::convert::source::{self, DEFAULT_HUB};
 use crate::tasks::classify::Mode;
 use crate::text::labels::{self, MAX_LABELS};
 use crate::text::{Template, TextError};
-use crate::worker::protocol::StoredFormat;
+use crate::worker::protocol::{StoredFormat, Vouched};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 
@@ -26,6 +26,8 @@ pub struct Settings {
     /// Where models are looked up, as typed. See [`Settings::hub`].
     pub hub: String,
     pub format: StoredFormat,
+    /// Models are stored here, so that it is worth looking which.
+    pub has_stored: bool,
     /// What a preset or a link took the place of; kept as well, so that it can come back after a reload too.
     pub earlier: Option<Earlier>,
 }
@@ -35,6 +37,8 @@ pub struct Settings {
 pub struct Chosen {
     pub key: String,
     pub name: String,
+    #[serde(default)]
+    pub vouched: Vouched,
 }
 
 /// What comes back by undo.
@@ -64,6 +68,7 @@ impl Default for Settings {
             model: None,
             hub: DEFAULT_HUB.to_owned(),
             format: StoredFormat::default(),
+            has_stored: false,
             earlier: None,
         }
     }

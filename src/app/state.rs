@@ -6,11 +6,16 @@
 //! the next frame's comes.
 //! Invariant: no DOM: the state is tested natively.
 
-use super::picker::{Outcome, Pick, Picker};
+use super::picker::{CatalogueState, Finished, ModelJob, Offer, Outcome, Phase as JobPhase, Pick, Picker};
 use super::settings::{Chosen, Earlier, Settings};
 use super::strings;
+use super::trial::{Asked, Before, Trial};
+use crate::engine::BackendKind;
+use crate::tasks::classify::Confidence;
 use crate::worker::problem::{Code, Problem};
-use crate::worker::protocol::{Answer, Card, Event, LoadStage, ModelRef, Progress, Question, StoredFormat};
+use crate::worker::protocol::{
+    Answer, Card, Crop, Event, LoadStage, ModelRef, Progress, Question, StoredFormat,
+};
 use std::rc::Rc;
 
 /// Breakdowns of the worker in a row before the page stops starting a new one by itself.
@@ -39,6 +44,18 @@ pub struct State {
     /// What the engine has or is to load.
     pub model: Model,
     pub picker: Picker,
+    /// Another model has just taken the starter's place.
+    pub trial: Option<Trial>,
+    /// While the reader looks at what the model sees.
+    pub look: Option<Look>,
+    /// The reader put the offer away; it stays away for the visit.
+    is_offer_dismissed: bool,
+    /// The offer was said to a screen reader, once.
+    is_offer_said: bool,
+    /// The last settled answer was not clear.
+    is_unclear: bool,
+    /// The id given last, to a question or a look.
+    last_id: u64,
     question_id: u64,
     /// The camera frame that the question is about.
     frame: Option<u64>,
@@ -146,6 +163,22 @@ pub enum Stop {
     Gone,
 }
 
+/// A look at what the model sees of the picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Look {
+    /// Of the request, and of no question.
+    id: u64,
+    picture: u64,
+    pub seen: Option<Result<Seen, Problem>>,
+}
+
+/// The square that the model sees: `rgb` holds 3 bytes a pixel, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    pub crop: Crop,
+    pub rgb: Rc<[u8]>,
+}
+
 /// Something that happened, with at most one thing to do about it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
@@ -197,6 +230,18 @@ pub enum Action {
     UseModel(Model),
     /// Something about models: what is stored, what is downloaded.
     Pick(Pick),
+    /// The recommended model takes over: at once where it is stored, else after its download.
+    TakeOffer,
+    DismissOffer,
+    /// Back to the starter, from the model that took its place.
+    TakeBack,
+    /// The new model stays.
+    DismissTrial,
+    /// Shows what the model sees of the picture.
+    Look,
+    StopLooking,
+    /// What it sees, and the pixels that came beside.
+    Seen(Seen),
     /// A still picture takes the stage. Ids of pictures and frames are the page's, each new.
     Show(Picture),
     ClearPicture,
@@ -273,6 +318,12 @@ impl State {
             load_generation: 0,
             model,
             picker: Picker::default(),
+            trial: None,
+            look: None,
+            is_offer_dismissed: false,
+            is_offer_said: false,
+            is_unclear: false,
+            last_id: 0,
             question_id: 0,
             frame: None,
             done_id: 0,
@@ -320,8 +371,18 @@ impl State {
             labels: self.settings.labels.clone(),
             templates: self.prompts(),
             mode: self.settings.mode,
-            has_none: self.settings.has_none,
+            has_none: self.has_none(),
         })
+    }
+
+    /// Whether "none of these" takes part: not beside a model of which nobody has measured when no label fits.
+    fn has_none(&self) -> bool {
+        self.settings.has_none && self.is_calibrated()
+    }
+
+    /// Whether the model's probabilities were measured; taken for granted until there is a model.
+    pub fn is_calibrated(&self) -> bool {
+        self.engine.card().is_none_or(|card| card.info.is_calibrated)
     }
 
     /// The templates in use: the reader's, else the model's own.
@@ -366,7 +427,7 @@ impl State {
             let labels = &self.settings.labels;
             let is_wanted = |label: &Option<String>| match label {
                 Some(label) => labels.contains(label),
-                None => self.settings.has_none,
+                None => self.has_none(),
             };
             lines.extend(ranked.iter().map(|line| line.label.clone()).filter(is_wanted).map(Line::unscored));
             let known: Vec<Option<String>> = lines.iter().map(|line| line.label.clone()).collect();
@@ -395,6 +456,51 @@ impl State {
         [picture, self.frame, self.model.payload(), self.picker.payload_in_use()]
     }
 
+    /// The recommended model, while the starter ranks and nothing is under way.
+    pub fn recommended(&self) -> Option<Offer> {
+        let is_free = self.model.is_starter() && self.engine.card().is_some() && self.picker.job.is_none();
+        is_free.then(|| self.picker.offer(&self.settings))?
+    }
+
+    /// The recommended model where the last answer was not clear. It stands until an answer is, so that nothing comes
+    /// and goes while the reader edits labels; a live picture has no time for it.
+    pub fn offer(&self) -> Option<Offer> {
+        let has_answer =
+            matches!(self.phase(), Phase::Ranking | Phase::Settled) && self.camera == Camera::Off;
+        let is_due = has_answer && self.is_unclear && !self.is_offer_dismissed;
+        is_due.then(|| self.recommended())?
+    }
+
+    /// The download that was begun by taking the offer, while it goes on or waits.
+    pub fn offered_job(&self) -> Option<&ModelJob> {
+        let is_of_offer = |job: &&ModelJob| job.is_offered && !matches!(job.phase, JobPhase::Failed(_));
+        self.picker.job.as_ref().filter(is_of_offer)
+    }
+
+    /// The look to be asked for, and the picture that it is at.
+    pub fn crop_request(&self) -> Option<(u64, u64)> {
+        let is_ready = self.engine.card().is_some();
+        self.look.as_ref().filter(|look| is_ready && look.seen.is_none()).map(|look| (look.id, look.picture))
+    }
+
+    /// What the starter said to this very question, beside what its successor says.
+    pub fn before(&self) -> Option<&Before> {
+        self.trial.as_ref()?.before(self.asked().as_ref())
+    }
+
+    /// Whether it is time to read the curated list: an answer was given, and a model may be offered with the next.
+    pub fn wants_catalogue(&self) -> bool {
+        self.model.is_starter() && self.answer.is_some() && self.picker.catalogue == CatalogueState::Unread
+    }
+
+    /// What the answer on show depends on besides the model; nothing while the camera is on.
+    fn asked(&self) -> Option<Asked> {
+        let picture = self.picture.as_ref().filter(|_| self.camera == Camera::Off)?.id;
+        let Settings { mut labels, mode, has_none, .. } = self.settings.clone();
+        labels.sort();
+        Some(Asked { picture, labels, templates: self.settings.prompts(), mode, has_none })
+    }
+
     /// Whether what is on show is a link's, as it came.
     pub fn is_borrowed(&self) -> bool {
         self.is_borrowed
@@ -405,7 +511,21 @@ impl State {
     }
 
     /// The state after `action`.
-    pub fn after(mut self, action: Action) -> Self {
+    pub fn after(self, action: Action) -> Self {
+        let said = self.announcement.clone();
+        let mut state = self.reduced(action);
+        if !state.is_offer_said
+            && let Some(offer) = state.offer()
+        {
+            state.is_offer_said = true;
+            let is_news = state.announcement != said;
+            let news = if is_news { format!("{} ", state.announcement) } else { String::new() };
+            state.announcement = news + &strings::offer(&offer);
+        }
+        state
+    }
+
+    fn reduced(mut self, action: Action) -> Self {
         match action {
             Action::Told { event, millis } => self.hear(event, millis),
             Action::WorkerMissing(why) => {
@@ -421,6 +541,26 @@ impl State {
             Action::Pick(pick) => {
                 let outcome = self.picker.pick(pick, &self.settings);
                 self.settle_pick(outcome);
+            }
+            Action::TakeOffer => {
+                if let Some(Offer { id, stored, .. }) = self.recommended() {
+                    match stored {
+                        Some(chosen) => self.use_model(Model::Stored(chosen)),
+                        None => {
+                            let outcome = self.picker.pick(Pick::Take(id), &self.settings);
+                            self.settle_pick(outcome);
+                        }
+                    }
+                }
+            }
+            Action::DismissOffer => self.is_offer_dismissed = true,
+            Action::TakeBack => self.use_model(Model::Starter),
+            Action::DismissTrial => self.trial = None,
+            Action::Look => self.look(),
+            Action::StopLooking => self.look = None,
+            Action::Seen(seen) => {
+                let look = self.look.as_mut().filter(|look| look.id == seen.crop.id);
+                look.into_iter().for_each(|look| look.seen = Some(Ok(seen.clone())));
             }
             Action::Show(picture) => {
                 self.picture = Some(picture);
@@ -462,7 +602,7 @@ impl State {
                 if self.is_live() {
                     self.frame = Some(id);
                     // The last frame's answer stands until this one's comes.
-                    self.question_id += 1;
+                    self.question_id = self.next_id();
                 }
             }
             Action::Edit(edit) => self.edit(edit),
@@ -511,13 +651,17 @@ impl State {
             Event::Ready(_, card) => {
                 self.announcement = strings::ready(&card);
                 card.fallback.clone().into_iter().for_each(|problem| self.notify(Notice::Engine(problem)));
-                self.engine = Engine::Ready(card);
+                self.run_on(card);
+                if self.look.is_some() {
+                    // Another model sees another square.
+                    self.look();
+                }
                 // What a worker broke down on waits for the reader.
                 if !self.is_rejected {
                     self.ask_anew();
                 }
             }
-            Event::Moved(card) => self.engine = Engine::Ready(card),
+            Event::Moved(card) => self.run_on(card),
             Event::Notice(problem) => self.notify(Notice::Engine(problem)),
             Event::LoadFailed(_, problem) if problem.code == Code::StoredMissing => {
                 let name = match &self.model {
@@ -540,7 +684,10 @@ impl State {
                 }
                 self.fail(problem);
             }
-            // Answers to questions that were replaced.
+            Event::Rejected { id, problem } if self.look.as_ref().is_some_and(|look| look.id == id) => {
+                self.look.iter_mut().for_each(|look| look.seen = Some(Err(problem.clone())));
+            }
+            // Answers to questions that were replaced; a crop without its pixels.
             Event::Answered(_) | Event::Rejected { .. } | Event::Crop(_) => {}
             Event::Crashed(why) => self.restart(why),
             Event::Forgotten => self.notify(Notice::Told(strings::FORGOTTEN)),
@@ -549,6 +696,11 @@ impl State {
 
     /// Another model ranks from now on; picture and labels stay.
     fn use_model(&mut self, model: Model) {
+        self.trial = match (self.model.is_starter(), model.is_starter()) {
+            (true, false) => Some(Trial::new(self.as_before())),
+            (false, false) => self.trial.take(),
+            (_, true) => None,
+        };
         self.settings.model = match &model {
             Model::Stored(chosen) => Some(chosen.clone()),
             _ => None,
@@ -561,20 +713,39 @@ impl State {
         self.load();
     }
 
+    /// The answer on show, to be compared with what the next model says.
+    fn as_before(&self) -> Option<Before> {
+        let card = self.engine.card().filter(|_| self.phase() == Phase::Settled)?;
+        let name = strings::model_name(card).to_owned();
+        Some(Before { asked: self.asked()?, answer: self.answer.clone()?, name })
+    }
+
     fn settle_pick(&mut self, outcome: Outcome) {
         let Outcome { announcement, finished, deleted } = outcome;
-        if let Some((model, payload)) = finished {
-            let name = model.name;
+        if let Some(Finished { model, payload, is_offered }) = finished {
+            let name = model.name.clone();
             self.use_model(match payload {
                 Some(payload) => Model::File { payload, name: name.clone() },
-                None => Model::Stored(Chosen { key: model.key, name: name.clone() }),
+                None => Model::Stored(self.picker.chosen(&model)),
             });
-            self.notify(Notice::Switched(name));
+            // Where the offer was, the way back stands already.
+            if !is_offered {
+                self.notify(Notice::Switched(name));
+            }
+        }
+        if let Some(store) = &self.picker.store {
+            self.settings.has_stored = !store.models.is_empty();
         }
         if deleted.is_some_and(|key| self.model.has_key(&key)) {
             self.use_model(Model::Starter);
         }
         self.announcement = announcement.unwrap_or(std::mem::take(&mut self.announcement));
+    }
+
+    fn run_on(&mut self, card: Box<Card>) {
+        let backend = &card.info.backend;
+        self.picker.device.has_gpu = backend.kind == BackendKind::Gpu && !backend.is_software;
+        self.engine = Engine::Ready(card);
     }
 
     fn load(&mut self) {
@@ -588,9 +759,19 @@ impl State {
         let top = answer.ranked.labels.first().map(|line| line.label.clone());
         let was =
             self.answer.as_ref().and_then(|answer| answer.ranked.labels.first()).map(|line| &line.label);
+        let asked = self.asked();
+        self.trial = self.trial.take().and_then(|trial| trial.after_answer(asked.as_ref()));
         // Per frame nobody could listen: live, only a new winner is news.
         if !self.is_live() || top.as_ref() != was {
             self.announcement = strings::announce(&answer.ranked);
+            if let Some(before) = self.before() {
+                self.announcement += &strings::announce_before(before);
+            }
+        }
+        self.is_unclear = answer.ranked.confidence != Confidence::Clear;
+        // What is stored can be offered without a download.
+        if self.model.is_starter() && self.settings.has_stored {
+            self.picker.look();
         }
         if self.is_live() {
             let rate = self.last_frame_millis.map(|last| 1000.0 / (millis - last).max(1.0));
@@ -753,7 +934,7 @@ impl State {
 
     /// A question that no earlier answer fits.
     fn ask_anew(&mut self) {
-        self.question_id += 1;
+        self.question_id = self.next_id();
         self.is_current = false;
         self.is_rejected = false;
         if self.camera != Camera::Off {
@@ -761,6 +942,16 @@ impl State {
             self.frame = None;
             self.done_id = self.question_id;
         }
+    }
+
+    fn look(&mut self) {
+        let picture = self.picture.as_ref().filter(|_| self.camera == Camera::Off).map(|picture| picture.id);
+        self.look = picture.map(|picture| Look { id: self.next_id(), picture, seen: None });
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
     }
 
     fn forget_answer(&mut self) {

@@ -2,13 +2,15 @@
 //!
 //! Invariant: plain, short, active; no jargon on the main path; no sentence blames the reader.
 
-use super::picker::{ModelJob, Phase, What};
-use crate::convert::catalogue::Entry;
+use super::picker::{ModelJob, Offer, Phase, What};
+use super::state::Model;
+use super::trial::Before;
 use crate::engine::BackendKind;
-use crate::tasks::classify::{RankedLabel, RankedLabels};
+use crate::image::{Background, Fit};
+use crate::tasks::classify::{Confidence, Mode, RankedLabels};
 use crate::worker::problem::Code;
 use crate::worker::protocol::{
-    Card, FetchProgress, FetchStage, LoadStage, Progress, Store, StoredFormat, StoredModel,
+    Card, FetchProgress, FetchStage, LoadStage, Progress, Store, StoredFormat, StoredModel, Vouched,
 };
 
 pub const NAME: &str = "Cliplet";
@@ -52,11 +54,13 @@ pub const TEMPLATE_ADD: &str = "Add a sentence";
 pub const TEMPLATE_REMOVE: &str = "Remove this sentence";
 pub const MODE: &str = "Percentages";
 pub const MODE_SOFTMAX: &str = "One fits";
-pub const MODE_SOFTMAX_HELP: &str = "Labels compete; together they make 100 %.";
+pub const MODE_SOFTMAX_HELP: &str = "Labels compete: their percentages share one whole.";
 pub const MODE_INDEPENDENT: &str = "Several may fit";
 pub const MODE_INDEPENDENT_HELP: &str = "Each label is judged by itself.";
 pub const HAS_NONE: &str = "Allow “none of these”";
 pub const HAS_NONE_HELP: &str = "A line that wins when no label fits well.";
+pub const NONE_OFF: &str = "Off for this model: it is not calibrated, so nobody has measured when no label fits. Your choice \
+    is kept for models that are.";
 
 pub const RANKING: &str = "Ranking";
 pub const NONE: &str = "none of these";
@@ -67,6 +71,8 @@ pub const NEEDS_MODEL: &str = "This picture is ranked as soon as the model is re
 pub const MODEL_FAILED: &str = "Ranking waits for the model.";
 pub const RANKING_NOW: &str = "Ranking …";
 pub const STUCK: &str = "No ranking for this picture.";
+pub const NOTHING_READABLE: &str = "This model can't read any of these labels.";
+pub const ON_BLACK: &str = "The picture is laid on black: on white nothing of it would remain.";
 
 pub const LOADING_HINT: &str = "You can choose a picture and labels meanwhile.";
 pub const CANCEL: &str = "Cancel";
@@ -105,6 +111,10 @@ pub const DETAILS_SCORES: &str = "Scores";
 pub const DETAILS_NO_MODEL: &str = "No model is loaded.";
 pub const DETAILS_NO_ANSWER: &str = "Rank a picture to see its times and scores.";
 pub const FORGOTTEN: &str = "The stored copy is deleted. It is fetched again on the next visit.";
+
+pub const SEES: &str = "What the model sees";
+pub const SEES_PICTURE: &str = "The picture as the model sees it";
+pub const SEES_WAITING: &str = "Fitting the picture …";
 
 pub const MODELS: &str = "Models";
 pub const USE: &str = "Use";
@@ -148,6 +158,18 @@ pub const DOWNLOAD_STOPPED: &str = "Download stopped";
 pub const DOWNLOAD_PAUSED: &str = "Paused";
 pub const PERSISTENT: &str = "The browser keeps them until you delete them.";
 pub const NOT_PERSISTENT: &str = "The browser may clear them if it runs short of room.";
+
+pub const OFFER: &str = "Recommended model";
+pub const RECOMMENDED: &str = "Recommended here";
+pub const ON_THIS_DEVICE: &str = "on this device";
+pub const OFFER_TAKE: &str = "Download";
+pub const OFFER_USE: &str = "Use it";
+pub const OFFER_DISMISS: &str = "Not now";
+pub const TAKE_BACK: &str = "Take back";
+pub const TRIAL: &str = "Before and after";
+pub const TRIAL_KEEP: &str = "Keep the new model";
+pub const TRIAL_BEFORE: &str = "Before";
+pub const TRIAL_AFTER: &str = "After";
 
 pub const SHORTCUTS: &str = "Keyboard shortcuts";
 pub const SHORTCUTS_ON: &str = "Single-key shortcuts";
@@ -443,15 +465,6 @@ pub fn format_choice(format: StoredFormat) -> (&'static str, &'static str) {
     }
 }
 
-/// What a model of the catalogue takes once it is stored.
-pub fn stored_bytes(entry: &Entry, format: StoredFormat) -> u64 {
-    match format {
-        StoredFormat::Q8_0 => entry.memory.q8_0,
-        StoredFormat::Q4_0 => entry.memory.q4_0,
-        StoredFormat::F16 => 2 * entry.n_parameters,
-    }
-}
-
 /// Languages by their tags: `English`.
 pub fn languages(tags: &[String]) -> String {
     let name = |tag: &String| match tag.as_str() {
@@ -570,12 +583,12 @@ pub fn delete_question(name: &str, bytes: u64, is_in_use: bool) -> String {
     format!("Delete {name} ({})?{then}", size(bytes))
 }
 
-/// `8 bit · 161 MB · from openai/clip-vit-base-patch32`
-pub fn stored_figures(model: &StoredModel) -> String {
+/// `8 bit · 161 MB · from openai/clip-vit-base-patch32 · hash checked against the list`
+pub fn stored_figures(model: &StoredModel, vouched_by: Vouched) -> String {
     // Of the reader's files, name and size stand there.
     let is_file = model.source.contains([' ', '\n']);
     let source = if is_file { "your files" } else { model.source.split('@').next().unwrap_or_default() };
-    format!("{} · {} · from {source}", format(model.format), size(model.bytes))
+    format!("{} · {} · from {source} · {}", format(model.format), size(model.bytes), vouched(vouched_by))
 }
 
 pub fn unfinished(done: u64, total: u64) -> String {
@@ -586,11 +599,42 @@ pub fn unfinished(done: u64, total: u64) -> String {
 }
 
 pub fn to_download(bytes: u64) -> String {
-    format!("{} download", size(bytes))
+    format!("{} to download", size(bytes))
 }
 
-pub fn in_memory(bytes: u64) -> String {
-    format!("{} in memory", size(bytes))
+pub fn kept(bytes: u64) -> String {
+    format!("{} kept", size(bytes))
+}
+
+/// The recommended model in a line: `Try CLIP ViT-B/32: 605 MB to download, 161 MB kept.`
+pub fn offer(offer: &Offer) -> String {
+    match &offer.stored {
+        Some(_) => format!("{} is on this device.", offer.name),
+        None => format!("Try {}: {}.", offer.name, offer_sizes(offer)),
+    }
+}
+
+/// The beginning of the same line where it is drawn in two parts.
+pub fn offer_name(offer: &Offer) -> String {
+    match &offer.stored {
+        Some(_) => format!("{}:", offer.name),
+        None => format!("Try {}:", offer.name),
+    }
+}
+
+/// `605 MB to download, 161 MB kept`
+pub fn offer_sizes(offer: &Offer) -> String {
+    match &offer.stored {
+        Some(_) => ON_THIS_DEVICE.to_owned(),
+        None => format!("{}, {}", to_download(offer.download_bytes), kept(offer.kept_bytes)),
+    }
+}
+
+/// What the earlier model said, after what the new one says.
+pub fn announce_before(Before { name, answer, .. }: &Before) -> String {
+    let first = answer.ranked.labels.first();
+    let said = first.map(|line| (label_or_none(line.label.as_deref()), percent(line.probability)));
+    said.map(|(label, percent)| format!(" {name} said: {label}, {percent}.")).unwrap_or_default()
 }
 
 pub fn accuracy(top1: f32) -> String {
@@ -606,14 +650,15 @@ pub fn model_name(card: &Card) -> &str {
     if card.info.about.name.is_empty() { &card.file } else { &card.info.about.name }
 }
 
-/// Digits that mean something: `97 %`, `4.2 %`, `< 0.1 %`.
+/// Digits that mean something: `97 %`, `4.2 %`, `< 0.1 %`. No model is certain, so it is never `100 %` nor `0 %`.
 pub fn percent(probability: f32) -> String {
     let percent = probability * 100.0;
     match percent {
         p if p < 0.1 => "< 0.1 %".to_owned(),
         p if p < 9.95 => format!("{p:.1} %"),
-        p if (99.5..99.95).contains(&p) => format!("{p:.1} %"),
-        p => format!("{p:.0} %"),
+        p if p < 99.5 => format!("{p:.0} %"),
+        p if p < 99.95 => format!("{p:.1} %"),
+        _ => "> 99.9 %".to_owned(),
     }
 }
 
@@ -629,29 +674,36 @@ pub fn label_or_none(label: Option<&str>) -> &str {
     label.unwrap_or(NONE)
 }
 
-/// How far the first line can be relied on.
+/// How far the first line can be relied on, by what was measured of such answers.
 pub fn confidence(ranked: &RankedLabels) -> &'static str {
-    match &ranked.labels[..] {
-        [RankedLabel { label: None, .. }, ..] => "None of the labels fits well.",
-        [first, ..] if first.probability >= 0.85 => "A clear match.",
-        [first, ..] if first.probability >= 0.6 => "Most likely.",
-        [first, second, ..] if second.probability > 0.6 * first.probability && second.label.is_some() => {
-            "Hard to tell: the first two are close."
-        }
-        [first, ..] if first.probability >= 0.35 => "A guess: not sure.",
-        _ => "Very unsure: maybe none of these.",
+    let is_alone = ranked.labels.iter().filter(|line| line.label.is_some()).count() == 1;
+    let is_close = match &ranked.labels[..] {
+        [first, second, ..] => second.label.is_some() && second.probability > 0.6 * first.probability,
+        _ => false,
+    };
+    match (ranked.confidence, ranked.mode) {
+        (Confidence::NotCalibrated, _) if is_alone => "How well it fits by itself. Not calibrated.",
+        (Confidence::NotCalibrated, _) => "Not calibrated: go by the order, not by the percentages.",
+        (Confidence::NoneOfThese, _) => "None of the labels fits well.",
+        (Confidence::Clear, _) => "A clear match.",
+        _ if is_alone => "How well it fits by itself. Add labels to compare it with.",
+        (Confidence::Likely, Mode::Softmax) => "Most likely.",
+        (Confidence::Likely, Mode::Independent) => "It likely fits.",
+        (Confidence::Unsure, Mode::Independent) => "Not sure that it fits.",
+        (Confidence::Unsure, Mode::Softmax) if is_close => "Hard to tell: the first two are close.",
+        (Confidence::Unsure, Mode::Softmax) => "A guess: not sure.",
     }
 }
 
 /// What a screen reader says once an answer is settled.
 pub fn announce(ranked: &RankedLabels) -> String {
-    let Some(first) = ranked.labels.first() else { return String::new() };
+    let Some(first) = ranked.labels.first() else { return NOTHING_READABLE.to_owned() };
     let name = label_or_none(first.label.as_deref());
     format!("{name}, {}. {}", percent(first.probability), confidence(ranked))
 }
 
 pub fn ready(card: &Card) -> String {
-    format!("The model is ready: {}, {}.", backend(card), verified(card))
+    format!("The model is ready: {}, {}.", backend(card), self_test(card))
 }
 
 /// Where it runs, in a word.
@@ -662,16 +714,48 @@ pub fn backend(card: &Card) -> &'static str {
     }
 }
 
-pub fn verified(card: &Card) -> &'static str {
-    if card.info.self_test.is_some() {
-        "verified on this device"
-    } else {
-        "not verified: the model has no self-test"
+/// Whether it computes rightly on this device; what vouches for its file is another matter: see [`vouched`].
+pub fn self_test(card: &Card) -> &'static str {
+    if card.info.self_test.is_some() { "self-test passed" } else { "no self-test" }
+}
+
+/// Whose hash the model's file was compared with.
+pub fn vouched(vouched: Vouched) -> &'static str {
+    match vouched {
+        Vouched::Catalogue => "hash checked against the list",
+        Vouched::Hub => "hash checked against the hub's",
+        Vouched::Nobody => "hash not known",
+    }
+}
+
+/// The badge's title: `Results match the stored ones: …. Its file: hash checked against the list.`
+pub fn badge_title(card: &Card, model: &Model) -> String {
+    let self_test = self_test_figure(card).unwrap_or_else(|| "It has no self-test.".to_owned());
+    format!("{self_test} Its file: {}.", file_check(model))
+}
+
+/// In the badge, both statements in short: `self-test passed · file checked`.
+pub fn badge_checks(card: &Card, model: &Model) -> String {
+    let is_vouched = match model {
+        Model::Starter => true,
+        Model::Stored(chosen) => chosen.vouched != Vouched::Nobody,
+        Model::File { .. } => false,
+    };
+    let file = if is_vouched { "file checked" } else { vouched(Vouched::Nobody) };
+    format!("{} · {file}", self_test(card))
+}
+
+/// Where the file of the model in use comes from, and what vouches for it: of the page's own, its server.
+pub fn file_check(model: &Model) -> &'static str {
+    match model {
+        Model::Starter => "hash checked against this page's own",
+        Model::Stored(chosen) => vouched(chosen.vouched),
+        Model::File { .. } => vouched(Vouched::Nobody),
     }
 }
 
 /// The self-test's figures behind the badge.
-pub fn verified_figure(card: &Card) -> Option<String> {
+pub fn self_test_figure(card: &Card) -> Option<String> {
     let test = card.info.self_test?;
     let cosine = test.cosine_image.min(test.cosine_text);
     Some(format!("Results match the stored ones: cosine {cosine:.5}, in {}.", millis(test.millis)))
@@ -693,8 +777,67 @@ pub fn rate(per_second: f64) -> String {
 }
 
 pub fn cut(labels: &[String]) -> String {
-    let names: Vec<String> = labels.iter().map(|label| format!("“{}”", shortened(label))).collect();
-    format!("Too long for the model, so only the beginning counts: {}", names.join(", "))
+    format!("Too long for the model, so only the beginning counts: {}", quoted(labels, ", "))
+}
+
+/// Labels of which the model reads nothing, and what would help.
+pub fn unreadable(labels: &[String]) -> String {
+    format!(
+        "This model can't read {}, so {} no part. A model that knows the language can: see Models.",
+        quoted(labels, ", "),
+        if labels.len() == 1 { "it takes" } else { "they take" }
+    )
+}
+
+/// Labels that are one and the same to the model.
+pub fn same(labels: &[String]) -> String {
+    format!("The same to this model: {}. It can't tell them apart.", quoted(labels, " and "))
+}
+
+/// The model's size: `224 × 224 pixels`.
+pub fn square(size: usize) -> String {
+    format!("{size} × {size} pixels")
+}
+
+/// What the model does not see of a picture of this width and height; nothing before they are known. `inside` is
+/// [`ModelInfo::inside`](crate::engine::ModelInfo).
+pub fn cut_off(fit: Fit, inside: f32, (width, height): (u32, u32)) -> String {
+    let shorter = width.min(height);
+    if shorter == 0 {
+        return String::new();
+    }
+    let seen = |side: u32| match fit {
+        Fit::Crop => f64::from(inside) * f64::from(shorter) / f64::from(side),
+        Fit::Squash | Fit::Pad => f64::from(inside),
+    };
+    let cut = |side: u32, sides: &'static str| (50.0 * (1.0 - seen(side)), sides);
+    let mut cuts = vec![cut(width, "left and right"), cut(height, "top and bottom")];
+    cuts.retain(|(percent, _)| *percent >= 0.05);
+    let said = |(percent, sides): &(f64, &str)| match percent {
+        p if *p < 1.0 => format!("less than 1 % is cut off at the {sides}"),
+        p => format!("{p:.0} % is cut off at the {sides} each"),
+    };
+    match fit {
+        _ if !cuts.is_empty() => {
+            format!("It sees the middle: {}.", cuts.iter().map(said).collect::<Vec<_>>().join(", and "))
+        }
+        _ if width == height => "It sees the whole picture.".to_owned(),
+        Fit::Squash => "It sees the whole picture, squeezed into a square.".to_owned(),
+        Fit::Pad => "It sees the whole picture, with bars beside it.".to_owned(),
+        Fit::Crop => "It sees the whole picture, as good as.".to_owned(),
+    }
+}
+
+/// What was laid under transparency.
+pub fn background(background: Option<Background>) -> Option<&'static str> {
+    Some(match background? {
+        Background::White => "White is laid under what is transparent.",
+        Background::Black => ON_BLACK,
+    })
+}
+
+fn quoted(labels: &[String], between: &str) -> String {
+    labels.iter().map(|label| format!("“{}”", shortened(label))).collect::<Vec<_>>().join(between)
 }
 
 pub fn shortened(label: &str) -> String {
@@ -722,6 +865,7 @@ pub const COLUMN_PERCENT: &str = "Percentage";
 pub const COLUMN_SIMILARITY: &str = "Similarity";
 pub const FACT_RUNS_ON: &str = "Runs on";
 pub const FACT_CHECKED: &str = "Self-test";
+pub const FACT_FILE_CHECK: &str = "Its file";
 pub const FACT_LOADED: &str = "Started in";
 pub const FACT_WHY_CPU: &str = "Why not the GPU";
 pub const FACT_NAME: &str = "Name";

@@ -55,7 +55,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::graph::ParamSet;
-use crate::image::{PixelTensor, Pixels};
+use crate::image::{Fit, PixelTensor, Pixels};
 use crate::models::config::{About, SelfTestRecord};
 use crate::models::{
     Calibration, Checkpoint, DualEncoder, ModelError, Quantization, Taps, load_gguf, save_gguf,
@@ -145,6 +145,12 @@ pub struct ModelInfo {
     pub file_bytes: usize,
     /// Height and width of the picture that the model sees.
     pub image_size: usize,
+    /// How a picture fills that square.
+    #[serde(default)]
+    pub fit: Fit,
+    /// The part of a square picture's side that is inside: less than 1 where its middle is cut out.
+    #[serde(default = "whole")]
+    pub inside: f32,
     /// Tokens of a text that the model reads at most.
     pub context_len: usize,
     /// Numbers in an embedding.
@@ -154,6 +160,10 @@ pub struct ModelInfo {
     pub is_calibrated: bool,
     /// From bytes to ready.
     pub load_millis: f64,
+}
+
+fn whole() -> f32 {
+    1.0
 }
 
 impl fmt::Display for ModelInfo {
@@ -252,6 +262,8 @@ impl Engine {
             self_test: None,
             file_bytes,
             image_size: model.image_size()?,
+            fit: model.config.preprocess.fit,
+            inside: model.config.preprocess.inside(),
             context_len,
             embedding_width: model.image_width()?,
             is_calibrated: model.config.calibration.is_fitted(),

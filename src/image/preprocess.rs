@@ -84,6 +84,11 @@ impl Preprocess {
         if self.fit == Fit::Pad { self.padded(&resized) } else { resized }
     }
 
+    /// The part of a square picture's side that the model sees.
+    pub fn inside(&self) -> f32 {
+        self.size as f32 / self.resized() as f32
+    }
+
     fn resized(&self) -> usize {
         self.resize.unwrap_or(self.size).max(self.size)
     }

@@ -141,6 +141,56 @@ fn no_answer_is_shown_beside_labels_that_it_does_not_belong_to() {
     page.close(&[]);
 }
 
+#[test]
+fn labels_that_the_model_cannot_read_are_named_and_take_no_part() {
+    const RUNES: &str = "\u{16a0}\u{16b1}\u{16c1}";
+    let page = Page::ready();
+    page.set_labels(&["cat", "dog", RUNES]);
+    page.click("sample-cat");
+    let lines = page.wait_winner("cat");
+    assert!(lines.iter().all(|line| line.label != RUNES), "{lines:?}");
+    let said = page.text("unreadable-notice").expect("a sentence");
+    assert!(said.contains(RUNES) && said.contains("no part"), "{said}");
+    page.check_looks("unreadable");
+    // A label alone is judged by itself.
+    page.set_labels(&["cat"]);
+    page.browser
+        .wait_for("a score of its own", || page.text("confidence").filter(|text| text.contains("by itself")));
+    assert!(page.text("winner-percent").is_some_and(|percent| percent != "100 %"));
+    page.close(&[]);
+}
+
+#[test]
+fn what_the_model_sees_can_be_looked_at() {
+    let page = Page::ready();
+    page.choose("static/samples/rocket.jpg");
+    page.wait_winner("rocket");
+    page.click("sees-open");
+    page.browser.find(&with("sees-square", "state", "shown"));
+    // The engine's own pixels.
+    let drawn = page.browser.run(
+        "const canvas = document.querySelector(arguments[0]);
+         const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+         return [canvas.width, canvas.height, new Set(pixels).size];",
+        json!([testid("sees-picture")]),
+    );
+    let side = drawn[0].as_u64().expect("a width");
+    assert!(side >= 224 && drawn[1] == drawn[0], "{drawn}");
+    assert!(drawn[2].as_u64() > Some(50), "an empty square: {drawn}");
+    assert_eq!(page.text("sees-size"), Some(format!("{side} × {side} pixels")));
+    page.browser
+        .wait_for("what was cut off", || page.text("sees-cut").filter(|text| text.contains("It sees")));
+    page.check_looks("sees");
+    page.browser.press(key::ESCAPE);
+    page.browser.wait_for("the dialog to close", || (!page.is_there("sees-square")).then_some(()));
+    // The same way from the details.
+    page.click("details");
+    page.click("sees");
+    page.browser.find(&with("sees-square", "state", "shown"));
+    page.browser.press(key::ESCAPE);
+    page.close(&[]);
+}
+
 /// So that such a request in the server's list is Chromium's own.
 #[test]
 fn no_file_of_the_page_names_the_browsers_own_hosts() {

@@ -205,9 +205,14 @@ impl Page {
     /// The state that the page is in, on screens of each size in both themes: axe-core's rules, nothing wider than the
     /// screen, and a screenshot of each for people.
     pub fn check_looks(&self, state: &str) {
-        for (size, width, height) in
-            [("desktop", 1440, 900), ("laptop", 1000, 700), ("phone", 390, 844), ("small", 360, 640)]
-        {
+        for (size, width, height) in [
+            ("wide", 2560, 1440),
+            ("desktop", 1440, 900),
+            ("laptop", 1000, 700),
+            ("tablet", 768, 1024),
+            ("phone", 390, 844),
+            ("small", 360, 640),
+        ] {
             for theme in ["light", "dark"] {
                 self.browser.resize(width, height);
                 self.browser.prefer_color_scheme(theme);

@@ -1,8 +1,7 @@
 //! The model picker: another model by pointer and by keyboard, and what the reader is told when it fails.
 
 use crate::hub::{NETWORK_NOISE, QuietHub, SMALL, WEIGHTS};
-use crate::page::{Page, file, testid, with};
-use crate::server;
+use crate::page::{Line, Page, file, testid, with};
 use crate::synthetic;
 use crate::test_hub::Fault;
 use crate::test_hub::repositories::put_catalogue;
@@ -19,6 +18,16 @@ fn page_on(hub: &QuietHub) -> Page {
 }
 
 fn page_with_list(hub: &QuietHub, catalogue: &str) -> Page {
+    let page = page_before(hub, catalogue);
+    page.go("/");
+    page.wait_ready();
+    page.click("sample-cat");
+    page.wait_winner("cat");
+    page
+}
+
+/// The same, not opened yet.
+fn page_before(hub: &QuietHub, catalogue: &str) -> Page {
     let page = Page::unopened(&[]);
     page.server.page("/models/catalogue.json", catalogue);
     page.browser.before_each_page(&format!(
@@ -26,12 +35,35 @@ fn page_with_list(hub: &QuietHub, catalogue: &str) -> Page {
          localStorage.setItem('cliplet.settings', JSON.stringify({{ ...own, hub: '{}' }}));",
         hub.url("")
     ));
-    page.go("/");
-    page.wait_ready();
-    page.click("sample-cat");
-    page.wait_winner("cat");
     page
 }
+
+/// What the browser tells of a device with a fast line and much memory; `line` and `rest` change it.
+fn device(line: &str, rest: &str) -> String {
+    format!(
+        "const line = Object.assign(new EventTarget(), {{ effectiveType: '4g', downlink: 10, saveData: false }}, {line});
+         Object.defineProperty(navigator, 'connection', {{ value: line, configurable: true }});
+         Object.defineProperty(navigator, 'deviceMemory', {{ value: 8, configurable: true }});
+         navigator.storage.estimate = async () => ({{ quota: 1e11, usage: 0 }});
+         {rest}"
+    )
+}
+
+/// A page on which the starter could not name the cat, so that a model is offered.
+fn page_with_offer(hub: &QuietHub, device: &str) -> Page {
+    let page = page_before(hub, &catalogue());
+    page.browser.before_each_page(device);
+    page.go("/");
+    page.wait_ready();
+    page.set_labels(&UNFIT);
+    page.click("sample-cat");
+    page.ranking();
+    page.the("offer");
+    page
+}
+
+/// Labels of which none fits a cat, and which the hub's small model can read.
+const UNFIT: [&str; 3] = ["red disc", "green disc", "blue disc"];
 
 /// The shipped list, its first model on the hub of these tests.
 fn catalogue() -> String {
@@ -40,6 +72,8 @@ fn catalogue() -> String {
     let first = &mut catalogue["models"][0];
     (first["id"], first["revision"], first["name"]) = (json!(SMALL), json!("main"), json!(NAME));
     first["weights"][0].as_object_mut().expect("a file").remove("sha256");
+    // No other that suits a computer is as good.
+    first["imagenet"]["top1"] = json!(99.0);
     catalogue.to_string()
 }
 
@@ -108,6 +142,7 @@ fn download_of(id: &str) -> String {
 fn another_model_comes_while_the_first_goes_on_and_takes_over() {
     let hub = QuietHub::start();
     let page = page_on(&hub);
+    let labels = page.labels();
     page.open_models();
     hub.storage.misbehave(WEIGHTS, Fault::Stalled(0.5));
     page.browser.click(&page.browser.find(&download()));
@@ -139,8 +174,11 @@ fn another_model_comes_while_the_first_goes_on_and_takes_over() {
     page.wait_badge(NAME);
     page.close_models();
     // Picture and labels stayed; the answer is the new model's, whose weights are random.
-    let labels = page.labels();
-    assert_eq!(page.ranking().iter().filter(|line| !line.is_none).count(), labels.len());
+    assert_eq!(page.labels(), labels);
+    assert!(
+        page.ranking().iter().all(|line| labels.contains(&line.label)),
+        "nobody knows when no label fits it"
+    );
     page.browser.keep_screenshot("model-switched");
 
     // One press back, and again from what is stored; a reload keeps the choice.
@@ -315,9 +353,8 @@ fn a_hash_that_nobody_states_is_said_to_be_unknown() {
 #[test]
 fn without_the_list_models_are_found_by_id() {
     let hub = QuietHub::start();
-    let page = page_on(&hub);
-    page.server.misbehave("catalogue.json", server::Fault::NotFound);
-    page.server.page("/models/catalogue.json", "no list");
+    let page = page_with_list(&hub, "no list");
+    assert!(!page.is_there("alert") && !page.is_there("offer"), "nobody has asked for the list yet");
     page.click("status");
     page.wait_there(&with("alert", "code", "catalogue-missing"));
     page.check_accessibility("the list is missing");
@@ -326,7 +363,6 @@ fn without_the_list_models_are_found_by_id() {
     page.click("model-id-download");
     page.wait_badge(SMALL);
     page.server.page("/models/catalogue.json", &catalogue());
-    page.server.behave();
     page.click("retry");
     page.the("shelved");
     page.close(&NETWORK_NOISE);
@@ -422,6 +458,153 @@ fn model_files_take_the_place_of_the_built_in_model() {
     page.wait_ready();
     page.close(&[]);
     std::fs::remove_dir_all(folder).expect("the folder goes");
+}
+
+#[test]
+fn one_press_on_a_weak_answer_brings_a_model_that_can_be_taken_back() {
+    let hub = QuietHub::start();
+    let page = page_with_offer(&hub, &device("{}", ""));
+    let offer = page.text("offer").expect("an offer");
+    assert!(offer.contains(&format!("Try {NAME}: 605 MB to download, 161 MB kept.")), "{offer}");
+    let badge = page.text("badge-offer").expect("a line in the badge");
+    assert!(badge.contains(NAME) && badge.contains("605 MB to download, 161 MB kept"), "{badge}");
+    page.browser.wait_for("the offer to be said", || {
+        page.text("announcement").filter(|text| text.contains("Try Small CLIP"))
+    });
+    let ranking = page.ranking();
+
+    // The starter ranks on beside the download, which can be paused where it was asked for.
+    hub.storage.misbehave(WEIGHTS, Fault::Stalled(0.5));
+    page.click("offer-take");
+    page.wait_there(&with("offer-progress", "state", "running"));
+    page.wait_there(&with("job-line", "state", "running"));
+    page.browser.wait_for("figures", || page.text("offer-progress").filter(|text| text.contains(" of ")));
+    assert_eq!(page.ranking().len(), ranking.len(), "the answer stands");
+    page.click("offer-pause");
+    page.wait_there(&with("offer-progress", "state", "paused"));
+    hub.behave();
+    page.click("offer-resume");
+
+    // The same question, by both.
+    page.wait_badge(NAME);
+    page.wait_there(&with("before-after", "state", "compared"));
+    let (before, after) = (page.text("before").expect("before"), page.text("after").expect("after"));
+    assert!(before.contains("starter") && before.contains("none of these"), "{before}");
+    assert!(after.contains(NAME) && after.contains("%"), "{after}");
+    assert!(page.text("confidence").is_some_and(|text| text.contains("ot calibrated")));
+    assert!(!page.is_there("offer"));
+    // Nobody has measured when no label fits this model.
+    page.click("more");
+    let is_off = "return document.querySelector(arguments[0]).disabled";
+    assert_eq!(page.browser.run(is_off, json!([testid("has-none")])), true);
+    assert!(page.ranking().iter().all(|line| !line.is_none));
+
+    page.click("take-back");
+    page.wait_badge("starter");
+    page.wait_there(&with("offer", "state", "stored"));
+    assert!(page.text("offer").is_some_and(|text| text.contains("is on this device")));
+    let labels = |lines: &[Line]| lines.iter().map(|line| line.label.clone()).collect::<Vec<_>>();
+    assert_eq!(labels(&page.ranking()), labels(&ranking), "the starter's answer is back");
+    let n_requests = hub.n_requests();
+    page.click("offer-take");
+    page.wait_badge(NAME);
+    page.wait_there(&with("before-after", "state", "compared"));
+    assert_eq!(hub.n_requests(), n_requests, "what is stored was fetched again");
+
+    // Another question is not compared with what the starter said to this one.
+    page.browser.type_into(&page.the("label-input"), &format!("kitten{}", key::ENTER));
+    page.wait_gone(&testid("before-after"));
+    // A new visit by way of the starter finds what is stored.
+    page.open_models();
+    page.click("model-starter");
+    page.wait_badge("starter");
+    page.close_models();
+    page.browser.reload();
+    page.wait_ready();
+    page.set_labels(&UNFIT);
+    page.click("sample-cat");
+    page.wait_there(&with("offer", "state", "stored"));
+    assert_eq!(hub.n_requests(), n_requests);
+    // Not now: for this visit, and the picker has it still.
+    page.click("offer-dismiss");
+    page.wait_gone(&testid("offer"));
+    page.click("sample-rocket");
+    page.ranking();
+    assert!(!page.is_there("offer"));
+    page.open_models();
+    page.wait_there(&format!("{} {}", testid("dialog-models"), testid("offer")));
+    page.close(&NETWORK_NOISE);
+}
+
+#[test]
+fn the_offer_by_keyboard_alone() {
+    let hub = QuietHub::start();
+    let page = page_with_offer(&hub, &device("{}", ""));
+    hub.storage.misbehave(WEIGHTS, Fault::Stalled(0.5));
+    page.tab_to("offer-take");
+    page.browser.press(key::ENTER);
+    page.wait_there(&testid("offer-progress"));
+    // What was pressed is gone; the next key is still among what came of it.
+    page.browser.press(key::TAB);
+    assert_eq!(page.focused(), "offer-pause");
+    page.browser.press(key::ENTER);
+    page.wait_there(&with("offer-progress", "state", "paused"));
+    hub.behave();
+    page.tab_to("offer-resume");
+    page.browser.press(key::ENTER);
+    page.wait_there(&with("before-after", "state", "compared"));
+    page.tab_to("take-back");
+    page.browser.press(key::ENTER);
+    page.wait_badge("starter");
+    page.wait_there(&with("offer", "state", "stored"));
+    page.tab_to("offer-dismiss");
+    page.browser.press(key::ENTER);
+    page.wait_gone(&testid("offer"));
+    page.close(&NETWORK_NOISE);
+}
+
+#[test]
+fn a_phone_and_a_metered_line_are_offered_a_small_model() {
+    let phone = "const media = matchMedia.bind(window);
+        window.matchMedia = (query) => query === '(pointer: coarse)' ? { matches: true } : media(query);
+        Object.defineProperty(window, 'screen', { value: { width: 390, height: 844 } });";
+    for device in
+        [device("{}", phone), device("{ saveData: true }", ""), device("{ effectiveType: '3g' }", "")]
+    {
+        let hub = QuietHub::start();
+        let page = page_with_offer(&hub, &device);
+        let offer = page.text("offer").expect("an offer");
+        assert!(offer.contains("94 MB to download, 25 MB kept"), "{offer}");
+        page.open_models();
+        let marks =
+            "return [...document.querySelectorAll(arguments[0])].map(({ dataset }) => dataset.recommended)";
+        let marks = page.browser.run(marks, json!([testid("shelved")]));
+        let marks: Vec<&str> = marks.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+        assert!(marks[0] == "true" && marks[1..].iter().all(|mark| *mark == "false"), "{marks:?}");
+        assert_eq!(hub.n_requests(), 0, "nothing is fetched unasked");
+        page.close(&[]);
+    }
+}
+
+#[test]
+fn the_way_to_a_better_model_is_accessible_in_both_themes_and_sizes() {
+    let hub = QuietHub::start();
+    let page = page_with_offer(&hub, &device("{}", ""));
+    page.check_looks("offer");
+    hub.storage.misbehave(WEIGHTS, Fault::Stalled(0.5));
+    page.click("offer-take");
+    page.browser.wait_for("figures", || page.text("offer-progress").filter(|text| text.contains(" of ")));
+    page.check_looks("offer-progress");
+    page.click("offer-pause");
+    page.wait_there(&with("offer-progress", "state", "paused"));
+    hub.behave();
+    page.click("offer-resume");
+    page.wait_there(&with("before-after", "state", "compared"));
+    page.check_looks("before-after");
+    page.click("take-back");
+    page.wait_there(&with("offer", "state", "stored"));
+    page.check_looks("offer-stored");
+    page.close(&NETWORK_NOISE);
 }
 
 /// Looks, for people, and axe-core's rules, for everyone.

@@ -10,6 +10,7 @@ mod hub;
 mod image;
 mod imports;
 mod kernels;
+mod offer;
 mod page;
 mod picker;
 mod stream;

@@ -1,12 +1,13 @@
 //! The page's state, share links and settings, without a browser.
 
-use cliplet::app::settings::{PRESETS, Settings};
-use cliplet::app::state::{Action, Camera, Edit, Engine, Model, Notice, Phase, Picture, State, Stop};
+use cliplet::app::settings::{Chosen, PRESETS, Settings};
+use cliplet::app::state::{Action, Camera, Edit, Engine, Model, Notice, Phase, Picture, Seen, State, Stop};
 use cliplet::app::{share, strings};
-use cliplet::engine::{LabelNotes, ModelInfo};
+use cliplet::engine::{LabelNotes, ModelInfo, SelfTest};
+use cliplet::image::Fit;
 use cliplet::tasks::classify::{Confidence, Mode, RankedLabel, RankedLabels};
 use cliplet::worker::problem::{Code, Problem};
-use cliplet::worker::protocol::{Answer, Card, Event, LoadStage, Progress, Question, Request};
+use cliplet::worker::protocol::{Answer, Card, Crop, Event, LoadStage, Progress, Question, Request, Vouched};
 use proptest::prelude::*;
 
 pub fn card() -> Box<Card> {
@@ -18,6 +19,8 @@ pub fn card() -> Box<Card> {
         image_size: 224,
         context_len: 77,
         embedding_width: 4,
+        fit: Fit::Crop,
+        inside: 1.0,
         is_calibrated: true,
         load_millis: 1.0,
     };
@@ -57,13 +60,17 @@ pub fn show(state: State, id: u64) -> State {
 }
 
 fn answer(question: &Question) -> Event {
+    answer_of(question, Confidence::Likely)
+}
+
+fn answer_of(question: &Question, confidence: Confidence) -> Event {
     let line = |(idx, label): (usize, &String)| RankedLabel {
         label: Some(label.clone()),
         probability: 1.0 / (idx + 2) as f32,
         similarity: 0.2,
     };
     let labels = question.labels.iter().enumerate().map(line).collect();
-    let ranked = RankedLabels { mode: question.mode, labels, confidence: Confidence::Likely };
+    let ranked = RankedLabels { mode: question.mode, labels, confidence };
     Event::Answered(Answer {
         id: question.id,
         ranked,
@@ -75,6 +82,12 @@ fn answer(question: &Question) -> Event {
 
 pub fn asked(state: &State) -> Question {
     state.question().expect("there is something to ask")
+}
+
+/// What is asked now, answered with this confidence.
+pub fn answered(state: State, confidence: Confidence) -> State {
+    let answer = answer_of(&asked(&state), confidence);
+    told(state, answer)
 }
 
 pub fn settled(labels: &[&str]) -> State {
@@ -308,6 +321,9 @@ fn camera_problems_close_the_camera_and_nothing_else() {
 #[test]
 fn every_code_has_a_name_and_advice() {
     assert_eq!(Code::WeightsMissing.name(), "weights-missing");
+    assert_eq!(Code::SourceNoWeights.name(), "source-no-weights");
+    assert_eq!(Code::SourceBusy.name(), "source-busy");
+    assert!(strings::advice(Code::SourceBusy).can_retry && !strings::advice(Code::SourceNoWeights).can_retry);
     assert_eq!(Code::WebgpuMissing.name(), "webgpu-missing");
     assert!(
         strings::advice(Code::WeightsNetwork).can_retry && !strings::advice(Code::CameraMissing).can_retry
@@ -315,30 +331,174 @@ fn every_code_has_a_name_and_advice() {
 }
 
 #[test]
-fn percentages_have_sensible_digits() {
-    let shown = [0.0, 0.0004, 0.012, 0.0996, 0.42, 0.995, 0.9999].map(strings::percent);
-    assert_eq!(shown, ["< 0.1 %", "< 0.1 %", "1.2 %", "10 %", "42 %", "99.5 %", "100 %"]);
+fn percentages_have_sensible_digits_and_none_is_certain() {
+    for (probability, shown) in [
+        (0.0, "< 0.1 %"),
+        (0.0004, "< 0.1 %"),
+        (0.000_999, "< 0.1 %"),
+        (0.001, "0.1 %"),
+        (0.012, "1.2 %"),
+        (0.0994, "9.9 %"),
+        (0.0996, "10 %"),
+        (0.42, "42 %"),
+        (0.9949, "99 %"),
+        (0.9951, "99.5 %"),
+        (0.9994, "99.9 %"),
+        (0.999_51, "> 99.9 %"),
+        (0.999_99, "> 99.9 %"),
+        (1.0, "> 99.9 %"),
+    ] {
+        assert_eq!(strings::percent(probability), shown, "{probability}");
+    }
+    for step in 0..=100_000 {
+        let shown = strings::percent(step as f32 / 100_000.0);
+        assert!(shown != "100 %" && shown != "0 %" && shown != "0.0 %", "{step}: {shown}");
+    }
+}
+
+fn ranked(mode: Mode, confidence: Confidence, values: &[(Option<&str>, f32)]) -> RankedLabels {
+    let line = |(label, probability): &(Option<&str>, f32)| RankedLabel {
+        label: label.map(str::to_owned),
+        probability: *probability,
+        similarity: 0.0,
+    };
+    RankedLabels { mode, confidence, labels: values.iter().map(line).collect() }
 }
 
 #[test]
-fn confidence_is_said_in_words() {
-    let ranked = |values: &[(Option<&str>, f32)]| RankedLabels {
-        mode: Mode::Softmax,
-        confidence: Confidence::Likely,
-        labels: values
-            .iter()
-            .map(|(label, probability)| RankedLabel {
-                label: label.map(str::to_owned),
-                probability: *probability,
-                similarity: 0.0,
-            })
-            .collect(),
+fn only_what_was_measured_is_called_clear() {
+    use Confidence::*;
+    let two = [(Some("a"), 0.9999), (Some("b"), 0.0001)];
+    let clear = "A clear match.";
+    assert_eq!(strings::confidence(&ranked(Mode::Softmax, Clear, &two)), clear);
+    for confidence in [Likely, Unsure, NoneOfThese, NotCalibrated] {
+        for mode in [Mode::Softmax, Mode::Independent] {
+            let said = strings::confidence(&ranked(mode, confidence, &two));
+            assert!(said != clear && !said.is_empty(), "{confidence:?} by {mode:?}: {said}");
+            assert_eq!(said.contains("ot calibrated"), confidence == NotCalibrated, "{said}");
+        }
+    }
+    let said = |confidence, values| strings::confidence(&ranked(Mode::Softmax, confidence, values));
+    assert_eq!(said(NoneOfThese, &[(None, 0.9), (Some("b"), 0.1)]), "None of the labels fits well.");
+    assert!(said(Unsure, &[(Some("a"), 0.45), (Some("b"), 0.4)]).starts_with("Hard to tell"));
+    assert!(said(Unsure, &[(Some("a"), 0.2), (Some("b"), 0.05)]).starts_with("A guess"));
+}
+
+#[test]
+fn a_label_alone_is_judged_by_itself_in_words_too() {
+    for lines in [&[(Some("a"), 0.9)][..], &[(Some("a"), 0.9), (None, 0.1)]] {
+        for confidence in [Confidence::Likely, Confidence::Unsure, Confidence::NotCalibrated] {
+            let said = strings::confidence(&ranked(Mode::Independent, confidence, lines));
+            assert!(said.starts_with("How well it fits by itself"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn labels_that_are_not_understood_are_named_with_what_would_help() {
+    let labels = |labels: &[&str]| labels.iter().map(|label| label.to_string()).collect::<Vec<_>>();
+    let one = strings::unreadable(&labels(&["猫"]));
+    assert!(one.contains("“猫”") && one.contains("it takes no part") && one.contains("Models"), "{one}");
+    assert!(strings::unreadable(&labels(&["猫", "犬"])).contains("they take no part"));
+    let same = strings::same(&labels(&["Cat", "cat"]));
+    assert!(same.contains("“Cat” and “cat”"), "{same}");
+    // With nothing left to rank, that is what is said.
+    let state = show(ready(&["猫"]), 1);
+    let id = asked(&state).id;
+    let ranked = ranked(Mode::Softmax, Confidence::Unsure, &[]);
+    let notes = LabelNotes { unreadable: labels(&["猫"]), ..LabelNotes::default() };
+    let answer = Answer { id, ranked, notes, background: None, stages: Vec::new() };
+    let state = told(state, Event::Answered(answer));
+    assert_eq!((state.phase(), state.lines().len()), (Phase::Settled, 0));
+    assert_eq!(state.announcement.split(" Try").next(), Some(strings::NOTHING_READABLE));
+}
+
+#[test]
+fn none_of_these_waits_for_a_calibration_and_the_choice_is_kept() {
+    let uncalibrated = |state: State| {
+        let load = state.load_generation;
+        let mut card = card();
+        card.info.is_calibrated = false;
+        told(state, Event::Ready(load, card))
     };
-    let said = |values| strings::confidence(&ranked(values));
-    assert_eq!(said(&[(Some("a"), 0.9), (Some("b"), 0.1)]), "A clear match.");
-    assert_eq!(said(&[(None, 0.9), (Some("b"), 0.1)]), "None of the labels fits well.");
-    assert!(said(&[(Some("a"), 0.45), (Some("b"), 0.4)]).starts_with("Hard to tell"));
-    assert!(said(&[(Some("a"), 0.2), (Some("b"), 0.05)]).starts_with("Very unsure"));
+    let state = show(ready(&["cat", "dog"]), 1);
+    assert!(asked(&state).has_none && state.is_calibrated());
+    let model = Model::File { payload: 2, name: "mine.gguf".into() };
+    let state = uncalibrated(state.after(Action::UseModel(model)));
+    assert!(!asked(&state).has_none && !state.is_calibrated());
+    assert!(state.lines().iter().all(|line| line.label.is_some()), "no line that will not be there");
+    assert!(state.settings.has_none, "the choice is the starter's still");
+    let back = loaded(state.after(Action::UseModel(Model::Starter)));
+    assert!(asked(&back).has_none);
+}
+
+#[test]
+fn what_a_file_is_checked_against_is_not_what_a_device_is_checked_for() {
+    use Vouched::*;
+    let said = [Catalogue, Hub, Nobody].map(strings::vouched);
+    assert!(said[0].contains("list") && said[1].contains("hub") && said[2] == "hash not known");
+    for by in [Catalogue, Hub, Nobody] {
+        let chosen = Chosen { key: "k".into(), name: "CLIP".into(), vouched: by };
+        let mut card = card();
+        let badge = |card: &Card| strings::badge_checks(card, &Model::Stored(chosen.clone()));
+        assert!(badge(&card).starts_with("no self-test"));
+        card.info.self_test =
+            Some(SelfTest { cosine_image: 1.0, cosine_text: 1.0, millis: 5.0, passed: true });
+        let badge = badge(&card);
+        assert!(badge.starts_with("self-test passed"), "{badge}");
+        assert_eq!(badge.ends_with("file checked"), by != Nobody, "{badge}");
+        assert_eq!(badge.ends_with("hash not known"), by == Nobody, "{badge}");
+        assert!(!badge.contains("verified"));
+    }
+    // What an older version of the page stored says nothing of it.
+    let older: Chosen = serde_json::from_str(r#"{"key": "k", "name": "CLIP"}"#).unwrap();
+    assert_eq!(older.vouched, Nobody);
+}
+
+#[test]
+fn the_model_shows_what_it_sees_of_the_picture_on_show() {
+    let state = settled(&["cat", "dog"]).after(Action::Look);
+    let (id, picture) = state.crop_request().expect("it is asked for");
+    assert_eq!(picture, 1);
+    assert!(id > asked(&state).id, "no question's id");
+    let seen = |id: u64| Seen {
+        crop: Crop { id, picture: 1, size: 1, background: None },
+        rgb: vec![1, 2, 3].into(),
+    };
+    let late = state.clone().after(Action::Seen(seen(id - 1)));
+    assert_eq!(late.crop_request(), Some((id, 1)), "of another look");
+    let shown = late.after(Action::Seen(seen(id)));
+    assert_eq!((shown.crop_request(), &shown.look.as_ref().unwrap().seen), (None, &Some(Ok(seen(id)))));
+    assert_eq!(shown.phase(), Phase::Settled, "the ranking stands");
+    // Another model sees another square.
+    let again = loaded(shown.clone());
+    assert!(again.crop_request().is_some_and(|(new, _)| new > id));
+    assert_eq!(shown.after(Action::StopLooking).look, None);
+    let problem = Problem::new(Code::PictureUnreadable, "gone");
+    let failed = told(state.clone(), Event::Rejected { id, problem: problem.clone() });
+    assert_eq!((failed.look.unwrap().seen, failed.problem), (Some(Err(problem)), None));
+    assert!(failed.picture.is_some());
+    assert_eq!(state.after(Action::OpenCamera).after(Action::Look).look, None, "a film has no still");
+}
+
+#[test]
+fn what_is_cut_off_is_said_in_percent_of_each_side() {
+    for (fit, inside, size, said) in [
+        (Fit::Crop, 1.0, (0, 0), ""),
+        (Fit::Crop, 1.0, (300, 300), "whole picture."),
+        (Fit::Crop, 1.0, (400, 300), "12 % is cut off at the left and right each."),
+        (Fit::Crop, 1.0, (100, 400), "38 % is cut off at the top and bottom each."),
+        (Fit::Crop, 1.0, (1000, 990), "less than 1 % is cut off at the left and right."),
+        (Fit::Crop, 0.875, (300, 300), "6 % is cut off at the left and right each, and 6 % is"),
+        (Fit::Squash, 1.0, (400, 300), "squeezed"),
+        (Fit::Squash, 0.875, (400, 300), "6 % is cut off at the left"),
+        (Fit::Pad, 1.0, (300, 400), "bars"),
+        (Fit::Squash, 1.0, (300, 300), "whole picture."),
+    ] {
+        let found = strings::cut_off(fit, inside, size);
+        assert!(found.contains(said) && found.is_empty() == said.is_empty(), "{fit:?} {size:?}: {found}");
+    }
+    assert_eq!(strings::square(224), "224 × 224 pixels");
 }
 
 #[test]

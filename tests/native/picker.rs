@@ -118,7 +118,7 @@ fn ranking_goes_on_while_a_model_comes_and_it_takes_over_with_picture_and_labels
     assert_eq!(said.len(), 4, "at its start and at each quarter: {said:?}");
     let state = heard(state, FetchEvent::Finished(id, stored("k")));
     assert!(state.picker.job.is_none() && matches!(state.engine, Engine::Loading(_)));
-    let chosen = Chosen { key: "k".into(), name: "CLIP ViT-B/32".into() };
+    let chosen = Chosen { key: "k".into(), name: "CLIP ViT-B/32".into(), vouched: Vouched::Nobody };
     assert_eq!((&state.model, &state.settings.model), (&Model::Stored(chosen.clone()), &Some(chosen)));
     assert_eq!(state.notice, Some(Notice::Switched("CLIP ViT-B/32".into())));
     let state = loaded(state);
@@ -218,7 +218,7 @@ fn deleting_the_model_in_use_goes_back_to_the_built_in_one() {
 
 #[test]
 fn the_chosen_model_is_loaded_at_the_next_visit_or_its_absence_told() {
-    let chosen = Chosen { key: "k".into(), name: "CLIP".into() };
+    let chosen = Chosen { key: "k".into(), name: "CLIP".into(), vouched: Vouched::Hub };
     let settings = Settings { model: Some(chosen), ..with_labels(&["cat"]) };
     let there = serde_json::to_string(&settings).unwrap();
     let settings: Settings = serde_json::from_str(&there).unwrap();
@@ -255,6 +255,29 @@ fn files_are_taken_when_they_are_a_whole_model() {
         let (sent, problem, _) = import(names);
         assert!(sent.is_empty() && problem.unwrap().contains(missing), "{names:?}");
     }
+}
+
+#[test]
+fn who_vouches_for_a_model_is_remembered_with_the_choice() {
+    for vouched in [Vouched::Catalogue, Vouched::Hub, Vouched::Nobody] {
+        let (state, id, _) = downloading();
+        let state = heard(state, FetchEvent::Finished(id, StoredModel { vouched, ..stored("k") }));
+        assert_eq!(state.settings.model.as_ref().map(|chosen| chosen.vouched), Some(vouched));
+        let figures = strings::stored_figures(&stored("k"), vouched);
+        assert!(figures.ends_with(strings::vouched(vouched)), "{figures}");
+    }
+}
+
+#[test]
+fn a_list_that_came_too_early_is_read_again_when_the_picker_opens() {
+    let problem = Problem::new(Code::CatalogueMissing, "offline");
+    let state = pick(settled(&["cat"]), Pick::CatalogueRead(Err(problem)));
+    assert_eq!(pick(state, Pick::Open).picker.catalogue, CatalogueState::Unread);
+    assert_eq!(
+        pick(opened(), Pick::Open).picker.entries().len(),
+        catalogue().models.len(),
+        "what is read stays"
+    );
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub struct CompareProps {
     pub settings: Settings,
     /// The model's own sentences: they stand in until the reader writes some.
     pub from_model: Vec<String>,
+    /// Whether it is known when no label fits.
+    pub is_calibrated: bool,
     pub send: Callback<Action>,
 }
 
@@ -31,7 +33,8 @@ pub fn Compare(props: &CompareProps) -> Html {
             </label>
         }
     };
-    let has_none = settings.has_none;
+    let (has_none, is_calibrated) = (settings.has_none, props.is_calibrated);
+    let none_help = if is_calibrated { strings::HAS_NONE_HELP } else { strings::NONE_OFF };
     html! {
         <details class="compare" data-testid="more">
             <summary>{ icon("sliders") }<span>{ strings::MORE }</span>{ icon("down") }</summary>
@@ -40,9 +43,9 @@ pub fn Compare(props: &CompareProps) -> Html {
                 { mode(Mode::Softmax, "mode-softmax", strings::MODE_SOFTMAX, strings::MODE_SOFTMAX_HELP) }
                 { mode(Mode::Independent, "mode-independent", strings::MODE_INDEPENDENT, strings::MODE_INDEPENDENT_HELP) }
                 <label class="choice">
-                    <input type="checkbox" data-testid="has-none" checked={has_none}
+                    <input type="checkbox" data-testid="has-none" checked={has_none && is_calibrated} disabled={!is_calibrated}
                         onchange={send.reform(move |_: Event| Action::Edit(Edit::HasNone(!has_none)))} />
-                    <span><b>{ strings::HAS_NONE }</b><small>{ strings::HAS_NONE_HELP }</small></span>
+                    <span><b>{ strings::HAS_NONE }</b><small data-testid="none-help">{ none_help }</small></span>
                 </label>
             </fieldset>
             <fieldset>

@@ -3,7 +3,7 @@
 //! Invariant: the browser's own `dialog`: it keeps the focus inside, closes on Esc and gives the focus back.
 
 use super::icon::{Button, bar};
-use crate::app::state::Action;
+use crate::app::state::{Action, Model};
 use crate::app::strings;
 use crate::worker::protocol::{Answer, Card, StageTime};
 use std::rc::Rc;
@@ -71,9 +71,12 @@ pub enum Export {
 #[derive(PartialEq, Properties)]
 pub struct DetailsProps {
     pub card: Option<Card>,
+    pub model: Model,
     pub answer: Option<Rc<Answer>>,
     pub on_export: Callback<Export>,
     pub on_models: Callback<()>,
+    /// Shows what the model sees, where there is a picture.
+    pub on_sees: Option<Callback<()>>,
 }
 
 #[component]
@@ -85,11 +88,14 @@ pub fn Details(props: &DetailsProps) -> Html {
                 None => html! { <p class="hint">{ strings::DETAILS_NO_ANSWER }</p> },
             } }
             { match &props.card {
-                Some(card) => model_card(card),
+                Some(card) => model_card(card, &props.model),
                 None => html! { <p class="hint">{ strings::DETAILS_NO_MODEL }</p> },
             } }
             <div class="row">
                 <Button icon="box" label={strings::OPEN_MODELS} testid="models" onclick={props.on_models.reform(|_| ())} />
+                if let Some(on_sees) = &props.on_sees {
+                    <Button icon="eye" label={strings::SEES} testid="sees" onclick={on_sees.reform(|_| ())} />
+                }
             </div>
         </>
     }
@@ -128,7 +134,7 @@ fn times(stages: &[StageTime]) -> Html {
     }
 }
 
-fn model_card(card: &Card) -> Html {
+fn model_card(card: &Card, model: &Model) -> Html {
     let about = &card.info.about;
     let fact = |name: &'static str, value: Html| html! { <><dt>{ name }</dt><dd>{ value }</dd></> };
     let text = |text: &str| html! { { text } };
@@ -145,7 +151,7 @@ fn model_card(card: &Card) -> Html {
             <h3>{ strings::DETAILS_DEVICE }</h3>
             <dl>
                 { fact(strings::FACT_RUNS_ON, text(&strings::device(card))) }
-                { fact(strings::FACT_CHECKED, text(&strings::verified_figure(card).unwrap_or_else(|| strings::verified(card).to_owned()))) }
+                { fact(strings::FACT_CHECKED, text(&strings::self_test_figure(card).unwrap_or_else(|| strings::self_test(card).to_owned()))) }
                 { fact(strings::FACT_LOADED, text(&strings::millis(card.info.load_millis))) }
                 if let Some(problem) = &card.fallback { { fact(strings::FACT_WHY_CPU, text(&problem.detail)) } }
             </dl>
@@ -159,6 +165,7 @@ fn model_card(card: &Card) -> Html {
                     { fact(strings::FACT_SOURCES, html! { <ul>{ for about.sources.iter().map(|source| html! { <li>{ source }</li> }) }</ul> }) }
                 }
                 { fact(strings::FACT_FILE, text(&card.file)) }
+                { fact(strings::FACT_FILE_CHECK, text(strings::file_check(model))) }
                 { fact(strings::FACT_SIZE, text(&size)) }
                 { fact(strings::FACT_CHECKSUM, html! { <code>{ &card.sha256 }</code> }) }
             </dl>

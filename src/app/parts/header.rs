@@ -1,17 +1,18 @@
 //! The head of the page: name, badge, the ways to details, help and a link.
 
 use super::icon::{Button, bar, icon};
-use crate::app::picker::{ModelJob, Phase};
-use crate::app::state::Engine;
+use crate::app::picker::{ModelJob, Offer, Phase};
+use crate::app::state::{Engine, Model};
 use crate::app::strings;
 use yew::prelude::*;
 
 #[derive(PartialEq, Properties)]
 pub struct HeaderProps {
     pub engine: Engine,
-    /// The name of the model in use, where it is not its own.
-    pub model: Option<String>,
+    pub model: Model,
     pub job: Option<ModelJob>,
+    /// The recommended model, while the starter ranks.
+    pub offer: Option<Offer>,
     pub on_models: Callback<()>,
     pub on_details: Callback<()>,
     pub on_shortcuts: Callback<()>,
@@ -30,7 +31,8 @@ pub fn Header(props: &HeaderProps) -> Html {
                 <rect class="line third" x="7" y="21" width="6" height="4.5" rx="2.25" />
             </svg>{ strings::NAME }<span class="claim">{ strings::CLAIM }</span></h1>
             if let Some(job) = &props.job { { pill(job, on(&props.on_models)) } }
-            <Badge engine={props.engine.clone()} model={props.model.clone()} job={props.job.clone()} onclick={on(&props.on_models)} />
+            <Badge engine={props.engine.clone()} model={props.model.clone()} job={props.job.clone()}
+                offer={props.offer.clone()} onclick={on(&props.on_models)} />
             <Button icon="share" label={strings::SHARE} testid="share" has_text={false} onclick={on(&props.on_share)} />
             <Button icon="details" label={strings::DETAILS} testid="details" has_text={false} onclick={on(&props.on_details)} />
             <Button icon="keyboard" label={strings::SHORTCUTS} testid="shortcuts" class="only-wide" has_text={false}
@@ -62,8 +64,9 @@ fn look(job: &ModelJob) -> (&'static str, &'static str) {
 #[derive(PartialEq, Properties)]
 struct BadgeProps {
     engine: Engine,
-    model: Option<String>,
+    model: Model,
     job: Option<ModelJob>,
+    offer: Option<Offer>,
     onclick: Callback<MouseEvent>,
 }
 
@@ -76,27 +79,35 @@ fn Badge(props: &BadgeProps) -> Html {
         }
         Engine::Failed(_) => ("failed", "", "alert", html! { { strings::NO_MODEL } }),
         Engine::Ready(card) => {
-            let name = props.model.as_deref().unwrap_or(strings::model_name(card));
+            let name = props.model.name().unwrap_or_else(|| strings::model_name(card).to_owned());
             let text = html! {
                 <><span class="model-name only-wide">{ name }{ " · " }</span><b>{ strings::backend(card) }</b>
-                    <span class="only-widest">{ format!(" · {}", strings::verified(card)) }</span></>
+                    <span class="only-widest">{ format!(" · {}", strings::badge_checks(card, &props.model)) }</span></>
             };
             let picture = if card.info.self_test.is_some() { "verified" } else { "processor" };
             ("ready", strings::backend(card), picture, text)
         }
     };
     let state = if props.engine == Engine::Starting { "starting" } else { state };
-    let title = props.engine.card().and_then(strings::verified_figure);
+    // Two statements: that it computes rightly here, and whose bytes they are.
+    let title = props.engine.card().map(|card| strings::badge_title(card, &props.model));
     let download = props.job.as_ref().map(|job| {
         let (state, picture) = look(job);
         html! {
             <span class="only-narrow job-short" data-state={state}>{ icon(picture) }{ strings::job_short(job) }</span>
         }
     });
+    let offer = props.offer.as_ref().map(|offer| {
+        html! {
+            <span class="better-line only-wide" data-testid="badge-offer">
+                <span class="name">{ strings::offer_name(offer) }</span><span class="sizes">{ strings::offer_sizes(offer) }</span>
+            </span>
+        }
+    });
     html! {
         <button type="button" class={classes!("badge", download.is_some().then_some("has-job"))} data-testid="status" data-engine={state}
             data-backend={backend} {title} aria-description={strings::OPEN_MODELS} onclick={props.onclick.clone()}>
-            <span class="engine">{ icon(picture) }<span class="text">{ text }</span></span>{ download }{ icon("down") }
+            <span class="engine">{ icon(picture) }<span class="both"><span class="text">{ text }</span>{ offer }</span></span>{ download }{ icon("down") }
         </button>
     }
 }

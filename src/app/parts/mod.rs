@@ -9,5 +9,7 @@ pub mod header;
 pub mod icon;
 pub mod messages;
 pub mod models;
+pub mod offer;
 pub mod ranking;
+pub mod sees;
 pub mod stage;

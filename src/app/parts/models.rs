@@ -5,8 +5,10 @@
 
 use super::icon::{Button, bar, icon};
 use super::messages::Alert;
-use crate::app::picker::{CatalogueState, ModelJob, Phase, Pick, Picker, What};
-use crate::app::settings::{Chosen, Settings};
+use super::offer::OfferLine;
+use crate::app::picker::{CatalogueState, ModelJob, Offer, Phase, Pick, Picker, What};
+use crate::app::recommend::{Shelf, kept_bytes};
+use crate::app::settings::Settings;
 use crate::app::state::{Action, Edit, Model};
 use crate::app::strings;
 use crate::convert::catalogue::Entry;
@@ -24,6 +26,8 @@ pub struct ModelsProps {
     pub model: Model,
     /// The model in use is not ready yet.
     pub is_loading: bool,
+    /// The recommended model, while the starter ranks.
+    pub offer: Option<Offer>,
     /// What went wrong.
     pub alerts: Html,
     /// What was said last: the page's own live region is out of reach while a dialog is open.
@@ -55,6 +59,7 @@ pub fn Models(props: &ModelsProps) -> Html {
             <p class="sr" role="status" aria-live="polite">{ &props.announcement }</p>
             { props.alerts.clone() }
             if let Some(job) = &picker.job { { job_card(job, picker.bytes_at_stake(), send) } }
+            if let Some(offer) = &props.offer { <OfferLine offer={offer.clone()} send={send.clone()} /> }
             <h3 id="models-stored" tabindex="-1">{ strings::STORED }</h3>
             { stored(props) }
             <h3>{ strings::CATALOGUE }</h3>
@@ -136,23 +141,26 @@ fn failure(problem: &Problem) -> Html {
 }
 
 #[derive(PartialEq, Properties)]
-struct DeletionProps {
-    icon: &'static str,
-    label: &'static str,
-    /// Of what.
-    about: AttrValue,
-    testid: &'static str,
-    question: String,
+pub struct DeletionProps {
+    pub icon: &'static str,
+    pub label: &'static str,
+    /// What would be deleted.
+    pub about: AttrValue,
+    pub testid: &'static str,
+    /// Whether the label is drawn or only said.
+    #[prop_or(true)]
+    pub has_text: bool,
+    pub question: String,
     /// Nothing would be lost: no question is asked.
     #[prop_or_default]
-    is_light: bool,
-    action: Action,
-    send: Callback<Action>,
+    pub is_light: bool,
+    pub action: Action,
+    pub send: Callback<Action>,
 }
 
 /// A button that asks before it deletes.
 #[component]
-fn Deletion(props: &DeletionProps) -> Html {
+pub fn Deletion(props: &DeletionProps) -> Html {
     let is_asking = use_state(|| false);
     let (keep, button) = (use_node_ref(), use_node_ref());
     // The focus follows the question, and comes back with a "no".
@@ -191,7 +199,7 @@ fn Deletion(props: &DeletionProps) -> Html {
     if !*is_asking {
         let onclick = if props.is_light { delete } else { set(true) };
         return html! {
-            <Button icon={props.icon} label={props.label} {about} testid={props.testid} node={button} {onclick} />
+            <Button icon={props.icon} label={props.label} {about} testid={props.testid} has_text={props.has_text} node={button} {onclick} />
         };
     }
     html! {
@@ -268,8 +276,8 @@ fn use_button(props: &ModelsProps, name: &str, testid: &'static str, model: Mode
 
 fn stored_model(props: &ModelsProps, stored: &StoredModel) -> Html {
     let name = props.picker.name_of(stored);
-    let figures = strings::stored_figures(stored);
-    let model = Model::Stored(Chosen { key: stored.key.clone(), name: name.clone() });
+    let figures = strings::stored_figures(stored, stored.vouched);
+    let model = Model::Stored(props.picker.chosen(stored));
     let is_in_use = props.model.has_key(&stored.key);
     let question = strings::delete_question(&name, stored.bytes, is_in_use);
     let delete = Action::Pick(Pick::Delete(stored.key.clone()));
@@ -309,24 +317,27 @@ fn catalogue(props: &ModelsProps) -> Html {
             let again = Action::Pick(Pick::ReadAgain);
             html! { <Alert problem={problem.clone()} send={props.send.clone()} retry={(strings::RETRY, again)} dismiss={None} /> }
         }
-        CatalogueState::Here(catalogue) => html! {
-            <>
-                <ul class="models-list shelf">{ for catalogue.models.iter().map(|entry| shelved(props, entry)) }</ul>
-                <p class="hint">{ strings::CATALOGUE_NOTE }</p>
-            </>
-        },
+        CatalogueState::Here(_) => {
+            let Shelf { entries, recommended } = props.picker.shelf(&props.settings);
+            let is_recommended = |entry: &Entry| recommended.is_some_and(|other| other.id == entry.id);
+            html! {
+                <>
+                    <ul class="models-list shelf">{
+                        for entries.into_iter().map(|entry| shelved(props, entry, is_recommended(entry)))
+                    }</ul>
+                    <p class="hint">{ strings::CATALOGUE_NOTE }</p>
+                </>
+            }
+        }
     }
 }
 
-fn shelved(props: &ModelsProps, entry: &Entry) -> Html {
+fn shelved(props: &ModelsProps, entry: &Entry, is_recommended: bool) -> Html {
     let ModelsProps { picker, settings, send, .. } = props;
     let is_here = |stored: &&StoredModel| stored.source == entry.source() && stored.format == settings.format;
     let about = Some(AttrValue::from(entry.name.clone()));
     let button = match picker.stored().iter().find(is_here) {
-        Some(stored) => {
-            let model = Model::Stored(Chosen { key: stored.key.clone(), name: entry.name.clone() });
-            use_button(props, &entry.name, "model-use", model)
-        }
+        Some(stored) => use_button(props, &entry.name, "model-use", Model::Stored(picker.chosen(stored))),
         None => html! {
             <Button icon="download" label={strings::DOWNLOAD} {about} testid="model-download" is_disabled={picker.is_busy()}
                 onclick={press(send, Action::Pick(Pick::Download(entry.id.clone())))} />
@@ -336,13 +347,15 @@ fn shelved(props: &ModelsProps, entry: &Entry) -> Html {
         html! { <a href={address.to_owned()} target="_blank" rel="noopener noreferrer">{ text }</a> }
     };
     html! {
-        <li class="model" key={entry.id.clone()} data-testid="shelved" data-id={entry.id.clone()}>
+        <li class="model" key={entry.id.clone()} data-testid="shelved" data-id={entry.id.clone()}
+            data-recommended={is_recommended.to_string()}>
             <div>
-                <p class="title">{ &entry.name }</p>
+                <p class="title">{ &entry.name }
+                    if is_recommended { <span class="tag" data-testid="recommended">{ strings::RECOMMENDED }</span> }
+                </p>
+                <p class="sizes">{ format!("{}, {}", strings::to_download(entry.n_bytes()), strings::kept(kept_bytes(entry, settings.format))) }</p>
                 <p>{ &entry.about }</p>
                 <p class="hint facts">
-                    <span>{ strings::to_download(entry.n_bytes()) }</span>
-                    <span>{ strings::in_memory(strings::stored_bytes(entry, settings.format)) }</span>
                     <span>{ link(&entry.imagenet.source, strings::accuracy(entry.imagenet.top1)) }</span>
                     <span>{ link(&entry.license.source, entry.license.name.clone()) }</span>
                     <span>{ strings::languages(&entry.languages) }</span>

@@ -4,6 +4,8 @@ use super::icon::bar;
 use crate::app::hooks::use_gliding;
 use crate::app::state::{Camera, Line, Phase};
 use crate::app::strings;
+use crate::engine::LabelNotes;
+use crate::image::Background;
 use crate::tasks::classify::RankedLabels;
 use crate::worker::protocol::Answer;
 use std::rc::Rc;
@@ -16,6 +18,8 @@ pub struct RankingProps {
     pub answer: Option<Rc<Answer>>,
     pub camera: Camera,
     pub has_failed: bool,
+    /// The way to a better model.
+    pub better: Html,
 }
 
 #[component]
@@ -36,15 +40,35 @@ pub fn Ranking(props: &RankingProps) -> Html {
             <ol class="lines" ref={list} tabindex={(!props.lines.is_empty()).then_some("0")} aria-label={strings::RANKING}>
                 { for props.lines.iter().enumerate().map(|(idx, line)| result(idx, line)) }
             </ol>
-            if let Some(cut) = settled.map(|answer| &answer.notes.cut).filter(|cut| !cut.is_empty()) {
-                <p class="cut" data-testid="cut-notice">{ strings::cut(cut) }</p>
-            }
+            if let Some(answer) = settled { { notes(answer) } }
+            { props.better.clone() }
         </section>
     }
 }
 
+/// What is to be said of labels and picture beside the ranking.
+fn notes(answer: &Answer) -> Html {
+    let LabelNotes { cut, unreadable, same } = &answer.notes;
+    let note = |testid: &'static str, text: String| html! { <p key={text.clone()} data-testid={testid}>{ text }</p> };
+    let mut notes = Vec::new();
+    notes
+        .extend((!unreadable.is_empty()).then(|| note("unreadable-notice", strings::unreadable(unreadable))));
+    notes.extend(same.iter().map(|labels| note("same-notice", strings::same(labels))));
+    notes.extend((!cut.is_empty()).then(|| note("cut-notice", strings::cut(cut))));
+    // White is what people expect.
+    let is_on_black = answer.background == Some(Background::Black);
+    notes.extend(is_on_black.then(|| note("background-notice", strings::ON_BLACK.to_owned())));
+    if notes.is_empty() {
+        Html::default()
+    } else {
+        html! { <div class="notes">{ notes }</div> }
+    }
+}
+
 fn winner(ranked: &RankedLabels) -> Html {
-    let Some(first) = ranked.labels.first() else { return Html::default() };
+    let Some(first) = ranked.labels.first() else {
+        return html! { <div class="winner waiting"><p class="hint">{ strings::NOTHING_READABLE }</p></div> };
+    };
     let name = strings::label_or_none(first.label.as_deref());
     html! {
         <div class={classes!("winner", first.label.is_none().then_some("none"))}>

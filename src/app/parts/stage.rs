@@ -33,6 +33,8 @@ pub struct StageProps {
     pub is_over: bool,
     pub on_open: Callback<()>,
     pub on_sample: Callback<usize>,
+    /// Shows what the model sees.
+    pub on_sees: Callback<()>,
     pub send: Callback<Action>,
 }
 
@@ -99,6 +101,8 @@ fn still(props: &StageProps, picture: &Picture) -> Html {
                 <img class="picture" data-testid="picture" src={picture.url.clone()} alt={picture.name.clone()} draggable="false" />
                 <Button icon="close" label={strings::REMOVE_PICTURE} testid="picture-remove" class="over-picture" has_text={false}
                     onclick={props.send.reform(|_| Action::ClearPicture)} />
+                <Button icon="eye" label={strings::SEES} testid="sees-open" class="over-picture second" has_text={false}
+                    onclick={props.on_sees.reform(|_| ())} />
             </figure>
             <div class="tools">{ open_buttons(props, "") }{ samples(props) }</div>
         </>
