@@ -150,11 +150,19 @@ struct AddedToken {
     rstrip: bool,
 }
 
+impl File<'_> {
+    /// In one place: its reader is large.
+    #[inline(never)]
+    fn read(json: &[u8]) -> Result<File<'_>, TextError> {
+        serde_json::from_slice(json).map_err(malformed)
+    }
+}
+
 impl Tokenizer {
     /// From the bytes of a `tokenizer.json`; `context_len` is the most tokens that the model reads (CLIP: 77). The
     /// file's own padding and truncation are not read.
     pub fn from_json(json: &[u8], context_len: usize) -> Result<Tokenizer, TextError> {
-        let file: File = serde_json::from_slice(json).map_err(malformed)?;
+        let file = File::read(json)?;
         let (special, added): (Vec<_>, Vec<_>) =
             file.added_tokens.into_iter().partition(|token| token.special);
         let is_plain =
@@ -347,7 +355,7 @@ impl PreTokenizer {
 /// The token that a tokenizer's file pads with, if it says so: by the padding that it sets up, or by a special token of
 /// that name.
 pub fn pad_token(json: &str) -> Option<u32> {
-    let file: File = serde_json::from_str(json).ok()?;
+    let file = File::read(json.as_bytes()).ok()?;
     let set_up = file.padding.and_then(|padding| u32::try_from(padding["pad_id"].as_u64()?).ok());
     let named = || file.added_tokens.iter().find(|token| token.content == "<pad>").map(|token| token.id);
     set_up.or_else(named)
