@@ -7,7 +7,7 @@ use super::{Engine, EngineError};
 use crate::tasks::LabelEmbedding;
 use crate::text::{Template, TextError};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// Labels encoded between two looks at whether they are still wanted.
 const LABELS_AT_ONCE: usize = 16;
@@ -105,7 +105,7 @@ impl Engine {
             }
         }
         let mut embedded = EmbeddedLabels::default();
-        let mut by_tokens: BTreeMap<&[Vec<u32>], Vec<String>> = BTreeMap::new();
+        let mut groups: Vec<(&[Vec<u32>], Vec<String>)> = Vec::new();
         for label in labels {
             let Some(entry) = known.0.get(&key(label)) else { continue };
             if entry.tokens.is_empty() {
@@ -115,10 +115,14 @@ impl Engine {
             if entry.is_cut {
                 embedded.notes.cut.push(label.clone());
             }
-            by_tokens.entry(&entry.tokens).or_default().push(label.clone());
+            match groups.iter_mut().find(|(tokens, _)| *tokens == entry.tokens) {
+                Some((_, same)) => same.push(label.clone()),
+                None => groups.push((&entry.tokens, vec![label.clone()])),
+            }
             embedded.readable.push(entry.embedding.clone());
         }
-        embedded.notes.same = by_tokens.into_values().filter(|group| group.len() > 1).collect();
+        embedded.notes.same =
+            groups.into_iter().map(|(_, same)| same).filter(|same| same.len() > 1).collect();
         Ok(Some(embedded))
     }
 

@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use super::ModelError;
 use crate::graph::Activation;
 use crate::image::Preprocess;
-use crate::text::{TextError, Tokenizer};
+use crate::text::{TextError, Tokenizer, pad_token};
 
 /// A whole model; a folder may hold one side only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,34 +88,11 @@ impl Config {
     /// Gives the model its tokenizer. SigLIP's texts are padded with the tokenizer's own token: SigLIP 2's configurations
     /// leave theirs out, and what their class says instead is another.
     pub fn set_tokenizer(&mut self, json: String) {
-        if let (Some(Text::SiglipText { pad_token, .. }), Some(pad)) = (&mut self.text, pad_token_of(&json)) {
+        if let (Some(Text::SiglipText { pad_token, .. }), Some(pad)) = (&mut self.text, pad_token(&json)) {
             *pad_token = pad;
         }
         self.tokenizer = Some(TokenizerFile { json });
     }
-}
-
-/// The token that a tokenizer's file pads with, if it says so: by the padding that it sets up, or by a special token of
-/// that name.
-fn pad_token_of(json: &str) -> Option<u32> {
-    #[derive(Deserialize)]
-    struct File {
-        padding: Option<Padding>,
-        #[serde(default)]
-        added_tokens: Vec<Added>,
-    }
-    #[derive(Deserialize)]
-    struct Padding {
-        pad_id: u32,
-    }
-    #[derive(Deserialize)]
-    struct Added {
-        id: u32,
-        content: String,
-    }
-    let file: File = serde_json::from_str(json).ok()?;
-    let special = || file.added_tokens.iter().find(|token| token.content == "<pad>").map(|token| token.id);
-    file.padding.map(|padding| padding.pad_id).or_else(special)
 }
 
 /// What a person wants to know about the model.

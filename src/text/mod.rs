@@ -14,7 +14,7 @@ pub mod vocabulary;
 mod words;
 
 pub use template::Template;
-pub use tokenizer::{Tokenizer, Tokens};
+pub use tokenizer::{Tokenizer, Tokens, pad_token};
 
 use thiserror::Error;
 

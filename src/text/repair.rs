@@ -7,7 +7,7 @@
 //!
 //! Invariant: text that is plain already comes out as it was, but for white space and upper case.
 
-use super::unicode::Form;
+use super::unicode::{Class, Form};
 use super::words::collapse_spaces;
 
 /// HTML's names of U+00A0 to U+00FF, in order. They count without a semicolon, too.
@@ -77,7 +77,22 @@ const LIGATURES: [(char, &str); 22] = [
 /// The text that CLIP's tokenizer cuts into words.
 pub fn clip(text: &str) -> String {
     let fixed = unescape(&unescape(&fixed(text)));
-    collapse_spaces(fixed.trim()).to_lowercase()
+    lowercase(&collapse_spaces(fixed.trim()))
+}
+
+/// As Python's `lower`, which knows the sigma at a word's end.
+fn lowercase(text: &str) -> String {
+    let is_letter = |c: Option<char>| c.is_some_and(|c| Class::Letter.has(c));
+    let mut lower = String::with_capacity(text.len());
+    let (mut before, mut rest) = (None, text.chars());
+    while let Some(c) = rest.next() {
+        match c {
+            'Σ' if is_letter(before) && !is_letter(rest.clone().next()) => lower.push('ς'),
+            c => lower.extend(c.to_lowercase()),
+        }
+        before = Some(c);
+    }
+    lower
 }
 
 /// `ftfy.fix_text` without its search for other encodings.

@@ -125,12 +125,14 @@ enum Prepend {
 struct File<'a> {
     #[serde(default)]
     added_tokens: Vec<AddedToken>,
+    /// Not followed: how far a text is padded is the model's affair.
+    padding: Option<Value>,
     normalizer: Option<Value>,
     pre_tokenizer: Option<Value>,
     post_processor: Option<Value>,
     /// The model is kept as text: its vocabulary is the crate's to read.
     #[serde(borrow)]
-    model: &'a RawValue,
+    model: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -148,11 +150,19 @@ struct AddedToken {
     rstrip: bool,
 }
 
+impl File<'_> {
+    /// In one place: its reader is large.
+    #[inline(never)]
+    fn read(json: &[u8]) -> Result<File<'_>, TextError> {
+        serde_json::from_slice(json).map_err(malformed)
+    }
+}
+
 impl Tokenizer {
     /// From the bytes of a `tokenizer.json`; `context_len` is the most tokens that the model reads (CLIP: 77). The
     /// file's own padding and truncation are not read.
     pub fn from_json(json: &[u8], context_len: usize) -> Result<Tokenizer, TextError> {
-        let file: File = serde_json::from_slice(json).map_err(malformed)?;
+        let file = File::read(json)?;
         let (special, added): (Vec<_>, Vec<_>) =
             file.added_tokens.into_iter().partition(|token| token.special);
         let is_plain =
@@ -170,7 +180,7 @@ impl Tokenizer {
             return Err(TextError::Context { context_len });
         }
         let special: Vec<&str> = special.iter().map(|token| token.content.as_str()).collect();
-        let subwords = SubwordModel::from_json(file.model.get(), &special)?;
+        let subwords = SubwordModel::from_json(file.model.map_or("null", RawValue::get), &special)?;
         let added = added.into_iter().map(|token| (token.content, token.id)).collect();
         let clean_up = CleanUp::None;
         Ok(Tokenizer { added, normalizers, pre_tokenizers, subwords, start, end, context_len, clean_up })
@@ -340,6 +350,15 @@ impl PreTokenizer {
         }
         Ok(cut)
     }
+}
+
+/// The token that a tokenizer's file pads with, if it says so: by the padding that it sets up, or by a special token of
+/// that name.
+pub fn pad_token(json: &str) -> Option<u32> {
+    let file = File::read(json.as_bytes()).ok()?;
+    let set_up = file.padding.and_then(|padding| u32::try_from(padding["pad_id"].as_u64()?).ok());
+    let named = || file.added_tokens.iter().find(|token| token.content == "<pad>").map(|token| token.id);
+    set_up.or_else(named)
 }
 
 /// The members of a `Sequence`, or the one component that there is.

@@ -312,14 +312,17 @@ fn siglip_2_pads_with_its_tokenizers_token() {
             other => panic!("{other:?}"),
         }
     };
-    let special = json!({"added_tokens": [{"id": 5, "content": "<pad>"}], "padding": null});
+    let special = json!({"added_tokens": [{"id": 5, "content": "<pad>", "special": true}], "padding": null});
     assert_eq!(pad_of(&config, None), 1, "what Hugging Face's configuration class says");
     assert_eq!(pad_of(&config, Some(special.clone())), 5);
     assert_eq!(
         pad_of(&config, Some(json!({"added_tokens": [], "padding": {"pad_id": 0, "pad_token": "<pad>"}}))),
         0
     );
-    assert_eq!(pad_of(&config, Some(json!({"added_tokens": [{"id": 1, "content": "</s>"}]}))), 1);
+    assert_eq!(
+        pad_of(&config, Some(json!({"added_tokens": [{"id": 1, "content": "</s>", "special": true}]}))),
+        1
+    );
     config["text_config"]["pad_token_id"] = json!(1);
     assert_eq!(pad_of(&config, Some(special)), 5, "the tokenizer's goes before");
     // Nothing but these two: all else is the class' own.

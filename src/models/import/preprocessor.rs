@@ -6,8 +6,6 @@
 //!
 //! Invariant: what a file asks for is followed or refused by name, never passed over.
 
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::image::{Filter, Fit, Preprocess};
@@ -26,11 +24,24 @@ impl<'a> Settings<'a> {
         Ok(Self { file, json: json.ok_or_else(|| ModelError::Config(format!("{file}: no JSON object")))? })
     }
 
-    /// The value, where there is one; `null` is none.
-    fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ModelError> {
-        let value = self.json.get(key).filter(|value| !value.is_null());
-        let parsed = value.map(|value| T::deserialize(value)).transpose();
-        parsed.map_err(|_| self.refused(key))
+    /// What `read` makes of the value, where there is one; `null` is none.
+    fn get<T>(&self, key: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, ModelError> {
+        match self.json.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => read(value).map(Some).ok_or_else(|| self.refused(key)),
+        }
+    }
+
+    fn text(&self, key: &str) -> Result<Option<&'a str>, ModelError> {
+        self.get(key, Value::as_str)
+    }
+
+    fn number(&self, key: &str) -> Result<Option<f64>, ModelError> {
+        self.get(key, Value::as_f64)
+    }
+
+    fn flag(&self, key: &str, default: bool) -> Result<bool, ModelError> {
+        Ok(self.get(key, Value::as_bool)?.unwrap_or(default))
     }
 
     /// An error that names the setting.
@@ -52,77 +63,51 @@ impl<'a> Settings<'a> {
 
     /// Three numbers, one a channel, or one for all.
     fn colour(&self, key: &str) -> Result<Option<[f32; 3]>, ModelError> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Colour {
-            Channels([f32; 3]),
-            Grey(f32),
-        }
-        Ok(self.get(key)?.map(|colour| match colour {
-            Colour::Channels(channels) => channels,
-            Colour::Grey(value) => [value; 3],
-        }))
+        let number = |value: &Value| value.as_f64().map(|value| value as f32);
+        self.get(key, |value| match value.as_array().map(Vec::as_slice) {
+            Some([red, green, blue]) => Some([number(red)?, number(green)?, number(blue)?]),
+            _ => number(value).map(|grey| [grey; 3]),
+        })
     }
 
+    /// Pillow's number, or a name.
     fn filter(&self, key: &str) -> Result<Option<Filter>, ModelError> {
-        /// Pillow's number, or a name.
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Name {
-            Number(u32),
-            Text(String),
-        }
-        let Some(name) = self.get(key)? else { return Ok(None) };
-        let name = match &name {
-            Name::Number(number) => {
-                ["nearest", "lanczos", "bilinear", "bicubic"].get(*number as usize).copied()
-            }
-            Name::Text(text) => Some(text.as_str()),
-        };
-        match name {
-            Some("nearest") => Ok(Some(Filter::Nearest)),
-            Some("lanczos") => Ok(Some(Filter::Lanczos)),
-            Some("bilinear") => Ok(Some(Filter::Bilinear)),
+        self.get(key, |value| match (value.as_u64(), value.as_str()) {
+            (Some(0), _) | (_, Some("nearest")) => Some(Filter::Nearest),
+            (Some(1), _) | (_, Some("lanczos")) => Some(Filter::Lanczos),
+            (Some(2), _) | (_, Some("bilinear")) => Some(Filter::Bilinear),
             // Only training draws lots; open_clip and timm then see with this.
-            Some("bicubic" | "random") => Ok(Some(Filter::Bicubic)),
-            _ => Err(self.refused(key)),
-        }
+            (Some(3), _) | (_, Some("bicubic" | "random")) => Some(Filter::Bicubic),
+            _ => None,
+        })
     }
 
     /// A size in any of its forms.
     fn size(&self, key: &str) -> Result<Option<Size>, ModelError> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Form {
-            Side(usize),
-            List(Vec<usize>),
-            Sides(Map<String, Value>),
-        }
-        let Some(form) = self.get(key)? else { return Ok(None) };
-        let square = |height, width| (height == width).then_some(Size::Square(height));
-        let size = match form {
-            Form::Side(side) => Some(Size::Side(side)),
-            // timm's begins with the number of channels.
-            Form::List(sides) => match sides[..] {
-                [side] => Some(Size::Side(side)),
-                [height, width] | [3, height, width] => square(height, width),
+        let side = |value: &Value| usize::try_from(value.as_u64()?).ok();
+        let square = |height: &Value, width: &Value| {
+            side(height).filter(|height| side(width) == Some(*height)).map(Size::Square)
+        };
+        self.get(key, |value| match value {
+            Value::Number(_) => side(value).map(Size::Side),
+            Value::Array(sides) => match &sides[..] {
+                [only] => side(only).map(Size::Side),
+                // timm's begins with the number of channels.
+                [height, width] | [_, height, width] => square(height, width),
                 _ => None,
             },
-            Form::Sides(sides) => {
-                let side = |name: &str| sides.get(name).and_then(Value::as_u64).map(|side| side as usize);
-                let names: Vec<&str> =
-                    sides.iter().filter(|(_, side)| !side.is_null()).map(|(name, _)| name.as_str()).collect();
-                match names[..] {
-                    ["height", "width"] => {
-                        side("height").zip(side("width")).and_then(|(height, width)| square(height, width))
-                    }
-                    ["height"] => side("height").map(Size::Square),
-                    ["shortest_edge"] => side("shortest_edge").map(Size::Shortest),
+            Value::Object(sides) => {
+                let mut named = sides.iter().filter(|(_, side)| !side.is_null());
+                let named = [named.next(), named.next(), named.next()];
+                match named.map(|side| side.map(|(name, side)| (name.as_str(), side))) {
+                    [Some(("height", height)), Some(("width", width)), None] => square(height, width),
+                    [Some(("height", height)), None, None] => side(height).map(Size::Square),
+                    [Some(("shortest_edge", edge)), None, None] => side(edge).map(Size::Shortest),
                     _ => None,
                 }
             }
-        };
-        size.map(Some).ok_or_else(|| self.refused(key))
+            _ => None,
+        })
     }
 }
 
@@ -163,14 +148,14 @@ pub(super) fn open_clip_preprocess(
     let Some(json) = json.filter(|json| !json.is_null()) else { return Ok(fallback) };
     let settings = Settings::new("open_clip_config.json: preprocess_cfg", json)?;
     settings.only(&["size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color"])?;
-    if settings.get::<String>("mode")?.is_some_and(|mode| mode != "RGB") {
+    if settings.text("mode")?.is_some_and(|mode| mode != "RGB") {
         return Err(settings.refused("mode"));
     }
     Ok(Preprocess {
         size: settings.size("size")?.map_or(fallback.size, Size::side),
         mean: settings.colour("mean")?.unwrap_or(fallback.mean),
         std: settings.colour("std")?.unwrap_or(fallback.std),
-        fit: match settings.get::<String>("resize_mode")?.as_deref() {
+        fit: match settings.text("resize_mode")? {
             None => fallback.fit,
             Some("shortest") => Fit::Crop,
             Some("longest") => Fit::Pad,
@@ -178,7 +163,9 @@ pub(super) fn open_clip_preprocess(
             Some(_) => return Err(settings.refused("resize_mode")),
         },
         filter: settings.filter("interpolation")?.unwrap_or(fallback.filter),
-        fill: settings.get("fill_color")?.map_or(fallback.fill, |grey| [grey; 3]),
+        fill: settings
+            .get("fill_color", |grey| u8::try_from(grey.as_u64()?).ok())?
+            .map_or(fallback.fill, |grey| [grey; 3]),
         ..fallback
     })
 }
@@ -250,13 +237,13 @@ pub(super) fn preprocess(json: &[u8], fallback: Preprocess) -> Result<Preprocess
     }
     let kind = kind(&settings)?;
     settings.only(&[&NEUTRAL[..], &FOLLOWED[..]].concat())?;
-    let flag = |key: &str, default: bool| Ok::<_, ModelError>(settings.get(key)?.unwrap_or(default));
-    if !flag("do_resize", true)? {
+    if !settings.flag("do_resize", true)? {
         return Err(settings.refused("do_resize"));
     }
     let is_squash = fallback.fit == Fit::Squash;
-    let is_square = kind.map_or(is_squash, |kind| kind.is_square) || flag("use_square_size", false)?;
-    let has_crop = flag("do_center_crop", kind.map_or(!is_squash, |kind| kind.has_crop))?;
+    let is_square =
+        kind.map_or(is_squash, |kind| kind.is_square) || settings.flag("use_square_size", false)?;
+    let has_crop = settings.flag("do_center_crop", kind.map_or(!is_squash, |kind| kind.has_crop))?;
 
     let size = settings.size("size")?;
     let crop = settings.size("crop_size")?.filter(|_| has_crop).map(Size::side);
@@ -267,7 +254,7 @@ pub(super) fn preprocess(json: &[u8], fallback: Preprocess) -> Result<Preprocess
         Some(Size::Side(_)) | None if is_square || !has_crop => Fit::Squash,
         _ => Fit::Crop,
     };
-    let part: Option<f64> = settings.get("crop_pct")?;
+    let part = settings.number("crop_pct")?;
     let (resize, size, fit) = match (part, kind) {
         // ConvNext's: below 384 pixels a larger picture is cropped, from there on it is squashed.
         (Some(part), Some(Kind { name: "ConvNext", .. })) if part > 0.0 && part <= 1.0 => match side < 384 {
@@ -285,14 +272,14 @@ pub(super) fn preprocess(json: &[u8], fallback: Preprocess) -> Result<Preprocess
     };
 
     // What is multiplied by `factor` before it is normalised, as if white were 1.
-    let factor = match flag("do_rescale", true)? {
-        true => settings.get("rescale_factor")?.unwrap_or(1.0 / 255.0),
+    let factor = match settings.flag("do_rescale", true)? {
+        true => settings.number("rescale_factor")?.unwrap_or(1.0 / 255.0),
         false => 1.0,
     };
     let white = 255.0 * factor;
     // A file's 0.00392156862745098 is no other figure than 1 / 255.
     let white = if f64::abs(white - 1.0) < 1e-6 { 1.0 } else { white };
-    let (mean, std) = match flag("do_normalize", true)? {
+    let (mean, std) = match settings.flag("do_normalize", true)? {
         true => (
             settings.colour("image_mean")?.unwrap_or(fallback.mean),
             settings.colour("image_std")?.unwrap_or(fallback.std),
@@ -318,8 +305,8 @@ pub(super) fn preprocess(json: &[u8], fallback: Preprocess) -> Result<Preprocess
 /// The kind that a file names; `None`: it names none.
 fn kind(settings: &Settings) -> Result<Option<&'static Kind>, ModelError> {
     for key in ["image_processor_type", "feature_extractor_type"] {
-        let Some(name) = settings.get::<String>(key)? else { continue };
-        let name = ["Fast", "Pil"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+        let Some(name) = settings.text(key)? else { continue };
+        let name = ["Fast", "Pil"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
         let name = ["ImageProcessor", "FeatureExtractor"].iter().find_map(|end| name.strip_suffix(end));
         let known = name.and_then(|name| KINDS.iter().find(|kind| kind.name == name));
         return known.map(Some).ok_or_else(|| settings.refused(key));
@@ -331,11 +318,11 @@ fn kind(settings: &Settings) -> Result<Option<&'static Kind>, ModelError> {
 fn timm(settings: &Settings, fallback: Preprocess) -> Result<Preprocess, ModelError> {
     let size = settings.size("input_size")?.map_or(fallback.size, Size::side);
     let mean = settings.colour("mean")?.unwrap_or(fallback.mean);
-    let part: f64 = settings.get("crop_pct")?.unwrap_or(0.875);
+    let part = settings.number("crop_pct")?.unwrap_or(0.875);
     if !(part > 0.0 && part <= 1.0) {
         return Err(settings.refused("crop_pct"));
     }
-    let (fit, resize) = match settings.get::<String>("crop_mode")?.as_deref() {
+    let (fit, resize) = match settings.text("crop_mode")? {
         None | Some("center") => (Fit::Crop, cut(settings, (size as f64 / part).floor() as usize, size)?),
         Some("squash") => (Fit::Squash, cut(settings, (size as f64 / part).floor() as usize, size)?),
         Some("border") if part == 1.0 => (Fit::Pad, None),
