@@ -22,7 +22,11 @@ function stored(use) {
 }
 
 try {
-  own.dataset.js = new URL(own.dataset.js, document.baseURI).href; // the workers import it from elsewhere
+  own.dataset.js = new URL(own.dataset.js, document.baseURI).href; // its worker imports it from elsewhere
+  // Its name says no version, so the page's does: a cache must not pair programs of two.
+  const version = own.dataset.js.split("/").pop();
+  own.dataset.downloaderJs = new URL(`downloader.js?${version}`, document.baseURI).href;
+  own.dataset.downloaderWasm = new URL(`downloader_bg.wasm?${version}`, document.baseURI).href;
   await wasm_bindgen({ module_or_path: new URL(own.dataset.wasm, document.baseURI).href });
   stored((session) => session.removeItem("cliplet.reloaded"));
 } catch (error) {
@@ -41,7 +45,7 @@ try {
 
 // For visits without a network: once everything is here, the offline helper keeps the page's own files.
 if ("serviceWorker" in navigator) {
-  const started = [own.dataset.js, own.dataset.wasm, own.src];
+  const started = [own.dataset.js, own.dataset.wasm, own.src, own.dataset.downloaderJs, own.dataset.downloaderWasm];
   const linked = [...document.querySelectorAll("link[rel=stylesheet], link[rel=icon]")].map((link) => link.href);
   const workers = ["worker-boot.js", "downloader-boot.js"];
   const later = ["./", "icons.svg", ...workers, "models/manifest.json", "models/catalogue.json"];

@@ -1,14 +1,13 @@
-//! The page's WebAssembly, and that of its workers: one program, fetched and compiled once. Where it runs says what it does.
+//! The page's WebAssembly, and that of the engine's worker: one program, fetched and compiled once. Where it runs says what it
+//! does.
 
 use cliplet::{app, worker};
 
 fn main() {
-    match worker::role() {
-        None => {
-            console_error_panic_hook::set_once();
-            yew::Renderer::<app::page::Page>::new().render();
-        }
-        Some(worker::Role::Engine) => worker::engine::start(),
-        Some(worker::Role::Downloader) => worker::downloader::start(),
+    if worker::is_engine() {
+        worker::engine::start();
+    } else {
+        console_error_panic_hook::set_once();
+        yew::Renderer::<app::page::Page>::new().render();
     }
 }

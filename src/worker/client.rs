@@ -30,7 +30,7 @@ impl Thread {
         let options = WorkerOptions::new();
         options.set_name(role.name());
         let worker = Worker::new_with_options(role.script(), &options)?;
-        worker.post_message(&program()?)?;
+        worker.post_message(&program(role)?)?;
         let on_error = on_event.clone();
         let message = EventListener::new(&worker, "message", move |event| {
             let data = event.dyn_ref::<MessageEvent>().map(MessageEvent::data).unwrap_or_default();
@@ -71,12 +71,18 @@ impl Drop for Thread {
     }
 }
 
-/// What a worker runs, as its script expects it: the address of the page's JavaScript, and its WebAssembly, which is
-/// compiled already. So both threads are of one version.
-fn program() -> Result<JsValue, JsValue> {
+/// What a worker runs, as its script expects it: the address of its JavaScript, and its WebAssembly. The engine's is the
+/// page's own, compiled already; the downloader's is an address that names the page's version.
+fn program(role: Role) -> Result<JsValue, JsValue> {
     let script = gloo::utils::document().query_selector("script[data-js]")?;
-    let address = script.and_then(|script| script.get_attribute("data-js"));
-    Ok(Array::of2(&address.into(), &wasm_bindgen::module()).into())
+    let data = |name: &str| script.as_ref().and_then(|script| script.get_attribute(name));
+    Ok(match role {
+        Role::Engine => Array::of2(&data("data-js").into(), &wasm_bindgen::module()),
+        Role::Downloader => {
+            Array::of2(&data("data-downloader-js").into(), &data("data-downloader-wasm").into())
+        }
+    }
+    .into())
 }
 
 /// The engine's worker.

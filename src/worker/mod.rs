@@ -51,9 +51,9 @@ impl Role {
     }
 }
 
-/// Which worker this thread is; `None` in the page.
+/// Whether this thread is the engine's worker, and not the page.
 #[cfg(feature = "web")]
-pub fn role() -> Option<Role> {
-    let name = js_sys::global().dyn_into::<web_sys::DedicatedWorkerGlobalScope>().ok()?.name();
-    [Role::Engine, Role::Downloader].into_iter().find(|role| role.name() == name)
+pub fn is_engine() -> bool {
+    let scope = js_sys::global().dyn_into::<web_sys::DedicatedWorkerGlobalScope>();
+    scope.is_ok_and(|scope| scope.name() == Role::Engine.name())
 }

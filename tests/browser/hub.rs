@@ -102,8 +102,9 @@ const HARNESS: &str = "
     window.threads ??= {};
     const [key, name, script] = arguments;
     const worker = new Worker(script, { name });
-    const { js, wasm } = document.querySelector('script[data-js]').dataset;
-    worker.postMessage([js, new URL(wasm, document.baseURI).href]);
+    const { js, wasm, downloaderJs, downloaderWasm } = document.querySelector('script[data-js]').dataset;
+    const own = name === 'downloader' ? [downloaderJs, downloaderWasm] : [js, wasm];
+    worker.postMessage(own.map((address) => new URL(address, document.baseURI).href));
     const thread = { worker, events: [], blobs: [], n_heard: 0 };
     worker.onmessage = ({ data }) => { thread.events.push(data[0]); if (data[1]) thread.blobs.push(data[1]); };
     worker.onerror = (error) => thread.events.push(JSON.stringify({ Crashed: error.message }));

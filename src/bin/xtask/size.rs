@@ -1,4 +1,5 @@
-//! Holds the page's program (wasm and JavaScript together) to its size limits.
+//! Holds the page's programs (wasm and JavaScript together) to their size limits: what a first visit fetches until it ranks,
+//! and everything.
 //!
 //! Invariant: only code counts, since weights and pictures are loaded after the page shows.
 
@@ -6,8 +7,17 @@ use crate::process::{Result, command, repository};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-const MAX_BYTES: u64 = 1_500_000;
-const MAX_GZIPPED_BYTES: u64 = 600_000;
+/// What is fetched only when somebody looks for another model.
+const LATER: &str = "downloader";
+
+struct Limit {
+    what: &'static str,
+    bytes: u64,
+    gzipped_bytes: u64,
+}
+
+const FIRST_VISIT: Limit = Limit { what: "on a first visit", bytes: 1_500_000, gzipped_bytes: 600_000 };
+const EVERYTHING: Limit = Limit { what: "in all", bytes: 2_400_000, gzipped_bytes: 950_000 };
 
 pub fn check() -> Result<()> {
     let dist = repository().join("dist");
@@ -16,20 +26,28 @@ pub fn check() -> Result<()> {
     if files.is_empty() {
         return Err(format!("{} holds no wasm or JavaScript; build it: cargo xtask build", dist.display()));
     }
-    let (mut bytes, mut gzipped_bytes) = (0, 0);
+    let (mut first, mut all) = ((0, 0), (0, 0));
     for file in &files {
-        let (file_bytes, file_gzipped) = (length(file)?, gzipped_length(file)?);
-        let name = file.strip_prefix(&dist).unwrap_or(file).display();
-        println!("  {file_bytes:>9} bytes  {file_gzipped:>9} gzipped  {name}");
-        bytes += file_bytes;
-        gzipped_bytes += file_gzipped;
+        let (bytes, gzipped_bytes) = (length(file)?, gzipped_length(file)?);
+        let name = file.strip_prefix(&dist).unwrap_or(file).display().to_string();
+        println!("  {bytes:>9} bytes  {gzipped_bytes:>9} gzipped  {name}");
+        let is_later = name.starts_with(LATER);
+        let sums = [Some(&mut all), (!is_later).then_some(&mut first)];
+        for (sum, gzipped_sum) in sums.into_iter().flatten() {
+            *sum += bytes;
+            *gzipped_sum += gzipped_bytes;
+        }
     }
-    println!("  {bytes:>9} bytes  {gzipped_bytes:>9} gzipped  in all");
-    println!("  {MAX_BYTES:>9} bytes  {MAX_GZIPPED_BYTES:>9} gzipped  allowed");
-    if bytes <= MAX_BYTES && gzipped_bytes <= MAX_GZIPPED_BYTES {
+    let mut is_within = true;
+    for ((bytes, gzipped_bytes), limit) in [(first, FIRST_VISIT), (all, EVERYTHING)] {
+        println!("  {bytes:>9} bytes  {gzipped_bytes:>9} gzipped  {}", limit.what);
+        println!("  {:>9} bytes  {:>9} gzipped  allowed", limit.bytes, limit.gzipped_bytes);
+        is_within &= bytes <= limit.bytes && gzipped_bytes <= limit.gzipped_bytes;
+    }
+    if is_within {
         Ok(())
     } else {
-        Err("the page's program is over its size limits: see which file grew with `git stash; cargo xtask build; \
+        Err("the page's programs are over their size limits: see which file grew with `git stash; cargo xtask build; \
              cargo xtask size`, or where its bytes go with `twiggy top`"
             .to_owned())
     }
