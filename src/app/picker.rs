@@ -6,7 +6,7 @@
 //! row.
 //! Invariant: no DOM: the state is tested natively.
 
-use super::recommend::{self, Device, Shelf, kept_bytes};
+use super::recommend::{self, Device, OrderedCatalogue, kept_bytes};
 use super::settings::{Chosen, Settings};
 use super::strings;
 use crate::convert::catalogue::{Catalogue, Entry};
@@ -307,19 +307,19 @@ impl Picker {
     }
 
     /// The list as this device should see it, with what it recommends.
-    pub fn shelf(&self, settings: &Settings) -> Shelf<'_> {
+    pub fn ordered(&self, settings: &Settings) -> OrderedCatalogue<'_> {
         match &self.catalogue {
             CatalogueState::Here(catalogue) => {
                 let is_stored = |entry: &Entry| self.stored_entry(entry).is_some();
-                recommend::shelf(catalogue, &self.device, settings.format, is_stored)
+                recommend::ordered(catalogue, &self.device, settings.format, is_stored)
             }
-            _ => Shelf::default(),
+            _ => OrderedCatalogue::default(),
         }
     }
 
     /// The recommended model in a line, once the list is read.
     pub fn offer(&self, settings: &Settings) -> Option<Offer> {
-        let entry = self.shelf(settings).recommended?;
+        let entry = self.ordered(settings).recommended?;
         Some(Offer {
             id: entry.id.clone(),
             name: entry.name.clone(),

@@ -1,6 +1,6 @@
 //! Which model of the curated list suits a device: the offer under an answer, the badge and the picker's order all ask here.
 //!
-//! Invariant: pure: the same list and the same facts give the same shelf, wherever it is shown.
+//! Invariant: pure: the same list and the same facts give the same order, wherever it is shown.
 //! Invariant: what costs much on a phone, a slow or a metered line, or where little room is left, is never recommended
 //! there.
 
@@ -75,7 +75,7 @@ pub fn kept_bytes(entry: &Entry, format: StoredFormat) -> u64 {
 
 /// The curated list as this device should see it.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Shelf<'a> {
+pub struct OrderedCatalogue<'a> {
     /// What is stored, then what is recommended, then what else suits, then the rest from the smallest download on.
     pub entries: Vec<&'a Entry>,
     pub recommended: Option<&'a Entry>,
@@ -83,12 +83,12 @@ pub struct Shelf<'a> {
 
 /// Orders the list for `device`. The recommended model is the most accurate that suits, the smaller download of two
 /// equals; a stored one that is as accurate takes its place, since it costs nothing more.
-pub fn shelf<'a>(
+pub fn ordered<'a>(
     catalogue: &'a Catalogue,
     device: &Device,
     format: StoredFormat,
     is_stored: impl Fn(&Entry) -> bool,
-) -> Shelf<'a> {
+) -> OrderedCatalogue<'a> {
     let mut entries: Vec<&Entry> = catalogue.models.iter().collect();
     entries.sort_by(|a, b| b.imagenet.top1.total_cmp(&a.imagenet.top1).then(a.n_bytes().cmp(&b.n_bytes())));
     let suited = entries.iter().copied().find(|entry| device.suits(entry, format));
@@ -104,5 +104,5 @@ pub fn shelf<'a>(
         entry => (3, entry.n_bytes()),
     };
     entries.sort_by_key(|entry| place(entry));
-    Shelf { entries, recommended }
+    OrderedCatalogue { entries, recommended }
 }

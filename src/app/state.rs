@@ -458,7 +458,9 @@ impl State {
 
     /// The recommended model, while the starter ranks and nothing is under way.
     pub fn recommended(&self) -> Option<Offer> {
-        let is_free = self.model.is_starter() && self.engine.card().is_some() && self.picker.job.is_none();
+        // A page whose own model is a real CLIP has nothing to offer.
+        let ranks_starter = self.engine.card().is_some_and(|card| card.info.about.is_starter);
+        let is_free = self.model.is_starter() && ranks_starter && self.picker.job.is_none();
         is_free.then(|| self.picker.offer(&self.settings))?
     }
 

@@ -107,6 +107,9 @@ pub struct About {
     pub accuracy: String,
     /// Where each part came from.
     pub sources: Vec<String>,
+    /// Whether it is the small model that a page starts with until somebody takes a real CLIP.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_starter: bool,
 }
 
 /// The image tower.

@@ -5,7 +5,7 @@ use crate::page::{answered, asked, edit, loaded, ready, show, told};
 use cliplet::app::picker::{Pick, Sending};
 use cliplet::app::recommend::{self, Device};
 use cliplet::app::settings::{Chosen, Settings};
-use cliplet::app::state::{Action, Edit, Model, Notice, Phase, State};
+use cliplet::app::state::{Action, Edit, Engine, Model, Notice, Phase, State};
 use cliplet::app::strings;
 use cliplet::convert::catalogue::{Catalogue, Entry};
 use cliplet::tasks::classify::{Confidence, Mode};
@@ -36,7 +36,7 @@ fn phone() -> Device {
 
 fn recommended(device: &Device) -> Option<Entry> {
     let catalogue = catalogue();
-    recommend::shelf(&catalogue, device, StoredFormat::Q8_0, |_| false).recommended.cloned()
+    recommend::ordered(&catalogue, device, StoredFormat::Q8_0, |_| false).recommended.cloned()
 }
 
 #[test]
@@ -78,14 +78,15 @@ fn each_device_gets_a_model_that_it_can_afford() {
 }
 
 #[test]
-fn the_shelf_shows_what_is_stored_then_the_recommended_then_the_rest_by_size() {
+fn the_list_shows_what_is_stored_then_the_recommended_then_the_rest_by_size() {
     let catalogue = catalogue();
     let stored_id = "openai/clip-vit-large-patch14";
     let order = |device: &Device, stored: &[&str]| {
-        let shelf =
-            recommend::shelf(&catalogue, device, StoredFormat::Q8_0, |entry| stored.contains(&&entry.id[..]));
-        assert_eq!(shelf.entries.len(), catalogue.models.len(), "none is lost");
-        (shelf.entries.into_iter().cloned().collect::<Vec<Entry>>(), shelf.recommended.cloned())
+        let list = recommend::ordered(&catalogue, device, StoredFormat::Q8_0, |entry| {
+            stored.contains(&&entry.id[..])
+        });
+        assert_eq!(list.entries.len(), catalogue.models.len(), "none is lost");
+        (list.entries.into_iter().cloned().collect::<Vec<Entry>>(), list.recommended.cloned())
     };
     let (entries, recommended) = order(&phone(), &[]);
     assert_eq!(entries.first(), recommended.as_ref());
@@ -139,6 +140,16 @@ fn taken(state: State) -> (State, u32, StoredModel) {
 fn arrived(state: State, id: u32, stored: &StoredModel) -> State {
     let store = Store { models: vec![stored.clone()], ..Store::default() };
     loaded(heard(heard(state, FetchEvent::Stored(store)), FetchEvent::Finished(id, stored.clone())))
+}
+
+/// A page that was built with a real CLIP of its own is no starter's.
+#[test]
+fn a_page_whose_own_model_is_no_starter_offers_nothing() {
+    let mut state = answered_with(Confidence::NotCalibrated);
+    assert!(state.offer().is_some(), "the starter's page does");
+    let Engine::Ready(card) = &mut state.engine else { panic!("not ready") };
+    card.info.about.is_starter = false;
+    assert_eq!((state.offer(), state.recommended()), (None, None));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use cliplet::app::state::{Action, Camera, Edit, Engine, Model, Notice, Phase, Pi
 use cliplet::app::{share, strings};
 use cliplet::engine::{LabelNotes, ModelInfo, SelfTest};
 use cliplet::image::Fit;
+use cliplet::models::config::About;
 use cliplet::tasks::classify::{Confidence, Mode, RankedLabel, RankedLabels};
 use cliplet::worker::problem::{Code, Problem};
 use cliplet::worker::protocol::{Answer, Card, Crop, Event, LoadStage, Progress, Question, Request, Vouched};
@@ -12,7 +13,7 @@ use proptest::prelude::*;
 
 pub fn card() -> Box<Card> {
     let info = ModelInfo {
-        about: Default::default(),
+        about: About { is_starter: true, ..Default::default() },
         backend: Default::default(),
         self_test: None,
         file_bytes: 1,

@@ -7,7 +7,7 @@ use super::icon::{Button, bar, icon};
 use super::messages::Alert;
 use super::offer::OfferLine;
 use crate::app::picker::{CatalogueState, ModelJob, Offer, Phase, Pick, Picker, What};
-use crate::app::recommend::{Shelf, kept_bytes};
+use crate::app::recommend::{OrderedCatalogue, kept_bytes};
 use crate::app::settings::Settings;
 use crate::app::state::{Action, Edit, Model};
 use crate::app::strings;
@@ -318,11 +318,11 @@ fn catalogue(props: &ModelsProps) -> Html {
             html! { <Alert problem={problem.clone()} send={props.send.clone()} retry={(strings::RETRY, again)} dismiss={None} /> }
         }
         CatalogueState::Here(_) => {
-            let Shelf { entries, recommended } = props.picker.shelf(&props.settings);
+            let OrderedCatalogue { entries, recommended } = props.picker.ordered(&props.settings);
             let is_recommended = |entry: &Entry| recommended.is_some_and(|other| other.id == entry.id);
             html! {
                 <>
-                    <ul class="models-list shelf">{
+                    <ul class="models-list ordered">{
                         for entries.into_iter().map(|entry| shelved(props, entry, is_recommended(entry)))
                     }</ul>
                     <p class="hint">{ strings::CATALOGUE_NOTE }</p>

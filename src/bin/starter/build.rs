@@ -77,6 +77,7 @@ pub fn checkpoint(cache: &Cache) -> Result<Checkpoint> {
             .to_owned(),
         accuracy: std::fs::read_to_string(cache.work("accuracy.txt")).unwrap_or_default(),
         sources: SOURCES.map(str::to_owned).to_vec(),
+        is_starter: true,
     };
     Ok(model)
 }
