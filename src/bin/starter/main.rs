@@ -15,6 +15,7 @@ mod eval;
 mod features;
 mod fetch;
 mod matrix;
+mod photos;
 mod pickle;
 mod rcc;
 mod sources;
