@@ -53,8 +53,16 @@ pub fn towers(cache: &Cache) -> Result<Checkpoint> {
     Ok(towers)
 }
 
-/// The towers with the heads and the calibration that `train` left in the cache.
+/// The model with the calibration that `calibrate` left in the cache.
 pub fn checkpoint(cache: &Cache) -> Result<Checkpoint> {
+    let mut model = towers_with_heads(cache)?;
+    model.config.calibration =
+        serde_json::from_slice::<Calibration>(&std::fs::read(cache.work("calibration.json"))?)?;
+    Ok(model)
+}
+
+/// The towers with the heads that `train` left in the cache.
+pub fn towers_with_heads(cache: &Cache) -> Result<Checkpoint> {
     let mut model = towers(cache)?;
     model.weights.take("vision.classifier.weight")?; // its rows live on in the head's class units
     model.weights.take("vision.classifier.bias")?;
@@ -64,8 +72,6 @@ pub fn checkpoint(cache: &Cache) -> Result<Checkpoint> {
     }
     model.config.image_head = Some(HeadConfig { normalize_input: false });
     model.config.text_head = Some(HeadConfig { normalize_input: true });
-    model.config.calibration =
-        serde_json::from_slice::<Calibration>(&std::fs::read(cache.work("calibration.json"))?)?;
     model.config.templates = TEMPLATES.map(str::to_owned).to_vec();
     model.config.about = About {
         name: "Cliplet starter".to_owned(),

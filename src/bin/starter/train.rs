@@ -1,4 +1,4 @@
-//! Trains the heads: closed-form ridge regression from picture features to text vectors, then calibration.
+//! Trains the heads: closed-form ridge regression from picture features to text vectors.
 //!
 //! A picture's features are the tower's 1,280 pooled values, the means of three earlier blocks' maps (112, 192 and 320
 //! values, which know less of ImageNet's classes and more of how a thing is drawn), and 1,000 *class units*
@@ -15,10 +15,9 @@ use super::matrix::{Matrix, dot, gelu, subtract, unit};
 use super::sources::{self, Example};
 use super::words::{Sightings, TextHead};
 use super::{Cache, Result, build};
-use cliplet::models::Calibration;
 use cliplet::tensor::{Format, Tensor};
 use cliplet::weights::Weights;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 const N_PSEUDO: usize = 6000;
 /// A pseudo picture counts as much of a real one.
@@ -56,7 +55,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
 
@@ -122,7 +121,7 @@ impl Units {
     }
 }
 
-/// Trains, calibrates, and leaves `heads.gguf` and `calibration.json` in the cache.
+/// Trains, and leaves `heads.gguf` in the cache.
 pub fn run(cache: &Cache) -> Result<()> {
     let towers = build::towers(cache)?;
     let text = TextTower::new(&towers)?;
@@ -185,45 +184,24 @@ pub fn run(cache: &Cache) -> Result<()> {
     let (pseudo, pseudo_targets) = (units.of(&pseudo), Matrix::from_rows(&pseudo_targets));
     let inputs = units.of(&pooled);
 
-    let fit = |is_used: &dyn Fn(usize) -> bool| {
-        let used: Vec<usize> = (0..examples.len()).filter(|&i| is_used(i)).collect();
-        let rows = |matrix: &Matrix| {
-            Matrix::from_rows(&used.iter().map(|&i| matrix.row(i).to_vec()).collect::<Vec<_>>())
-        };
-        let inputs = rows(&inputs);
-        let image = regress(&inputs, &rows(&targets), &pseudo, &pseudo_targets, &class_targets);
-        let (mut embeddings, mut pseudo_embeddings) = (inputs.times(&image), pseudo.times(&image));
-        let mut sightings = Sightings::default();
-        for (row, &i) in used.iter().enumerate() {
-            let Example { title, keywords, .. } = &examples[i];
-            let embedding = embeddings.row_mut(row);
-            unit(embedding);
-            title.iter().for_each(|title| sightings.add(title, 1.0, embedding));
-            keywords.iter().for_each(|word| sightings.add(word, KEYWORD_WEIGHT, embedding));
-        }
-        for (row, &class) in classes.iter().enumerate() {
-            let (names, description) = &class_words[class];
-            let embedding = pseudo_embeddings.row_mut(row);
-            unit(embedding);
-            names.iter().take(N_CLASS_NAMES).for_each(|name| sightings.add(name, PSEUDO_SIGHTING, embedding));
-            let weight = PSEUDO_SIGHTING * DESCRIPTION_WEIGHT;
-            description.iter().for_each(|description| sightings.add(description, weight, embedding));
-        }
-        (image, TextHead::fit(&sightings, &vectors, &centre))
-    };
-
-    // Calibrated on the pictures of a tenth of the titles, by heads that have seen none of them.
-    let titles: BTreeSet<&String> = examples.iter().filter_map(|example| example.title.as_ref()).collect();
-    let held_out: BTreeSet<&String> = titles.into_iter().skip(3).step_by(10).collect();
-    let is_held_out = |i: usize| examples[i].title.as_ref().is_some_and(|title| held_out.contains(title));
-    let (image, text_head) = fit(&|i| !is_held_out(i));
-    let unseen: Vec<usize> = (0..examples.len()).filter(|&i| is_held_out(i)).collect();
-    let rows: Vec<Vec<f64>> = unseen.iter().map(|&i| inputs.row(i).to_vec()).collect();
-    let unseen: Vec<&Example> = unseen.iter().map(|&i| &examples[i]).collect();
-    let calibration = calibrate(&Matrix::from_rows(&rows).times(&image), &unseen, &text, &text_head)?;
-    std::fs::write(cache.work("calibration.json"), serde_json::to_vec_pretty(&calibration)?)?;
-    println!("{calibration:?}");
-    let (image, text_head) = fit(&|_| true);
+    let image = regress(&inputs, &targets, &pseudo, &pseudo_targets, &class_targets);
+    let (mut embeddings, mut pseudo_embeddings) = (inputs.times(&image), pseudo.times(&image));
+    let mut sightings = Sightings::default();
+    for (row, Example { title, keywords, .. }) in examples.iter().enumerate() {
+        let embedding = embeddings.row_mut(row);
+        unit(embedding);
+        title.iter().for_each(|title| sightings.add(title, 1.0, embedding));
+        keywords.iter().for_each(|word| sightings.add(word, KEYWORD_WEIGHT, embedding));
+    }
+    for (row, &class) in classes.iter().enumerate() {
+        let (names, description) = &class_words[class];
+        let embedding = pseudo_embeddings.row_mut(row);
+        unit(embedding);
+        names.iter().take(N_CLASS_NAMES).for_each(|name| sightings.add(name, PSEUDO_SIGHTING, embedding));
+        let weight = PSEUDO_SIGHTING * DESCRIPTION_WEIGHT;
+        description.iter().for_each(|description| sightings.add(description, weight, embedding));
+    }
+    let text_head = TextHead::fit(&sightings, &vectors, &centre);
     write_heads(cache, &image, &units, &text_head)
 }
 
@@ -381,85 +359,6 @@ fn regress(
     let mut covariance = embeddings.transposed_times(&embeddings);
     covariance.values.iter_mut().for_each(|value| *value /= inputs.rows as f64);
     weights.times(&covariance.symmetric_power(1e-3, WHITEN))
-}
-
-/// Hiding a right label weighs this much more than showing a wrong one, where "none of these" is fitted: photographs
-/// score lower than the drawings that it is fitted on. With 8 the two errors are about as frequent on `eval`'s photos.
-const RIGHT_OVER_NONE: f64 = 8.0;
-
-/// Fits the calibration on pictures against their own title and seven others'.
-fn calibrate(
-    embeddings: &Matrix,
-    examples: &[&Example],
-    text: &TextTower,
-    text_head: &TextHead,
-) -> Result<Calibration> {
-    let titled: Vec<usize> = (0..examples.len()).filter(|&i| examples[i].title.is_some()).collect();
-    let titles: Vec<String> = titled.iter().filter_map(|&i| examples[i].title.clone()).collect();
-    let labels = text_head.of(Matrix::from_rows(&text.vectors(&titles)?));
-    let mut random = Random(2);
-    let mut rows: Vec<[f64; 8]> = Vec::new();
-    for _round in 0..10 {
-        for (label, &picture) in titled.iter().enumerate() {
-            let mut embedding = embeddings.row(picture).to_vec();
-            unit(&mut embedding);
-            let mut row = [dot(&embedding, labels.row(label)); 8];
-            for similarity in &mut row[1..] {
-                let mut other = random.below(titles.len());
-                while titles[other] == titles[label]
-                    || examples[titled[other]].keywords.contains(&titles[label])
-                {
-                    other = random.below(titles.len());
-                }
-                *similarity = dot(&embedding, labels.row(other));
-            }
-            rows.push(row);
-        }
-    }
-    let n_right = rows.iter().filter(|row| row[1..].iter().all(|other| *other < row[0])).count();
-    println!("held-out pictures: {:.3} right of 8 titles", n_right as f64 / rows.len() as f64);
-    let mean = |loss: &dyn Fn(&[f64; 8]) -> f64| rows.iter().map(loss).sum::<f64>() / rows.len() as f64;
-    let scale = best((16..160).map(|i| f64::from(i) * 0.25), |scale| {
-        mean(&|row| row.iter().map(|s| (scale * (s - row[0])).exp()).sum::<f64>().ln())
-    });
-    let none = best((-10..80).map(|i| f64::from(i) * 0.01), |none| {
-        let none = (scale * none).exp();
-        mean(&|row| {
-            let right = (scale * row[0]).exp();
-            let others: f64 = row[1..].iter().map(|s| (scale * s).exp()).sum();
-            -RIGHT_OVER_NONE * (right / (right + others + none)).ln() - (none / (others + none)).ln()
-        })
-    });
-    // Logistic regression on one number, by Newton's method.
-    let (mut slope, mut offset) = (10.0, -3.0);
-    for _step in 0..30 {
-        let (mut gradient, mut hessian) = ([0.0; 2], [0.0; 3]);
-        for row in &rows {
-            for (i, similarity) in row.iter().enumerate() {
-                let p = 1.0 / (1.0 + (-slope * similarity - offset).exp());
-                let error = p - if i == 0 { 1.0 } else { 0.0 };
-                gradient = [gradient[0] + error * similarity, gradient[1] + error];
-                let w = p * (1.0 - p);
-                hessian =
-                    [hessian[0] + w * similarity * similarity, hessian[1] + w * similarity, hessian[2] + w];
-            }
-        }
-        let determinant = hessian[0] * hessian[2] - hessian[1] * hessian[1];
-        slope -= (hessian[2] * gradient[0] - hessian[1] * gradient[1]) / determinant;
-        offset -= (hessian[0] * gradient[1] - hessian[1] * gradient[0]) / determinant;
-    }
-    Ok(Calibration {
-        scale: scale as f32,
-        sigmoid_scale: Some(slope as f32),
-        sigmoid_bias: Some(offset as f32),
-        none_similarity: Some(none as f32),
-        clear_probability: None,
-    })
-}
-
-fn best(candidates: impl Iterator<Item = f64>, loss: impl Fn(f64) -> f64) -> f64 {
-    let scored = candidates.map(|candidate| (loss(candidate), candidate));
-    scored.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(1.0, |(_, candidate)| candidate)
 }
 
 /// Bakes centring and deviations into the layers.

@@ -1,0 +1,239 @@
+//! What the shipped model answers on the photos, what is fitted on them, and what is measured.
+//!
+//! Invariant: [`fit`] sees the half [`Half::Fit`] alone.
+//! Invariant: intervals are of 1,000 draws of photos with replacement, from one seed: the sets of a photo stay together.
+
+use super::photos::{Half, KINDS, PhotoSet};
+use super::train::Random;
+use super::{Cache, Result, build};
+use cliplet::engine::{BackendChoice, Engine};
+use cliplet::models::{Calibration, load_gguf, save_gguf};
+use cliplet::tasks::LabelEmbedding;
+use cliplet::tasks::calibrate::{self, Example, Judged};
+use cliplet::tasks::classify::{Confidence, Mode, rank_similarities};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A label set, and the similarities of its labels to its photo.
+pub struct Asked {
+    pub half: Half,
+    /// One of [`KINDS`].
+    pub kind: usize,
+    pub example: Example,
+}
+
+/// Asks the model as it ships, but for its calibration.
+pub fn ask(cache: &Cache) -> Result<Vec<Asked>> {
+    let bytes = save_gguf(&build::towers_with_heads(cache)?, &build::shipped())?;
+    let stored = load_gguf(&bytes)?;
+    let engine = Engine::from_checkpoint(stored, bytes.len(), BackendChoice::Cpu, |_| {});
+    pollster::block_on(asked(cache, &pollster::block_on(engine)?))
+}
+
+async fn asked(cache: &Cache, engine: &Engine) -> Result<Vec<Asked>> {
+    let photos = PhotoSet::load()?.photos;
+    let labels: BTreeSet<&str> =
+        photos.iter().flat_map(|photo| &photo.sets).flat_map(|set| &set.labels).map(String::as_str).collect();
+    let mut embedded: BTreeMap<&str, LabelEmbedding> = BTreeMap::new();
+    for label in labels {
+        let texts: Vec<String> =
+            engine.templates().iter().map(|template| template.replace("{label}", label)).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        embedded.insert(label, LabelEmbedding::new(label, &engine.encode_texts(&texts).await?));
+    }
+    let mut asked = Vec::new();
+    for (photo_idx, photo) in photos.iter().enumerate() {
+        let images = engine.encode_images(&[engine.preprocess(&photo.pixels(cache)?)]).await?;
+        let image = images.first().ok_or("a photo without an embedding")?;
+        for (kind, set) in photo.sets.iter().enumerate() {
+            let judged = |(label_idx, label): (usize, &String)| {
+                let similarity = embedded.get(label.as_str())?.similarity(image);
+                Some(Judged { label: label.clone(), similarity, is_right: set.right.contains(&label_idx) })
+            };
+            let labels = set.labels.iter().enumerate().filter_map(judged).collect();
+            asked.push(Asked { half: photo.half, kind, example: Example { photo: photo_idx, labels } });
+        }
+    }
+    Ok(asked)
+}
+
+/// Fits the calibration on its half of the photos, and leaves it in the cache.
+pub fn fit(cache: &Cache) -> Result<()> {
+    let asked = ask(cache)?;
+    let examples: Vec<Example> =
+        asked.into_iter().filter(|asked| asked.half == Half::Fit).map(|asked| asked.example).collect();
+    let mut calibration = calibrate::fit(&examples, None)?;
+    calibration.none_similarity = Some(best_none(&examples, &calibration));
+    calibration.clear_probability = clear(&examples, &calibration);
+    println!("{calibration:?}");
+    Ok(std::fs::write(cache.work("calibration.json"), serde_json::to_vec_pretty(&calibration)?)?)
+}
+
+/// The level of "none of these" with which most answers are right; of equals the lowest, which says it least often.
+///
+/// The likeliest level says it where it is wrong four times in five: one in five sets has no right label, and a similarity
+/// hardly tells which.
+fn best_none(examples: &[Example], calibration: &Calibration) -> f32 {
+    let n_right = |level: f32| {
+        let calibration = Calibration { none_similarity: Some(level), ..*calibration };
+        examples.iter().filter(|example| Answer::new(example, &calibration, true).is_right).count()
+    };
+    let levels = (-50..=80).map(|level| level as f32 * 0.01);
+    let mut best = (-0.5, 0);
+    for level in levels {
+        let n_right = n_right(level);
+        if n_right > best.1 {
+            best = (level, n_right);
+        }
+    }
+    best.0
+}
+
+/// As sure as this an answer must be right in at least 95 of 100 cases: the lowest probability from which on the lower end
+/// of Wilson's interval (one standard error) is there, on at least [`MIN_CLEAR`] answers.
+fn clear(examples: &[Example], calibration: &Calibration) -> Option<f32> {
+    let mut answers: Vec<Answer> =
+        examples.iter().map(|example| Answer::new(example, calibration, true)).collect();
+    answers.retain(|answer| !answer.is_none);
+    answers.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+    let (mut n_right, mut clear) = (0, None);
+    for (i, answer) in answers.iter().enumerate() {
+        n_right += usize::from(answer.is_right);
+        if i + 1 >= MIN_CLEAR && wilson_low(n_right, i + 1) >= CLEAR_SHARE {
+            clear = Some(answer.probability);
+        }
+    }
+    clear.map(|probability| probability as f32)
+}
+
+const CLEAR_SHARE: f64 = 0.95;
+pub const MIN_CLEAR: usize = 30;
+
+/// The lower end of Wilson's interval of a share, one standard error wide on each side.
+fn wilson_low(n_right: usize, n: usize) -> f64 {
+    let (n, share) = (n as f64, n_right as f64 / n as f64);
+    (share + 0.5 / n - (share * (1.0 - share) / n + 0.25 / (n * n)).sqrt()) / (1.0 + 1.0 / n)
+}
+
+/// The first line of an answer.
+#[derive(Clone, Copy)]
+pub struct Answer {
+    pub photo: usize,
+    pub probability: f64,
+    pub is_none: bool,
+    pub is_right: bool,
+    pub is_clear: bool,
+    /// Whether the set holds a right label.
+    pub has_right: bool,
+}
+
+impl Answer {
+    pub fn new(example: &Example, calibration: &Calibration, with_none: bool) -> Self {
+        let similarities = example.labels.iter().map(|label| (label.label.clone(), label.similarity));
+        let ranked = rank_similarities(similarities, calibration, Mode::Softmax, with_none);
+        let has_right = example.labels.iter().any(|label| label.is_right);
+        let first = ranked.labels.first();
+        let label = first.and_then(|line| line.label.as_ref());
+        let is_right = match label {
+            Some(first) => example.labels.iter().any(|label| label.is_right && label.label == *first),
+            None => !has_right,
+        };
+        Self {
+            photo: example.photo,
+            probability: first.map_or(0.0, |line| f64::from(line.probability)),
+            is_none: label.is_none(),
+            is_right,
+            is_clear: ranked.confidence == Confidence::Clear,
+            has_right,
+        }
+    }
+}
+
+/// A figure of answers, from −∞ to ∞, or nothing where there is nothing to divide by.
+pub type Figure = fn(&[&Answer]) -> Option<f64>;
+
+/// Of the answers that `is_counted`, the share that `is_right`.
+fn share(answers: &[&Answer], is_counted: fn(&Answer) -> bool, is_right: fn(&Answer) -> bool) -> Option<f64> {
+    let counted: Vec<&&Answer> = answers.iter().filter(|answer| is_counted(answer)).collect();
+    let n_right = counted.iter().filter(|answer| is_right(answer)).count();
+    (!counted.is_empty()).then(|| n_right as f64 / counted.len() as f64)
+}
+
+pub const RIGHT: Figure = |answers| share(answers, |answer| answer.has_right, |answer| answer.is_right);
+pub const NONE_PRECISION: Figure =
+    |answers| share(answers, |answer| answer.is_none, |answer| answer.is_right);
+pub const NONE_RECALL: Figure = |answers| share(answers, |answer| !answer.has_right, |answer| answer.is_none);
+pub const CLEAR_RIGHT: Figure = |answers| share(answers, |answer| answer.is_clear, |answer| answer.is_right);
+
+/// Between the probability of the first line and how often it is right: the mean of the differences of [`N_BINS`] bins of
+/// equally many answers.
+pub const CALIBRATION_ERROR: Figure = |answers| {
+    let bins = bins(answers);
+    let n: usize = bins.iter().map(|bin| bin.n).sum();
+    let error = bins.iter().map(|bin| bin.n as f64 * (bin.share - bin.probability).abs()).sum::<f64>();
+    (n > 0).then(|| error / n as f64)
+};
+
+pub const N_BINS: usize = 10;
+
+/// Answers of about one probability.
+pub struct Bin {
+    pub n: usize,
+    /// The mean.
+    pub probability: f64,
+    /// Of those that are right.
+    pub share: f64,
+}
+
+pub fn bins(answers: &[&Answer]) -> Vec<Bin> {
+    let mut sorted = answers.to_vec();
+    sorted.sort_by(|a, b| a.probability.total_cmp(&b.probability));
+    let bounds: Vec<usize> = (0..=N_BINS).map(|i| i * sorted.len() / N_BINS).collect();
+    let bin = |bounds: &[usize]| {
+        let answers = sorted.get(bounds[0]..bounds[1])?;
+        let n = answers.len();
+        let mean = |of: fn(&Answer) -> f64| answers.iter().map(|answer| of(answer)).sum::<f64>() / n as f64;
+        let (probability, share) =
+            (mean(|answer| answer.probability), mean(|answer| f64::from(u8::from(answer.is_right))));
+        (n > 0).then_some(Bin { n, probability, share })
+    };
+    bounds.windows(2).filter_map(bin).collect()
+}
+
+/// A figure with its interval: the 2.5th and the 97.5th percentile of 1,000 draws of photos.
+pub struct Interval {
+    pub value: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+const N_DRAWS: usize = 1000;
+
+pub fn interval(answers: &[Answer], figure: Figure) -> Option<Interval> {
+    let all: Vec<&Answer> = answers.iter().collect();
+    let value = figure(&all)?;
+    let mut by_photo: BTreeMap<usize, Vec<&Answer>> = BTreeMap::new();
+    answers.iter().for_each(|answer| by_photo.entry(answer.photo).or_default().push(answer));
+    let photos: Vec<Vec<&Answer>> = by_photo.into_values().collect();
+    let mut random = Random(3);
+    let draw = |_| {
+        let drawn: Vec<&Answer> =
+            (0..photos.len()).flat_map(|_| photos[random.below(photos.len())].iter().copied()).collect();
+        figure(&drawn)
+    };
+    let mut values: Vec<f64> = (0..N_DRAWS).filter_map(draw).collect();
+    values.sort_by(f64::total_cmp);
+    let at = |share: f64| values.get(((values.len() as f64 * share) as usize).min(values.len().max(1) - 1));
+    Some(Interval { value, low: *at(0.025)?, high: *at(0.975)? })
+}
+
+/// The answers of one half to sets of these kinds.
+pub fn answers(
+    asked: &[Asked],
+    half: Half,
+    kinds: &[&str],
+    calibration: &Calibration,
+    with_none: bool,
+) -> Vec<Answer> {
+    let is_asked = |asked: &&Asked| asked.half == half && kinds.contains(&KINDS[asked.kind]);
+    asked.iter().filter(is_asked).map(|asked| Answer::new(&asked.example, calibration, with_none)).collect()
+}
