@@ -1,6 +1,6 @@
 //! What the shipped model answers on the photos, what is fitted on them, and what is measured.
 //!
-//! Invariant: [`fit`] sees the half [`Half::Fit`] alone.
+//! Invariant: [`fit`] fits on the half [`Half::Fit`] alone; the other half can only take the word "clear" away.
 //! Invariant: intervals are of 1,000 draws of photos with replacement, from one seed: the sets of a photo stay together.
 
 use super::photos::{Half, KINDS, PhotoSet};
@@ -34,11 +34,17 @@ async fn asked(cache: &Cache, engine: &Engine) -> Result<Vec<Asked>> {
     let labels: BTreeSet<&str> =
         photos.iter().flat_map(|photo| &photo.sets).flat_map(|set| &set.labels).map(String::as_str).collect();
     let mut embedded: BTreeMap<&str, LabelEmbedding> = BTreeMap::new();
-    for label in labels {
-        let texts: Vec<String> =
-            engine.templates().iter().map(|template| template.replace("{label}", label)).collect();
+    let templates = engine.templates();
+    let labels: Vec<&str> = labels.into_iter().collect();
+    for labels in labels.chunks(64) {
+        let fill =
+            |label: &&str| templates.iter().map(|template| template.replace("{label}", label)).collect();
+        let texts: Vec<String> = labels.iter().flat_map(|label| -> Vec<String> { fill(label) }).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        embedded.insert(label, LabelEmbedding::new(label, &engine.encode_texts(&texts).await?));
+        let texts = engine.encode_texts(&texts).await?;
+        for (label, texts) in labels.iter().zip(texts.chunks(templates.len())) {
+            embedded.insert(label, LabelEmbedding::new(*label, texts));
+        }
     }
     let mut asked = Vec::new();
     for (photo_idx, photo) in photos.iter().enumerate() {
@@ -59,11 +65,15 @@ async fn asked(cache: &Cache, engine: &Engine) -> Result<Vec<Asked>> {
 /// Fits the calibration on its half of the photos, and leaves it in the cache.
 pub fn fit(cache: &Cache) -> Result<()> {
     let asked = ask(cache)?;
-    let examples: Vec<Example> =
-        asked.into_iter().filter(|asked| asked.half == Half::Fit).map(|asked| asked.example).collect();
+    let fitted = asked.iter().filter(|asked| asked.half == Half::Fit);
+    let examples: Vec<Example> = fitted.map(|asked| asked.example.clone()).collect();
     let mut calibration = calibrate::fit(&examples, None)?;
     calibration.none_similarity = Some(best_none(&examples, &calibration));
+    calibration.scale = best_scale(&examples, &calibration);
     calibration.clear_probability = clear(&examples, &calibration);
+    if !holds(&asked, &calibration) {
+        calibration.clear_probability = None;
+    }
     println!("{calibration:?}");
     Ok(std::fs::write(cache.work("calibration.json"), serde_json::to_vec_pretty(&calibration)?)?)
 }
@@ -88,6 +98,22 @@ fn best_none(examples: &[Example], calibration: &Calibration) -> f32 {
     best.0
 }
 
+/// The scale with which the probability of the first line says best whether it is right, sets without a right label
+/// counted in: people type such sets, too.
+fn best_scale(examples: &[Example], calibration: &Calibration) -> f32 {
+    let surprise = |scale: f32| -> f64 {
+        let calibration = Calibration { scale, ..*calibration };
+        let surprise = |example: &Example| {
+            let Answer { probability, is_right, .. } = Answer::new(example, &calibration, true);
+            -(if is_right { probability } else { 1.0 - probability }).max(1e-9).ln()
+        };
+        examples.iter().map(surprise).sum()
+    };
+    let scales = (8..=240).map(|quarter| quarter as f32 * 0.25);
+    let scored = scales.map(|scale| (surprise(scale), scale));
+    scored.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(calibration.scale, |(_, scale)| scale)
+}
+
 /// As sure as this an answer must be right in at least 95 of 100 cases: the lowest probability from which on the lower end
 /// of Wilson's interval (one standard error) is there, on at least [`MIN_CLEAR`] answers.
 fn clear(examples: &[Example], calibration: &Calibration) -> Option<f32> {
@@ -106,7 +132,22 @@ fn clear(examples: &[Example], calibration: &Calibration) -> Option<f32> {
 }
 
 const CLEAR_SHARE: f64 = 0.95;
-pub const MIN_CLEAR: usize = 30;
+const MIN_CLEAR: usize = 30;
+/// So many answers of the other half at least must show that what is called clear is right often enough.
+const MIN_SHOWN: usize = 60;
+
+/// Whether what is called clear is right often enough on the half that fitted nothing. It only ever takes the word away.
+fn holds(asked: &[Asked], calibration: &Calibration) -> bool {
+    let mut shown = answers(asked, Half::Test, &KINDS, calibration, true);
+    shown.retain(|answer| answer.is_clear);
+    let n_right = shown.iter().filter(|answer| answer.is_right).count();
+    println!(
+        "clear from {:?}: {n_right} of {} right on the other half",
+        calibration.clear_probability,
+        shown.len()
+    );
+    shown.len() >= MIN_SHOWN && n_right as f64 >= CLEAR_SHARE * shown.len() as f64
+}
 
 /// The lower end of Wilson's interval of a share, one standard error wide on each side.
 fn wilson_low(n_right: usize, n: usize) -> f64 {
@@ -148,7 +189,7 @@ impl Answer {
     }
 }
 
-/// A figure of answers, from −∞ to ∞, or nothing where there is nothing to divide by.
+/// A figure of answers; nothing where there is nothing to divide by.
 pub type Figure = fn(&[&Answer]) -> Option<f64>;
 
 /// Of the answers that `is_counted`, the share that `is_right`.
@@ -200,6 +241,7 @@ pub fn bins(answers: &[&Answer]) -> Vec<Bin> {
 }
 
 /// A figure with its interval: the 2.5th and the 97.5th percentile of 1,000 draws of photos.
+#[derive(Default)]
 pub struct Interval {
     pub value: f64,
     pub low: f64,

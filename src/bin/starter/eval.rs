@@ -2,6 +2,7 @@
 //!
 //! Invariant: goes through the engine as the page does: stored weights, preprocessing, tokenizer, heads.
 
+use super::photos::PhotoSet;
 use super::sources::{self, Test};
 use super::{Cache, Result, answers, build, features, report};
 use cliplet::engine::{BackendChoice, Engine};
@@ -44,7 +45,9 @@ fn photos(cache: &Cache, output: &Path) -> Result<()> {
     println!("{}", report::table(&asked, &calibration));
     let folder = output.parent().and_then(Path::parent).unwrap_or(Path::new(".")).join("docs");
     std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join("accuracy.md"), report::page(&asked, &calibration))?;
+    let page = report::page(&asked, &calibration, &PhotoSet::load()?.packages);
+    std::fs::write(folder.join("accuracy.md"), page)?;
+    std::fs::write(cache.work("photos.txt"), report::sentence(&asked, &calibration))?;
     Ok(std::fs::write(folder.join("reliability.svg"), report::reliability_svg(&asked, &calibration))?)
 }
 

@@ -33,17 +33,18 @@ pub struct PhotoSource {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Photo {
     package: String,
     /// Inside the package.
     path: String,
     sha256: String,
-    /// Photos of one scene share it.
-    pub group: String,
+    /// Photos of one scene share it: from its name follows the half.
+    #[cfg(test)]
+    group: String,
     pub half: Half,
     /// What is true of it.
-    pub words: Vec<String>,
+    #[cfg(test)]
+    words: Vec<String>,
     /// One of each of [`KINDS`], in that order.
     pub sets: Vec<LabelSet>,
 }

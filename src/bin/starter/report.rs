@@ -6,7 +6,7 @@ use super::answers::{
     self, Answer, Asked, Bin, CALIBRATION_ERROR, CLEAR_RIGHT, Figure, N_BINS, NONE_PRECISION, NONE_RECALL,
     RIGHT,
 };
-use super::photos::{Half, KINDS};
+use super::photos::{Half, KINDS, PhotoSource};
 use cliplet::models::Calibration;
 use std::fmt::Write;
 
@@ -66,8 +66,24 @@ pub fn table(asked: &[Asked], calibration: &Calibration) -> String {
     text
 }
 
+/// For the model's card.
+pub fn sentence(asked: &[Asked], calibration: &Calibration) -> String {
+    let answers = answers::answers(asked, Half::Test, &KINDS[..4], calibration, true);
+    let found = answers::interval(&answers, RIGHT).unwrap_or_default();
+    let [value, low, high] = [found.value, found.low, found.high].map(|share| 100.0 * share);
+    format!(
+        "Of {} sets of labels for ordinary photos that fitted nothing, {value:.0} % are answered right (95 % interval: {low:.0} \
+         to {high:.0} %).",
+        answers.len()
+    )
+}
+
 /// The page that goes with the plot.
-pub fn page(asked: &[Asked], calibration: &Calibration) -> String {
+pub fn page(asked: &[Asked], calibration: &Calibration, packages: &[PhotoSource]) -> String {
+    let source = |PhotoSource { package, licence, licence_source }: &PhotoSource| {
+        format!("| {} {} | {licence} | {licence_source} |\n", package.name, package.version)
+    };
+    let sources: String = packages.iter().map(source).collect();
     format!(
         "# How good the starter's answers are\n\n\
          Measured on ordinary photos with label sets written by eye before any model had seen them: \
@@ -78,8 +94,11 @@ pub fn page(asked: &[Asked], calibration: &Calibration) -> String {
          {}\n\
          The calibration error is the mean difference of the first line's probability and how often it is right, over \
          {N_BINS} bins of equally many answers, misses included.\n\n\
-         ![How often first lines of about one probability are right](reliability.svg)\n",
-        table(asked, calibration)
+         ![How often first lines of about one probability are right](reliability.svg)\n\n\
+         ## Where the photos are from\n\n\
+         | package | licence of the photos | stated in |\n|---|---|---|\n{}",
+        table(asked, calibration),
+        sources
     )
 }
 

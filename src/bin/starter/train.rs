@@ -4,8 +4,8 @@
 //! values, which know less of ImageNet's classes and more of how a thing is drawn), and 1,000 *class units*
 //! `gelu(2 · (logit − 5))`, ImageNet's class head kept as the first layer of the image head: it is where the knowledge of
 //! photos lies. The target is the mean of the picture's word vectors, centred. Besides real pictures there are pseudo
-//! pictures of photos: features that make one class's logit high, moved there along the features' covariance, whose target
-//! is the class's description. The regression is pulled towards class unit → class description (ConSE), so that what clip
+//! pictures of photos: features around the photos' mean that make one class's logit high, moved there along the features'
+//! covariance, whose target is the class's description. The regression is pulled towards class unit → class description (ConSE), so that what clip
 //! art does not show is kept.
 //!
 //! Invariant: deterministic: no clock, no thread, one seed.
@@ -14,10 +14,10 @@ use super::features::{ImageTower, SHORTCUTS, TextTower};
 use super::matrix::{Matrix, dot, gelu, subtract, unit};
 use super::sources::{self, Example};
 use super::words::{Sightings, TextHead};
-use super::{Cache, Result, build};
+use super::{Cache, Result, build, pickle};
 use cliplet::tensor::{Format, Tensor};
 use cliplet::weights::Weights;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const N_PSEUDO: usize = 6000;
 /// A pseudo picture counts as much of a real one.
@@ -144,8 +144,9 @@ pub fn run(cache: &Cache) -> Result<()> {
     )?;
 
     // Targets: centred unit vectors.
-    let (mut targets, mut class_targets) =
+    let (mut targets, class_vectors) =
         (example_targets(&examples, &vectors), class_targets(&class_words, &vectors));
+    let mut class_targets = class_vectors.clone();
     let centre: Vec<f64> =
         targets.mean_row().iter().zip(class_targets.mean_row()).map(|(a, b)| 0.5 * (a + b)).collect();
     for matrix in [&mut targets, &mut class_targets] {
@@ -176,9 +177,11 @@ pub fn run(cache: &Cache) -> Result<()> {
     let mut covariance = centred.transposed_times(&centred);
     covariance.values.iter_mut().for_each(|value| *value /= pooled.rows as f64);
     let deviation = (0..N_MEANS).map(|j| covariance.values[j * N_MEANS + j].sqrt() + 0.02).collect();
+    let photo_mean = photo_mean(cache)?;
+    let likeness = photo_likeness(&photo_mean, &mean, &covariance);
     let units = Units { mean, deviation, class_weight, class_bias };
 
-    let (pseudo, classes) = pseudo_pictures(&centred, &units, &covariance);
+    let (pseudo, classes) = pseudo_pictures(&centred, &units, &covariance, &photo_mean);
     let pseudo_targets: Vec<Vec<f64>> =
         classes.iter().map(|&class| class_targets.row(class).to_vec()).collect();
     let (pseudo, pseudo_targets) = (units.of(&pseudo), Matrix::from_rows(&pseudo_targets));
@@ -202,7 +205,75 @@ pub fn run(cache: &Cache) -> Result<()> {
         description.iter().for_each(|description| sightings.add(description, weight, embedding));
     }
     let text_head = TextHead::fit(&sightings, &vectors, &centre);
-    write_heads(cache, &image, &units, &text_head)
+    let words = examples.iter().flat_map(|example| example.title.iter().chain(&example.keywords));
+    let classes = (&class_vectors, mean_spread(words.collect(), &class_vectors, &vectors));
+    write_heads(cache, &image, &units, &likeness, &text_head, classes)
+}
+
+/// The mean over photos of what is learned from, without a photo: a batch norm's scale and shift say how its values are
+/// spread over those that the tower learned from.
+fn photo_mean(cache: &Cache) -> Result<Vec<f64>> {
+    let weights = pickle::read(&std::fs::read(cache.source(build::IMAGE_WEIGHTS)?)?)?;
+    let values = |name: &str| -> Result<Vec<f64>> {
+        Ok(weights.tensor(name)?.to_f32().into_iter().map(f64::from).collect())
+    };
+    let mut mean = Vec::with_capacity(N_MEANS);
+    for (scale, shift) in values("_bn1.weight")?.into_iter().zip(values("_bn1.bias")?) {
+        let scale = scale.abs() + 1e-6;
+        // Of a normal distribution behind a ReLU; ReLU6 is the difference of two.
+        let above = |mean: f64| {
+            let z = mean / scale;
+            scale * (gelu(z) + (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt())
+        };
+        mean.push(above(shift) - above(shift - 6.0));
+    }
+    // A stage's blocks add up, and nothing is between their last batch norm and the sum.
+    for (first, last) in STAGES {
+        let mut sum = values(&format!("_blocks.{first}._bn2.bias"))?;
+        for block in first + 1..=last {
+            let more = values(&format!("_blocks.{block}._bn2.bias"))?;
+            sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        }
+        mean.extend(sum);
+    }
+    Ok(mean)
+}
+
+/// First and last block of the stages that end with [`SHORTCUTS`].
+const STAGES: [(usize, usize); 3] = [(8, SHORTCUTS[0]), (11, SHORTCUTS[1]), (15, SHORTCUTS[2])];
+
+/// What tells photos from drawings: weights of the pooled values, and a bias. Drawings are at 0 on average, photos at 1.
+///
+/// Fisher's discriminant between the drawings' mean and [`photo_mean`], with the drawings' covariance, regularised by
+/// `RIDGE` times the mean variance.
+fn photo_likeness(photo_mean: &[f64], mean: &[f64], covariance: &Matrix) -> (Vec<f64>, f64) {
+    const RIDGE: f64 = 10.0;
+    let difference = photo_mean.iter().zip(mean).take(N_POOLED).map(|(photo, mean)| vec![photo - mean]);
+    let difference = Matrix::from_rows(&difference.collect::<Vec<_>>());
+    let mut within = Matrix::zeros(N_POOLED, N_POOLED);
+    for i in 0..N_POOLED {
+        within.row_mut(i).copy_from_slice(&covariance.row(i)[..N_POOLED]);
+    }
+    let variance = (0..N_POOLED).map(|i| within.row(i)[i]).sum::<f64>() / N_POOLED as f64;
+    (0..N_POOLED).for_each(|i| within.row_mut(i)[i] += RIDGE * variance);
+    let mut weights = within.solve(difference.clone()).values;
+    let apart = dot(&weights, &difference.values);
+    weights.iter_mut().for_each(|weight| *weight /= apart);
+    let bias = -dot(&weights, &mean[..N_POOLED]);
+    (weights, bias)
+}
+
+/// How words spread over the classes on average, each word once.
+fn mean_spread(words: BTreeSet<&String>, classes: &Matrix, vectors: &Vectors) -> Vec<f64> {
+    let rows: Vec<Vec<f64>> = words.into_iter().map(|word| vectors.get(word)).collect();
+    let mut spread = Matrix::from_rows(&rows).times_transposed(classes);
+    for i in 0..spread.rows {
+        let row = spread.row_mut(i);
+        row.iter_mut().for_each(|value| *value = (f64::from(build::CLASSES.sharpness) * *value).exp());
+        let sum: f64 = row.iter().sum();
+        row.iter_mut().for_each(|value| *value /= sum);
+    }
+    spread.mean_row()
 }
 
 /// Which training pictures are far from every evaluation picture, by the cosine of their centred pooled values.
@@ -299,7 +370,12 @@ impl Vectors {
 }
 
 /// Means of imagined photos, and the class of each.
-fn pseudo_pictures(centred: &Matrix, units: &Units, covariance: &Matrix) -> (Matrix, Vec<usize>) {
+fn pseudo_pictures(
+    centred: &Matrix,
+    units: &Units,
+    covariance: &Matrix,
+    photo_mean: &[f64],
+) -> (Matrix, Vec<usize>) {
     let mut random = Random(1);
     // Along this the class's logit rises by 1, and other features as they usually do with it.
     let mut directions = units.class_weight.times(covariance);
@@ -317,11 +393,12 @@ fn pseudo_pictures(centred: &Matrix, units: &Units, covariance: &Matrix) -> (Mat
         let row = pooled.row_mut(i);
         for (j, value) in row.iter_mut().enumerate() {
             let mixed = centred.row(first)[j] * mix + centred.row(second)[j] * (1.0 - mix);
-            *value = amount * mixed / length;
+            *value = photo_mean[j] + amount * mixed / length;
         }
-        let missing = (wanted - dot(row, units.class_weight.row(class))).max(0.0);
+        let logit = dot(row, units.class_weight.row(class)) + units.class_bias[class];
+        let missing = (wanted - logit).max(0.0);
         for (j, value) in row.iter_mut().enumerate() {
-            *value += missing * directions.row(class)[j] + units.mean[j];
+            *value += missing * directions.row(class)[j];
             // Behind a ReLU.
             if j < N_POOLED {
                 *value = value.max(0.0);
@@ -362,7 +439,14 @@ fn regress(
 }
 
 /// Bakes centring and deviations into the layers.
-fn write_heads(cache: &Cache, weights: &Matrix, units: &Units, text_head: &TextHead) -> Result<()> {
+fn write_heads(
+    cache: &Cache,
+    weights: &Matrix,
+    units: &Units,
+    (likeness, likeness_bias): &(Vec<f64>, f64),
+    text_head: &TextHead,
+    (class_vectors, mean_spread): (&Matrix, Vec<f64>),
+) -> Result<()> {
     let width = weights.cols;
     let mut means = Matrix::zeros(width, N_MEANS);
     let mut second = Matrix::zeros(width, N_HIDDEN);
@@ -386,6 +470,9 @@ fn write_heads(cache: &Cache, weights: &Matrix, units: &Units, text_head: &TextH
         let row = first.row_mut(class).iter_mut().zip(units.class_weight.row(class));
         row.for_each(|(value, weight)| *value = SLOPE * weight);
     }
+    // Behind the classes, for `models/classes.rs`; nothing else reads it.
+    first.row_mut(units.class_bias.len()).copy_from_slice(likeness);
+    first_bias[units.class_bias.len()] = *likeness_bias;
     let mut layers = vec![
         ("image_head.skip".to_owned(), part(0, N_POOLED), Some(skip_bias)),
         ("image_head.0".to_owned(), first, Some(first_bias)),
@@ -397,7 +484,9 @@ fn write_heads(cache: &Cache, weights: &Matrix, units: &Units, text_head: &TextH
         start += n_channels;
     }
     layers.extend(text_head.layers().map(|(name, weight, bias)| (name.to_owned(), weight, bias)));
+    layers.push(("classes.words".to_owned(), class_vectors.clone(), None));
     let mut heads = Weights::default();
+    heads.insert("classes.mean", tensor(&[mean_spread.len()], &mean_spread)?);
     for (name, weight, bias) in layers {
         let shape = [weight.rows, weight.cols];
         heads.insert(format!("{name}.weight"), tensor(&shape, &weight.values)?);
