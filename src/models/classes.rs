@@ -13,6 +13,25 @@ use super::ModelError;
 use super::config::ClassesConfig;
 use super::layers::{Linear, Loader};
 
+impl ClassesConfig {
+    /// Whether an image head of so many units has one a class and the one behind them, and the numbers give numbers.
+    pub(super) fn check(&self, n_units: usize) -> Result<(), ModelError> {
+        let &Self { n_classes, sharpness, weight, photo_likeness: [low, high] } = self;
+        if n_classes >= n_units {
+            let problem = format!("{n_classes} classes need more units than the {n_units} of the image head");
+            return Err(ModelError::Config(problem));
+        }
+        if !(sharpness.is_finite() && weight.is_finite() && low.is_finite() && high.is_finite() && low < high)
+        {
+            let problem = format!(
+                "its classes have sharpness {sharpness}, weight {weight} and a likeness {low} to {high}"
+            );
+            return Err(ModelError::Config(problem));
+        }
+        Ok(())
+    }
+}
+
 /// The text side: descriptions of the classes as unit vectors.
 #[derive(Clone, Debug)]
 pub struct ClassWords {
@@ -22,10 +41,10 @@ pub struct ClassWords {
 }
 
 impl ClassWords {
-    /// Loads `classes.words` `[n_classes, width]` and `classes.mean` `[n_classes]`.
+    /// Loads `text_head.classes` `[n_classes, width]` and `text_head.spread` `[n_classes]`.
     pub fn load(loader: &mut Loader, n_classes: usize, width: usize) -> Result<Self, ModelError> {
-        let words = loader.linear("classes.words", n_classes, width)?;
-        Ok(Self { words, mean: loader.tensor("classes.mean", &[n_classes])?.to_f32() })
+        let words = loader.linear("text_head.classes", n_classes, width)?;
+        Ok(Self { words, mean: loader.tensor("text_head.spread", &[n_classes])?.to_f32() })
     }
 
     /// From cosines to where the label is among the classes.

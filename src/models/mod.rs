@@ -90,6 +90,7 @@ impl Checkpoint {
         }
         self.config.text = text.config.text;
         self.config.text_head = text.config.text_head;
+        self.config.classes = text.config.classes;
         self.config.tokenizer = text.config.tokenizer;
         Ok(self)
     }
@@ -209,13 +210,7 @@ impl DualEncoder {
             _ => None,
         };
         if let (Some(classes), Some(_)) = (&config.classes, &vision) {
-            let n_units = image_head.as_ref().map_or(0, Head::n_units);
-            if classes.n_classes >= n_units {
-                let needed = classes.n_classes;
-                let problem =
-                    format!("{needed} classes need more than as many units, the image head has {n_units}");
-                return Err(ModelError::Config(problem));
-            }
+            classes.check(image_head.as_ref().map_or(0, Head::n_units))?;
         }
         let model = Self { config, vision, text, image_head, text_head, class_words };
         if let (Ok(image), Ok(text)) = (model.image_width(), model.text_width())

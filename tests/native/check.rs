@@ -87,7 +87,7 @@ fn a_good_model_passes_and_is_held_to_what_was_recorded() {
         found("cat.jpg").starts_with("cat, ") && found("rocket.jpg").starts_with("rocket, "),
         "{report:#}"
     );
-    assert_eq!(found("files"), "23.5 MB, SHA-256 as stated");
+    assert_eq!(found("files"), "23.9 MB, SHA-256 as stated");
 
     let args = ["--all", "--expected", &expected];
     let (passed, report) = check(&hub, &home, std::slice::from_ref(&entry), &args);

@@ -279,3 +279,93 @@ pub fn answers(
     let is_asked = |asked: &&Asked| asked.half == half && kinds.contains(&KINDS[asked.kind]);
     asked.iter().filter(is_asked).map(|asked| Answer::new(&asked.example, calibration, with_none)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Photos of one set each: the similarity of its right label, if any, and of its wrong one.
+    fn examples(sets: &[(Option<f32>, f32)]) -> Vec<Example> {
+        let judged =
+            |label: &str, similarity, is_right| Judged { label: label.to_owned(), similarity, is_right };
+        let example = |(photo, (right, wrong)): (usize, &(Option<f32>, f32))| {
+            let right = right.map(|similarity| judged("right", similarity, true));
+            Example { photo, labels: right.into_iter().chain([judged("wrong", *wrong, false)]).collect() }
+        };
+        sets.iter().enumerate().map(example).collect()
+    }
+
+    fn answer(photo: usize, probability: f64, is_right: bool) -> Answer {
+        Answer { photo, probability, is_none: false, is_right, is_clear: false, has_right: true }
+    }
+
+    const CALIBRATION: Calibration = Calibration {
+        scale: 10.0,
+        sigmoid_scale: None,
+        sigmoid_bias: None,
+        none_similarity: Some(0.0),
+        clear_probability: None,
+    };
+
+    fn with_other(similarity: f32) -> Vec<Example> {
+        let mut all = examples(&[(Some(0.4), 0.1), (Some(0.3), 0.1), (None, similarity), (None, similarity)]);
+        let other = Judged { label: "other".to_owned(), similarity: -0.5, is_right: false };
+        all.iter_mut().for_each(|example| example.labels.push(other.clone()));
+        all
+    }
+
+    #[test]
+    fn the_level_of_none_is_where_most_answers_are_right_and_otherwise_where_it_is_never_said() {
+        let level = best_none(&with_other(0.2), &CALIBRATION);
+        assert!((0.2..0.3).contains(&level), "{level}");
+        // Where the labels of misses are as similar as right ones, it only hides those.
+        assert_eq!(best_none(&with_other(0.45), &CALIBRATION), -0.5);
+    }
+
+    #[test]
+    fn misses_make_answers_less_probable() {
+        let certain = [(Some(0.4), 0.1); 8];
+        let misses = [(None, 0.4); 4];
+        let scale = |examples: &[Example]| {
+            best_scale(examples, &Calibration { none_similarity: Some(-9.0), ..CALIBRATION })
+        };
+        let mut mixed = examples(&[&certain[..], &misses[..]].concat());
+        let other = Judged { label: "other".to_owned(), similarity: 0.1, is_right: false };
+        mixed
+            .iter_mut()
+            .filter(|example| example.labels.len() == 1)
+            .for_each(|e| e.labels.push(other.clone()));
+        assert!(scale(&mixed) < scale(&examples(&certain)));
+        // Two thirds are right: `sigmoid(0.3 · scale) = 2/3`.
+        assert!((scale(&mixed) - 2.31).abs() < 0.26, "{}", scale(&mixed));
+    }
+
+    #[test]
+    fn an_interval_is_about_the_value_and_photos_stay_together() {
+        let answers: Vec<Answer> = (0..100).map(|i| answer(i, 0.5, i % 2 == 0)).collect();
+        let found = interval(&answers, RIGHT).unwrap();
+        assert!(
+            (found.value, true)
+                == (0.5, found.low > 0.38 && found.high < 0.62 && found.high - found.low > 0.15)
+        );
+        // The same answers, of ten photos each of which is right in all or in none.
+        let together: Vec<Answer> = (0..100).map(|i| answer(i / 10, 0.5, i / 10 % 2 == 0)).collect();
+        let wide = interval(&together, RIGHT).unwrap();
+        assert!(wide.high - wide.low > 2.0 * (found.high - found.low));
+        assert!(interval(&answers, NONE_PRECISION).is_none(), "it was never said");
+    }
+
+    #[test]
+    fn the_calibration_error_is_the_distance_of_probabilities_from_what_is_right() {
+        let error = |probability: f64| {
+            let answers: Vec<Answer> = (0..40).map(|i| answer(i, probability, i % 4 != 0)).collect();
+            interval(&answers, CALIBRATION_ERROR).unwrap().value
+        };
+        assert!(error(0.75) < 1e-9 && (error(0.95) - 0.2).abs() < 1e-9);
+    }
+
+    #[test]
+    fn few_right_answers_are_no_proof() {
+        assert!(wilson_low(30, 30) > 0.95 && wilson_low(10, 10) < 0.95 && wilson_low(56, 60) < 0.95);
+    }
+}

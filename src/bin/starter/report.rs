@@ -102,7 +102,7 @@ pub fn page(asked: &[Asked], calibration: &Calibration, packages: &[PhotoSource]
     )
 }
 
-/// A point's size says how many answers it stands for; its place, their probability and how often they are right.
+/// Each point is a bin of answers: their mean probability, how often they are right, and beside it how many they are.
 pub fn reliability_svg(asked: &[Asked], calibration: &Calibration) -> String {
     const SIDE: f64 = 360.0;
     const LEFT: f64 = 64.0;
@@ -110,7 +110,7 @@ pub fn reliability_svg(asked: &[Asked], calibration: &Calibration) -> String {
     let x = |share: f64| LEFT + SIDE * share;
     let y = |share: f64| TOP + SIDE * (1.0 - share);
     let mut svg = String::from(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 460 500\" role=\"img\" \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 460 450\" role=\"img\" \
          font-family=\"system-ui, sans-serif\" font-size=\"13\">\n\
          <title>How often first lines of about one probability are right</title>\n\
          <style>\n\
@@ -123,7 +123,7 @@ pub fn reliability_svg(asked: &[Asked], calibration: &Calibration) -> String {
          path.fit, path.test { fill: none }\n\
          }\n\
          </style>\n\
-         <rect class=\"paper\" width=\"460\" height=\"500\"/>\n",
+         <rect class=\"paper\" width=\"460\" height=\"450\"/>\n",
     );
     for tick in 0..=5 {
         let share = f64::from(tick) / 5.0;

@@ -484,9 +484,9 @@ fn write_heads(
         start += n_channels;
     }
     layers.extend(text_head.layers().map(|(name, weight, bias)| (name.to_owned(), weight, bias)));
-    layers.push(("classes.words".to_owned(), class_vectors.clone(), None));
+    layers.push(("text_head.classes".to_owned(), class_vectors.clone(), None));
     let mut heads = Weights::default();
-    heads.insert("classes.mean", tensor(&[mean_spread.len()], &mean_spread)?);
+    heads.insert("text_head.spread", tensor(&[mean_spread.len()], &mean_spread)?);
     for (name, weight, bias) in layers {
         let shape = [weight.rows, weight.cols];
         heads.insert(format!("{name}.weight"), tensor(&shape, &weight.values)?);
