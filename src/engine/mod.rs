@@ -385,7 +385,7 @@ impl Engine {
             }
         };
         let prepared_at = now_millis();
-        let rows = self.rows(prepared, &values).await?;
+        let rows = self.model.image_embeddings(&self.backend.run(prepared, &[&values]).await?);
         self.times.set(StageTimes {
             tokenize_millis: 0.0,
             prepare_millis: prepared_at - start,
@@ -412,7 +412,7 @@ impl Engine {
             let gathered = now_millis();
             let prepared = self.backend.prepare(self.model.text_graph(&batch, Taps::None)?)?;
             let ready = now_millis();
-            let rows = self.rows(&prepared, &inputs).await?;
+            let rows = self.model.text_embeddings(&self.backend.run(&prepared, &[&inputs]).await?);
             embeddings.extend(rows.into_iter().map(TextEmbedding::new));
             times.tokenize_millis += gathered - start;
             times.prepare_millis += ready - gathered;
@@ -420,13 +420,6 @@ impl Engine {
         }
         self.times.set(times);
         Ok(embeddings)
-    }
-
-    /// Runs a graph whose one output is rows of embeddings.
-    async fn rows(&self, prepared: &Prepared, inputs: &[f32]) -> Result<Vec<Vec<f32>>, EngineError> {
-        let outputs = self.backend.run(prepared, &[inputs]).await?;
-        let values = outputs.first().map_or(&[][..], Vec::as_slice);
-        Ok(values.chunks_exact(self.info.embedding_width).map(<[f32]>::to_vec).collect())
     }
 
     /// Compares the towers on this device with what the file holds; `None` where it holds nothing.

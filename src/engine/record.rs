@@ -104,7 +104,11 @@ impl Recorder {
                 }
             };
             let outputs = CpuModel::lean(&params).run(&graph, &[&inputs]).map_err(BackendError::from)?;
-            embedding = outputs.into_iter().next().unwrap_or_default();
+            let rows = match side {
+                Side::Image => model.image_embeddings(&outputs),
+                Side::Text => model.text_embeddings(&outputs),
+            };
+            embedding = rows.into_iter().next().unwrap_or_default();
         }
         let answer = Some(Answer { width, embedding });
         match side {

@@ -20,6 +20,7 @@
 //! | `cliplet.preprocess.{resize, fill}` | the size before the crop, where it is another; the colour of a `pad`'s bars, where it is not black |
 //! | `cliplet.tokenizer.json` | the tokenizer file, whole |
 //! | `cliplet.{image_head, text_head}.normalize_input` | whether the head sees unit vectors |
+//! | `cliplet.classes.{n_classes, sharpness, weight, photo_likeness}` | evidence of classes beside the heads' embeddings |
 //! | `cliplet.calibration.scale` | the temperature of labels that compete |
 //! | `cliplet.calibration.{sigmoid_scale, sigmoid_bias}` | scores of labels that stand alone, where they were trained or fitted |
 //! | `cliplet.calibration.{none_similarity, clear_probability}` | what a fit on labelled pictures found; absent: there was none |
@@ -50,6 +51,8 @@ pub struct Config {
     pub image_head: Option<HeadConfig>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_head: Option<HeadConfig>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ClassesConfig>,
     #[serde(default)]
     pub preprocess: Preprocess,
     #[serde(default)]
@@ -75,6 +78,7 @@ impl Default for Config {
             text: None,
             image_head: None,
             text_head: None,
+            classes: None,
             preprocess: Default::default(),
             calibration: Default::default(),
             templates: label_alone(),
@@ -266,6 +270,18 @@ impl Transformer {
 pub struct HeadConfig {
     /// Whether the tower's features are scaled to length 1 first.
     pub normalize_input: bool,
+}
+
+/// The evidence of classes beside the heads' embeddings: `models/classes.rs` says what it is. The image head's first layer
+/// has a unit a class, and after them one that tells how like a photo a picture is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassesConfig {
+    pub n_classes: usize,
+    /// Labels spread over the classes by `softmax(sharpness · cosine)`.
+    pub sharpness: f32,
+    pub weight: f32,
+    /// Up to where on that unit there is no evidence, and from where on all of it.
+    pub photo_likeness: [f32; 2],
 }
 
 /// How similarities (cosines) become probabilities. Only the temperature is always there: it was trained with the model.

@@ -72,4 +72,16 @@ impl Head {
             None => skip.unwrap_or(x),
         }
     }
+
+    /// What goes into the first layer's units, before their activation.
+    pub fn emit_units(&self, graph: &mut Graph, x: Slot, n_features: usize) -> Option<Slot> {
+        let (first, _) = self.perceptron.as_ref()?;
+        let x = if self.normalize_input { graph.normalize(x, n_features) } else { x };
+        Some(graph.linear(x, first, Activation::Identity, None))
+    }
+
+    /// How many units the first layer has.
+    pub fn n_units(&self) -> usize {
+        self.perceptron.as_ref().map_or(0, |(first, _)| first.n_out)
+    }
 }

@@ -10,6 +10,7 @@
 //! stores a convolution, and batch norms end at `import`.
 //! Invariant: a model that loads runs: every shape is checked while loading.
 
+mod classes;
 mod clip_vit;
 pub mod config;
 mod efficientnet;
@@ -28,6 +29,7 @@ pub use import::{Importer, ModelFolder, Origin, SUPPORTED, Sink, efficientnet_li
 pub use synthetic::{ClipShape, VisionShape};
 pub use text::TextBatch;
 
+use classes::ClassWords;
 use clip_vit::ClipVit;
 use efficientnet::EfficientNet;
 use head::Head;
@@ -35,7 +37,7 @@ use layers::Loader;
 use modified_resnet::ModifiedResnet;
 use text::TextTower;
 
-use crate::graph::{Graph, Op, ParamSet, Slot};
+use crate::graph::{Activation, Graph, Op, ParamSet, Slot};
 use crate::weights::Weights;
 
 /// Why a model cannot be built or asked.
@@ -88,6 +90,7 @@ impl Checkpoint {
         }
         self.config.text = text.config.text;
         self.config.text_head = text.config.text_head;
+        self.config.classes = text.config.classes;
         self.config.tokenizer = text.config.tokenizer;
         Ok(self)
     }
@@ -132,6 +135,7 @@ pub struct DualEncoder {
     text: Option<TextTower>,
     image_head: Option<Head>,
     text_head: Option<Head>,
+    class_words: Option<ClassWords>,
 }
 
 #[derive(Clone, Debug)]
@@ -199,7 +203,16 @@ impl DualEncoder {
             }
             _ => None,
         };
-        let model = Self { config, vision, text, image_head, text_head };
+        let class_words = match (&config.classes, &text) {
+            (Some(classes), Some(tower)) => {
+                Some(ClassWords::load(&mut loader, classes.n_classes, tower.n_features())?)
+            }
+            _ => None,
+        };
+        if let (Some(classes), Some(_)) = (&config.classes, &vision) {
+            classes.check(image_head.as_ref().map_or(0, Head::n_units))?;
+        }
+        let model = Self { config, vision, text, image_head, text_head, class_words };
         if let (Ok(image), Ok(text)) = (model.image_width(), model.text_width())
             && image != text
         {
@@ -227,18 +240,59 @@ impl DualEncoder {
 
     /// Width of an image embedding.
     pub fn image_width(&self) -> Result<usize, ModelError> {
-        let n_features = self.vision()?.n_features();
-        Ok(self.image_head.as_ref().map_or(n_features, |head| head.n_out(n_features)))
+        Ok(self.image_head_width()? + self.n_classes())
     }
 
     /// Width of a text embedding.
     pub fn text_width(&self) -> Result<usize, ModelError> {
         let n_features = self.text()?.n_features();
-        Ok(self.text_head.as_ref().map_or(n_features, |head| head.n_out(n_features)))
+        Ok(self.text_head.as_ref().map_or(n_features, |head| head.n_out(n_features)) + self.n_classes())
     }
 
-    /// One input, pixels `[n_images, image_size, image_size, 3]`; one output, `image_embeds`
-    /// `[n_images, image_width]`, unit rows.
+    /// The part of an image embedding that is the head's.
+    fn image_head_width(&self) -> Result<usize, ModelError> {
+        let n_features = self.vision()?.n_features();
+        Ok(self.image_head.as_ref().map_or(n_features, |head| head.n_out(n_features)))
+    }
+
+    fn n_classes(&self) -> usize {
+        self.config.classes.map_or(0, |classes| classes.n_classes)
+    }
+
+    /// What an image graph hands back, to embeddings.
+    pub fn image_embeddings(&self, outputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
+        let n_units = self.image_head.as_ref().map_or(0, Head::n_units);
+        self.with_classes(outputs, self.image_width(), n_units, classes::evidence)
+    }
+
+    /// What a text graph hands back, to embeddings.
+    pub fn text_embeddings(&self, outputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
+        self.with_classes(outputs, self.text_width(), self.n_classes(), |cosines, config| {
+            self.class_words.as_ref().map_or_else(Vec::new, |words| words.spread(cosines, config))
+        })
+    }
+
+    /// Rows of the first output, each with what `of` makes of its row of the second, where there are classes.
+    fn with_classes(
+        &self,
+        outputs: &[Vec<f32>],
+        width: Result<usize, ModelError>,
+        n_cols: usize,
+        of: impl Fn(&[f32], &config::ClassesConfig) -> Vec<f32>,
+    ) -> Vec<Vec<f32>> {
+        let (Ok(width), Some((embeds, rest))) = (width, outputs.split_first()) else { return Vec::new() };
+        let rows = embeds.chunks_exact((width - self.n_classes()).max(1)).map(<[f32]>::to_vec);
+        match (&self.config.classes, rest.first()) {
+            (Some(config), Some(units)) => {
+                let evidence = units.chunks_exact(n_cols.max(1)).map(|units| of(units, config));
+                rows.zip(evidence).map(|(embeds, evidence)| [embeds, evidence].concat()).collect()
+            }
+            _ => rows.collect(),
+        }
+    }
+
+    /// One input, pixels `[n_images, image_size, image_size, 3]`; one output, `image_embeds`, unit rows, and where the model
+    /// has classes `image_classes`, for [`Self::image_embeddings`].
     pub fn image_graph(&self, n_images: usize, taps: Taps) -> Result<Graph, ModelError> {
         let mut graph = Graph::default();
         let size = self.image_size()?;
@@ -254,6 +308,12 @@ impl DualEncoder {
             graph.output("image_features", features, &[n_images, n_features]);
         }
         self.finish(&mut graph, &self.image_head, (features, beside), n_features, "image_embeds");
+        if self.config.classes.is_some()
+            && let Some(head) = &self.image_head
+            && let Some(units) = head.emit_units(&mut graph, features, n_features)
+        {
+            graph.output("image_classes", units, &[n_images, head.n_units()]);
+        }
         Ok(graph)
     }
 
@@ -276,7 +336,8 @@ impl DualEncoder {
         Ok(self.text()?.inputs(batch))
     }
 
-    /// One input (from [`Self::text_inputs`]); one output, `text_embeds` `[n_texts, text_width]`, unit rows.
+    /// One input (from [`Self::text_inputs`]); one output, `text_embeds`, unit rows, and where the model
+    /// has classes `text_classes`, for [`Self::text_embeddings`].
     pub fn text_graph(&self, batch: &TextBatch, taps: Taps) -> Result<Graph, ModelError> {
         let mut graph = Graph::default();
         let tower = self.text()?;
@@ -284,6 +345,11 @@ impl DualEncoder {
         let tokens = graph.input(batch.n_rows() * width);
         let features = tower.emit(&mut graph, tokens, batch, taps);
         self.finish(&mut graph, &self.text_head, (features, None), tower.n_features(), "text_embeds");
+        if let Some(ClassWords { words, .. }) = &self.class_words {
+            let unit = graph.normalize(features, tower.n_features());
+            let cosines = graph.linear(unit, words, Activation::Identity, None);
+            graph.output("text_classes", cosines, &[graph.len(cosines) / words.n_out, words.n_out]);
+        }
         Ok(graph)
     }
 
@@ -315,7 +381,7 @@ impl DualEncoder {
     /// Two inputs, unit rows `[n_images, width]` and `[n_texts, width]`; one output, `logits_per_image`
     /// `[n_images, n_texts]`: cosines times the model's scale, without [`Self::logit_bias`].
     pub fn similarity_graph(&self, n_images: usize, n_texts: usize) -> Result<Graph, ModelError> {
-        let n_cols = self.image_width()?;
+        let n_cols = self.image_head_width()?;
         let mut graph = Graph::default();
         let a = graph.input(n_images * n_cols);
         let b = graph.input(n_texts * n_cols);

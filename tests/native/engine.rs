@@ -2,7 +2,7 @@
 
 use cliplet::engine::{BackendChoice, Engine, EngineError, KnownLabels, pack, self_test_picture};
 use cliplet::image::PixelTensor;
-use cliplet::models::config::{Config, HeadConfig, Text, TokenizerFile, Vision};
+use cliplet::models::config::{ClassesConfig, Config, HeadConfig, Text, TokenizerFile, Vision};
 use cliplet::models::{Calibration, Checkpoint, ModelFolder, Quantization, import, load_gguf, save_gguf};
 use cliplet::tasks::LabelEmbedding;
 use cliplet::tensor::{Format, Tensor};
@@ -96,6 +96,63 @@ fn a_packed_model_loads_tests_itself_and_encodes() {
     assert!(block_on(engine.encode_images(&[])).unwrap().is_empty());
 }
 
+/// Classes: units of the image head, the next of which tells photos, and as many descriptions.
+fn with_classes(n_classes: usize) -> Checkpoint {
+    let mut checkpoint = starter_like();
+    checkpoint.config.classes =
+        Some(ClassesConfig { n_classes, sharpness: 3.0, weight: 0.5, photo_likeness: [-10.0, -9.0] });
+    let words: Vec<f32> = (0..n_classes * 96).map(|i| (i as f32 * 1.3).sin() / 5.0).collect();
+    let tensor = |shape: &[usize], values: &[f32]| Tensor::from_f32(shape, values, Format::F32).unwrap();
+    checkpoint.weights.insert("text_head.classes.weight", tensor(&[n_classes, 96], &words));
+    checkpoint.weights.insert("text_head.spread", tensor(&[n_classes], &vec![0.1; n_classes]));
+    checkpoint
+}
+
+#[test]
+fn evidence_of_classes_is_a_part_of_both_embeddings() {
+    let quantization = Quantization::all(Format::F32);
+    let bytes = block_on(pack(&with_classes(10), &quantization, "a red disc")).unwrap();
+    let embeddings = |bytes: &[u8], choice| {
+        let engine = block_on(Engine::load(bytes, choice, |_| ())).unwrap();
+        assert!(engine.info().self_test.is_some_and(|test| test.passed));
+        let pictures =
+            [engine.preprocess(&self_test_picture(100)), engine.preprocess(&self_test_picture(50))];
+        let images = block_on(engine.encode_images(&pictures)).unwrap();
+        let texts = block_on(engine.encode_texts(&["sea", "a red disc"])).unwrap();
+        let images = images.iter().map(|image| image.values().to_vec());
+        images.chain(texts.iter().map(|text| text.values().to_vec())).collect::<Vec<Vec<f32>>>()
+    };
+    let (whole, plain) = (embeddings(&bytes, BackendChoice::Cpu), embeddings(&packed(), BackendChoice::Cpu));
+    for ((whole, plain), on_gpu) in whole.iter().zip(&plain).zip(embeddings(&bytes, BackendChoice::Gpu)) {
+        assert_eq!((whole.len(), plain.len()), (42, 32));
+        assert!(cosine(whole, &on_gpu) > 0.9999);
+        // What the heads give is there as before, beside something else.
+        let length = whole[..32].iter().map(|value| value * value).sum::<f32>().sqrt();
+        assert!(length < 0.999 && cosine(&whole[..32], plain) > 0.999, "{length}");
+    }
+}
+
+#[test]
+fn classes_that_the_head_has_no_units_for_are_refused() {
+    let refused = |n_classes: usize, edit: fn(&mut ClassesConfig)| {
+        let mut bad = with_classes(n_classes);
+        edit(bad.config.classes.as_mut().unwrap());
+        let bytes = save_gguf(&bad, &Quantization::all(Format::F32)).unwrap();
+        block_on(Engine::load(&bytes, BackendChoice::Cpu, |_| ())).map(|_| ()).unwrap_err().to_string()
+    };
+    let error = refused(64, |_| ());
+    assert!(error.contains("64 classes need more units than the 64"), "{error}");
+    let error = refused(10, |classes| classes.n_classes = 12);
+    assert!(error.contains("text_head.classes.weight"), "{error}");
+    let error = refused(10, |classes| classes.photo_likeness = [1.0, 1.0]);
+    assert!(error.contains("likeness 1 to 1"), "{error}");
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let length = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+    a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>() / (length(a) * length(b)).max(1e-12)
+}
+
 /// Each on either backend, where the other tests have the CPU alone.
 #[test]
 fn every_part_of_the_image_head_counts() {
@@ -106,7 +163,6 @@ fn every_part_of_the_image_head_counts() {
         let picture = engine.preprocess(&self_test_picture(100));
         block_on(engine.encode_images(&[picture])).unwrap()[0].values().to_vec()
     };
-    let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
     let whole = embedding(&starter_like(), BackendChoice::Cpu);
     assert!(cosine(&whole, &embedding(&starter_like(), BackendChoice::Gpu)) >= 0.99999);
     for part in ["skip", "blocks.0", "blocks.1"] {

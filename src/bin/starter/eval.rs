@@ -2,13 +2,15 @@
 //!
 //! Invariant: goes through the engine as the page does: stored weights, preprocessing, tokenizer, heads.
 
+use super::photos::PhotoSet;
 use super::sources::{self, Test};
-use super::{Cache, Result, build, features};
+use super::{Cache, Result, answers, build, features, report};
 use cliplet::engine::{BackendChoice, Engine};
 use cliplet::models::{Quantization, load_gguf, save_gguf};
 use cliplet::tasks::{ImageEmbedding, LabelEmbedding};
 use cliplet::tensor::Format;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 /// A photo's noun competes with the first nine of these that are not its own kind.
 const COMMON_NOUNS: [&str; 12] =
@@ -29,8 +31,28 @@ const BIRDS: [&str; 13] = [
     "turkey",
 ];
 
-/// Prints the table, and leaves a sentence on the shipped format for the model's card.
-pub fn run(cache: &Cache) -> Result<()> {
+/// Prints the tables, leaves a sentence on the shipped format for the model's card, and writes the page and the plot about
+/// the photos.
+pub fn run(cache: &Cache, output: &Path) -> Result<()> {
+    photos(cache, output)?;
+    drawings(cache)
+}
+
+/// Answers to label sets of ordinary photos.
+fn photos(cache: &Cache, output: &Path) -> Result<()> {
+    let calibration = build::checkpoint(cache)?.config.calibration;
+    let asked = answers::ask(cache)?;
+    println!("{}", report::table(&asked, &calibration));
+    let folder = output.parent().and_then(Path::parent).unwrap_or(Path::new(".")).join("docs");
+    std::fs::create_dir_all(&folder)?;
+    let page = report::page(&asked, &calibration, &PhotoSet::load()?.packages);
+    std::fs::write(folder.join("accuracy.md"), page)?;
+    std::fs::write(cache.work("photos.txt"), report::sentence(&asked, &calibration))?;
+    Ok(std::fs::write(folder.join("reliability.svg"), report::reliability_svg(&asked, &calibration))?)
+}
+
+/// Drawings with their own captions, and photos with the noun that names them.
+fn drawings(cache: &Cache) -> Result<()> {
     let drawn = |tests: Vec<Test>| -> Vec<_> {
         tests.into_iter().filter_map(|test| Some((features::draw(&test.drawing).ok()?, test))).collect()
     };

