@@ -133,7 +133,8 @@ fn trunk_build(web: &WebTools, page: Option<PathBuf>, args: &[String]) -> Result
     if dist.exists() {
         std::fs::remove_dir_all(&dist).map_err(|error| format!("{}: {error}", dist.display()))?;
     }
-    run(web.command("trunk")?.args(["build", "--release"]).args(page).args(args))
+    // The page first: Trunk would take what follows `--release` for its value.
+    run(web.command("trunk")?.arg("build").args(page).arg("--release").args(args))
 }
 
 /// The engine as an ES module, for other pages; with a `package.json`, so that bundlers take the folder as it is.
