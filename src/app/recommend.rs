@@ -15,7 +15,7 @@ const MIDDLE_BYTES: u64 = 650_000_000;
 const HEAVY_BYTES: u64 = 1_000_000_000;
 /// Classes of lines as the Network Information API names them, all but the fastest.
 const SLOW_LINES: [&str; 3] = ["slow-2g", "2g", "3g"];
-/// Below what Chromium tells of a line before it has measured anything (1.4 to 2.7).
+/// Below what Chromium tells of a line before it has measured anything; a fresh one said 1.6.
 const SLOW_MBIT_PER_SECOND: f32 = 1.2;
 /// Devices with less memory get a small model.
 const LITTLE_MEMORY_GIB: f32 = 4.0;
