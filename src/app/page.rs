@@ -273,7 +273,7 @@ pub fn Page() -> Html {
                     <Ranking {phase} lines={page.lines()} answer={page.answer.clone()} camera={page.camera}
                         has_failed={matches!(page.engine, Engine::Failed(_))} {better} />
                     <LabelField labels={page.settings.labels.clone()} input={label_input} send={send.clone()} />
-                    <Compare settings={page.settings.clone()} {from_model} is_calibrated={page.is_calibrated()} send={send.clone()} />
+                    <Compare settings={page.settings.clone()} {from_model} none_line={page.none_line()} send={send.clone()} />
                 </div>
                 <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" tabindex="-1" aria-label={strings::OPEN} onchange={take_files.clone()} />
             </main>

@@ -204,6 +204,16 @@ impl Notice {
     }
 }
 
+/// What is known of the line "none of these" beside the model at hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoneLine {
+    Known,
+    /// It was measured, and the line would be wrong too often.
+    Unreliable,
+    /// Nobody has measured it.
+    Unmeasured,
+}
+
 /// Where the ranking stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -375,14 +385,19 @@ impl State {
         })
     }
 
-    /// Whether "none of these" takes part: not beside a model of which nobody has measured when no label fits.
+    /// Whether "none of these" takes part: only beside a model that is known to tell when no label fits.
     fn has_none(&self) -> bool {
-        self.settings.has_none && self.is_calibrated()
+        self.settings.has_none && self.none_line() == NoneLine::Known
     }
 
-    /// Whether the model's probabilities were measured; taken for granted until there is a model.
-    pub fn is_calibrated(&self) -> bool {
-        self.engine.card().is_none_or(|card| card.info.is_calibrated)
+    /// What the model knows of labels that do not fit; taken for granted until there is a model.
+    pub fn none_line(&self) -> NoneLine {
+        match self.engine.card().map(|card| &card.info) {
+            None => NoneLine::Known,
+            Some(info) if info.knows_none => NoneLine::Known,
+            Some(info) if info.is_calibrated => NoneLine::Unreliable,
+            Some(_) => NoneLine::Unmeasured,
+        }
     }
 
     /// The templates in use: the reader's, else the model's own.

@@ -3,7 +3,7 @@
 //! Invariant: plain, short, active; no jargon on the main path; no sentence blames the reader.
 
 use super::picker::{ModelJob, Offer, Phase, What};
-use super::state::Model;
+use super::state::{Model, NoneLine};
 use super::trial::Before;
 use crate::engine::BackendKind;
 use crate::image::{Background, Fit};
@@ -58,9 +58,6 @@ pub const MODE_SOFTMAX_HELP: &str = "Labels compete: their percentages share one
 pub const MODE_INDEPENDENT: &str = "Several may fit";
 pub const MODE_INDEPENDENT_HELP: &str = "Each label is judged by itself.";
 pub const HAS_NONE: &str = "Allow “none of these”";
-pub const HAS_NONE_HELP: &str = "A line that wins when no label fits well.";
-pub const NONE_OFF: &str = "Off for this model: it is not calibrated, so nobody has measured when no label fits. Your choice \
-    is kept for models that are.";
 
 pub const RANKING: &str = "Ranking";
 pub const NONE: &str = "none of these";
@@ -413,6 +410,20 @@ pub fn advice(code: Code) -> Advice {
 }
 
 /// What loading is doing.
+/// What the switch of "none of these" does beside this model.
+pub fn none_help(line: NoneLine) -> &'static str {
+    match line {
+        NoneLine::Known => "A line that wins when no label fits well.",
+        NoneLine::Unreliable => {
+            "Off for this model: it was measured and cannot tell when no label fits. Your choice is kept for models that can."
+        }
+        NoneLine::Unmeasured => {
+            "Off for this model: it is not calibrated, so nobody has measured when no label fits. Your choice is kept for \
+             models that are."
+        }
+    }
+}
+
 pub fn load_stage(stage: LoadStage) -> &'static str {
     match stage {
         LoadStage::Start => "Starting the engine",

@@ -55,6 +55,7 @@ export interface ModelInfo {
     context_len: number;
     embedding_width: number;
     is_calibrated: boolean;
+    knows_none: boolean;
     file_bytes: number;
     load_millis: number;
     [more: string]: unknown;

@@ -155,9 +155,12 @@ pub struct ModelInfo {
     pub context_len: usize,
     /// Numbers in an embedding.
     pub embedding_width: usize,
-    /// Whether its probabilities were fitted on labelled pictures: without that there is no "none of these".
+    /// Whether its probabilities were fitted on labelled pictures.
     #[serde(default)]
     pub is_calibrated: bool,
+    /// Whether that showed it to know when no label fits: without it there is no "none of these".
+    #[serde(default)]
+    pub knows_none: bool,
     /// From bytes to ready.
     pub load_millis: f64,
 }
@@ -267,6 +270,7 @@ impl Engine {
             context_len,
             embedding_width: model.image_width()?,
             is_calibrated: model.config.calibration.is_fitted(),
+            knows_none: model.config.calibration.knows_none(),
             load_millis: 0.0,
         };
         let mut engine = Self { model, params, tokenizer, backend, image, info, times: Cell::default() };

@@ -296,12 +296,15 @@ pub struct Calibration {
     pub sigmoid_scale: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sigmoid_bias: Option<f32>,
-    /// "None of these" joins the softmax with this similarity. Every fit finds it, no training does.
+    /// "None of these" joins the softmax with this similarity. No training finds it, and a fit only where the model can tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub none_similarity: Option<f32>,
     /// The softmax probability from which an answer was measured right at least 95 times in 100; absent: nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clear_probability: Option<f32>,
+    /// The label sets that this was fitted on; absent: on none, so that nobody knows what the probabilities are worth.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_fitted_sets: Option<usize>,
 }
 
 impl Default for Calibration {
@@ -313,6 +316,7 @@ impl Default for Calibration {
             sigmoid_bias: None,
             none_similarity: None,
             clear_probability: None,
+            n_fitted_sets: None,
         }
     }
 }
@@ -320,6 +324,12 @@ impl Default for Calibration {
 impl Calibration {
     /// Whether this was fitted on labelled pictures, so that its probabilities were measured.
     pub fn is_fitted(&self) -> bool {
+        // Files that were calibrated before the number was kept have the level, which only a fit finds.
+        self.n_fitted_sets.is_some() || self.none_similarity.is_some()
+    }
+
+    /// Whether it is known when no label fits.
+    pub fn knows_none(&self) -> bool {
         self.none_similarity.is_some()
     }
 

@@ -147,6 +147,7 @@ pub fn fit(examples: &[Example], trained: Option<(f32, f32)>) -> Result<Calibrat
         sigmoid_bias: Some(sigmoid_bias),
         none_similarity: Some(fit_none(examples, scale) as f32),
         clear_probability: None,
+        n_fitted_sets: Some(examples.len()),
     };
     calibration.clear_probability = fit_clear(examples, &calibration);
     Ok(calibration)

@@ -7,6 +7,7 @@ use crate::test_hub::Fault;
 use crate::test_hub::repositories::put_catalogue;
 use crate::webdriver::key;
 use cliplet::convert::catalogue::Catalogue;
+use cliplet::models::{Calibration, load_gguf, recalibrated};
 use serde_json::{Value, json};
 
 /// [`SMALL`] on the list of these tests.
@@ -414,7 +415,7 @@ fn model_files_take_the_place_of_the_built_in_model() {
         "return [...document.querySelectorAll('[data-testid=model-row]')].map((row) => row.textContent)",
         json!([]),
     );
-    let is_own_size = |row: &Value| row.as_str().is_some_and(|row| row.contains("23 MB"));
+    let is_own_size = |row: &Value| row.as_str().is_some_and(|row| row.contains("24 MB"));
     assert!(rows.as_array().is_some_and(|rows| rows.iter().any(is_own_size)), "{rows}");
     page.check_accessibility("another model is in use");
     page.close_models();
@@ -460,6 +461,39 @@ fn model_files_take_the_place_of_the_built_in_model() {
     std::fs::remove_dir_all(folder).expect("the folder goes");
 }
 
+/// The starter was measured and cannot tell when no label fits; a copy of it that says it can has the line.
+#[test]
+fn none_of_these_is_there_for_a_model_that_was_calibrated_for_it() {
+    let model = std::fs::read(file("static/models/starter.gguf")).expect("the starter model");
+    let own = load_gguf(&model).expect("the starter").config.calibration;
+    let with_level = Calibration { none_similarity: Some(0.1), ..own };
+    let path = std::env::temp_dir().join(format!("cliplet-none-{}.gguf", std::process::id()));
+    std::fs::write(&path, recalibrated(&model, &with_level).expect("a calibration")).expect("a copy");
+    let page = Page::ready();
+    page.click("sample-cat");
+    page.wait_winner("cat");
+    let has_none = || page.ranking().iter().any(|line| line.is_none);
+    let is_off = || {
+        page.browser.run("return document.querySelector(arguments[0]).disabled", json!([testid("has-none")]))
+    };
+    page.click("more");
+    assert_eq!((has_none(), is_off()), (false, json!(true)));
+    assert!(page.text("none-help").is_some_and(|help| help.contains("cannot tell")));
+    page.browser.type_into(&page.the("file-input"), &path.to_string_lossy());
+    page.browser.wait_for("the line", || has_none().then_some(()));
+    assert_eq!(is_off(), false);
+    page.click("has-none");
+    page.browser.wait_for("no line for none of these", || (!has_none()).then_some(()));
+    page.click("has-none");
+    page.browser.wait_for("the line again", || has_none().then_some(()));
+    // Nothing that was asked fits, and the page says so.
+    page.set_labels(&["volcano", "violin"]);
+    page.browser
+        .wait_for("it to win", || page.ranking().first().is_some_and(|line| line.is_none).then_some(()));
+    page.close(&[]);
+    std::fs::remove_file(path).expect("the file goes");
+}
+
 #[test]
 fn one_press_on_a_weak_answer_brings_a_model_that_can_be_taken_back() {
     let hub = QuietHub::start();
@@ -489,7 +523,7 @@ fn one_press_on_a_weak_answer_brings_a_model_that_can_be_taken_back() {
     page.wait_badge(NAME);
     page.wait_there(&with("before-after", "state", "compared"));
     let (before, after) = (page.text("before").expect("before"), page.text("after").expect("after"));
-    assert!(before.contains("starter") && before.contains("none of these"), "{before}");
+    assert!(before.contains("starter") && UNFIT.iter().all(|label| before.contains(label)), "{before}");
     assert!(after.contains(NAME) && after.contains("%"), "{after}");
     assert!(page.text("confidence").is_some_and(|text| text.contains("ot calibrated")));
     assert!(!page.is_there("offer"));

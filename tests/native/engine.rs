@@ -241,6 +241,7 @@ fn a_file_without_a_fit_is_not_calibrated() {
         checkpoint.config.calibration = calibration;
         let bytes = save_gguf(&checkpoint, &Quantization::all(Format::Q8_0)).unwrap();
         let engine = block_on(Engine::load(&bytes, BackendChoice::Cpu, |_| ())).unwrap();
+        assert_eq!(engine.info().knows_none, engine.calibration().none_similarity.is_some());
         (engine.info().is_calibrated, engine.calibration())
     };
     let imported = Calibration { scale: 42.0, ..Calibration::default() };
@@ -252,12 +253,16 @@ fn a_file_without_a_fit_is_not_calibrated() {
         ..imported
     };
     assert_eq!(load(old), (false, imported));
+    // A fit that was made before files held its size, and one that found the model to know nothing of misfits.
     let fitted = Calibration { none_similarity: Some(0.25), clear_probability: Some(0.9), ..old };
     assert_eq!(load(fitted), (true, fitted));
-    // The starter, as it was shipped before there was a "clear".
+    let without_none = Calibration { none_similarity: None, n_fitted_sets: Some(560), ..fitted };
+    assert_eq!(load(without_none), (true, without_none));
+    // "None of these" would have been wrong three times in four when it was measured, so the starter never says it.
     let starter = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/static/models/starter.gguf")).unwrap();
     let calibration = load_gguf(&starter).unwrap().config.calibration;
     assert!(calibration.is_fitted() && calibration.sigmoid().is_some(), "{calibration:?}");
+    assert!(!calibration.knows_none() && calibration.clear_probability.is_none(), "{calibration:?}");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The page's state, share links and settings, without a browser.
 
 use cliplet::app::settings::{Chosen, PRESETS, Settings};
-use cliplet::app::state::{Action, Camera, Edit, Engine, Model, Notice, Phase, Picture, Seen, State, Stop};
+use cliplet::app::state::{
+    Action, Camera, Edit, Engine, Model, NoneLine, Notice, Phase, Picture, Seen, State, Stop,
+};
 use cliplet::app::{share, strings};
 use cliplet::engine::{LabelNotes, ModelInfo, SelfTest};
 use cliplet::image::Fit;
@@ -23,6 +25,7 @@ pub fn card() -> Box<Card> {
         fit: Fit::Crop,
         inside: 1.0,
         is_calibrated: true,
+        knows_none: true,
         load_millis: 1.0,
     };
     Box::new(Card {
@@ -415,22 +418,25 @@ fn labels_that_are_not_understood_are_named_with_what_would_help() {
 }
 
 #[test]
-fn none_of_these_waits_for_a_calibration_and_the_choice_is_kept() {
-    let uncalibrated = |state: State| {
+fn none_of_these_waits_for_a_model_that_can_tell_and_the_choice_is_kept() {
+    let loaded_with = |state: State, is_calibrated, knows_none| {
         let load = state.load_generation;
         let mut card = card();
-        card.info.is_calibrated = false;
+        (card.info.is_calibrated, card.info.knows_none) = (is_calibrated, knows_none);
         told(state, Event::Ready(load, card))
     };
     let state = show(ready(&["cat", "dog"]), 1);
-    assert!(asked(&state).has_none && state.is_calibrated());
+    assert!(asked(&state).has_none && state.none_line() == NoneLine::Known);
     let model = Model::File { payload: 2, name: "mine.gguf".into() };
-    let state = uncalibrated(state.after(Action::UseModel(model)));
-    assert!(!asked(&state).has_none && !state.is_calibrated());
-    assert!(state.lines().iter().all(|line| line.label.is_some()), "no line that will not be there");
-    assert!(state.settings.has_none, "the choice is the starter's still");
-    let back = loaded(state.after(Action::UseModel(Model::Starter)));
-    assert!(asked(&back).has_none);
+    for (is_calibrated, line) in [(false, NoneLine::Unmeasured), (true, NoneLine::Unreliable)] {
+        let state = loaded_with(state.clone().after(Action::UseModel(model.clone())), is_calibrated, false);
+        assert_eq!((asked(&state).has_none, state.none_line()), (false, line));
+        assert!(state.lines().iter().all(|line| line.label.is_some()), "no line that will not be there");
+        assert!(state.settings.has_none, "the choice is kept");
+        assert!(strings::none_help(line).contains("Your choice is kept"));
+        let back = loaded(state.after(Action::UseModel(Model::Starter)));
+        assert!(asked(&back).has_none);
+    }
 }
 
 #[test]

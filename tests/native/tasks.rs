@@ -11,6 +11,7 @@ const CALIBRATION: Calibration = Calibration {
     sigmoid_bias: Some(-5.0),
     none_similarity: Some(0.5),
     clear_probability: Some(0.9),
+    n_fitted_sets: Some(100),
 };
 /// What a file says that was imported.
 const NOT_FITTED: Calibration = Calibration {
@@ -19,6 +20,7 @@ const NOT_FITTED: Calibration = Calibration {
     sigmoid_bias: None,
     none_similarity: None,
     clear_probability: None,
+    n_fitted_sets: None,
 };
 
 fn label(name: &str, values: &[f32]) -> LabelEmbedding {

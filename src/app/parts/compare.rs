@@ -2,7 +2,7 @@
 
 use super::icon::{Button, icon};
 use crate::app::settings::{MAX_TEMPLATES, NEW_TEMPLATE, Settings};
-use crate::app::state::{Action, Edit};
+use crate::app::state::{Action, Edit, NoneLine};
 use crate::app::strings;
 use crate::tasks::classify::Mode;
 use crate::text::Template;
@@ -15,8 +15,7 @@ pub struct CompareProps {
     pub settings: Settings,
     /// The model's own sentences: they stand in until the reader writes some.
     pub from_model: Vec<String>,
-    /// Whether it is known when no label fits.
-    pub is_calibrated: bool,
+    pub none_line: NoneLine,
     pub send: Callback<Action>,
 }
 
@@ -33,8 +32,7 @@ pub fn Compare(props: &CompareProps) -> Html {
             </label>
         }
     };
-    let (has_none, is_calibrated) = (settings.has_none, props.is_calibrated);
-    let none_help = if is_calibrated { strings::HAS_NONE_HELP } else { strings::NONE_OFF };
+    let (has_none, is_known) = (settings.has_none, props.none_line == NoneLine::Known);
     html! {
         <details class="compare" data-testid="more">
             <summary>{ icon("sliders") }<span>{ strings::MORE }</span>{ icon("down") }</summary>
@@ -43,9 +41,9 @@ pub fn Compare(props: &CompareProps) -> Html {
                 { mode(Mode::Softmax, "mode-softmax", strings::MODE_SOFTMAX, strings::MODE_SOFTMAX_HELP) }
                 { mode(Mode::Independent, "mode-independent", strings::MODE_INDEPENDENT, strings::MODE_INDEPENDENT_HELP) }
                 <label class="choice">
-                    <input type="checkbox" data-testid="has-none" checked={has_none && is_calibrated} disabled={!is_calibrated}
+                    <input type="checkbox" data-testid="has-none" checked={has_none && is_known} disabled={!is_known}
                         onchange={send.reform(move |_: Event| Action::Edit(Edit::HasNone(!has_none)))} />
-                    <span><b>{ strings::HAS_NONE }</b><small data-testid="none-help">{ none_help }</small></span>
+                    <span><b>{ strings::HAS_NONE }</b><small data-testid="none-help">{ strings::none_help(props.none_line) }</small></span>
                 </label>
             </fieldset>
             <fieldset>

@@ -31,21 +31,12 @@ pub fn ask(cache: &Cache) -> Result<Vec<Asked>> {
 
 async fn asked(cache: &Cache, engine: &Engine) -> Result<Vec<Asked>> {
     let photos = PhotoSet::load()?.photos;
-    let labels: BTreeSet<&str> =
-        photos.iter().flat_map(|photo| &photo.sets).flat_map(|set| &set.labels).map(String::as_str).collect();
-    let mut embedded: BTreeMap<&str, LabelEmbedding> = BTreeMap::new();
-    let templates = engine.templates();
-    let labels: Vec<&str> = labels.into_iter().collect();
-    for labels in labels.chunks(64) {
-        let fill =
-            |label: &&str| templates.iter().map(|template| template.replace("{label}", label)).collect();
-        let texts: Vec<String> = labels.iter().flat_map(|label| -> Vec<String> { fill(label) }).collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let texts = engine.encode_texts(&texts).await?;
-        for (label, texts) in labels.iter().zip(texts.chunks(templates.len())) {
-            embedded.insert(label, LabelEmbedding::new(*label, texts));
-        }
-    }
+    let labels: BTreeSet<&String> =
+        photos.iter().flat_map(|photo| &photo.sets).flat_map(|set| &set.labels).collect();
+    let labels: Vec<String> = labels.into_iter().cloned().collect();
+    let readable = engine.embed_labels(&labels, &engine.prompts(&[])?).await?.readable;
+    let embedded: BTreeMap<&str, &LabelEmbedding> =
+        readable.iter().map(|label| (label.label.as_str(), label)).collect();
     let mut asked = Vec::new();
     for (photo_idx, photo) in photos.iter().enumerate() {
         let images = engine.encode_images(&[engine.preprocess(&photo.pixels(cache)?)]).await?;
@@ -68,7 +59,7 @@ pub fn fit(cache: &Cache) -> Result<()> {
     let fitted = asked.iter().filter(|asked| asked.half == Half::Fit);
     let examples: Vec<Example> = fitted.map(|asked| asked.example.clone()).collect();
     let mut calibration = calibrate::fit(&examples, None)?;
-    calibration.none_similarity = Some(best_none(&examples, &calibration));
+    calibration.none_similarity = best_none(&examples, &calibration);
     calibration.scale = best_scale(&examples, &calibration);
     calibration.clear_probability = clear(&examples, &calibration);
     if !holds(&asked, &calibration) {
@@ -78,24 +69,24 @@ pub fn fit(cache: &Cache) -> Result<()> {
     Ok(std::fs::write(cache.work("calibration.json"), serde_json::to_vec_pretty(&calibration)?)?)
 }
 
-/// The level of "none of these" with which most answers are right; of equals the lowest, which says it least often.
+/// The level of "none of these" with which most answers are right, of those with which it is right often enough to be said:
+/// as often as what is called clear. `None`: there is no such level.
 ///
 /// The likeliest level says it where it is wrong four times in five: one in five sets has no right label, and a similarity
 /// hardly tells which.
-fn best_none(examples: &[Example], calibration: &Calibration) -> f32 {
+fn best_none(examples: &[Example], calibration: &Calibration) -> Option<f32> {
     let n_right = |level: f32| {
         let calibration = Calibration { none_similarity: Some(level), ..*calibration };
-        examples.iter().filter(|example| Answer::new(example, &calibration, true).is_right).count()
+        let answers: Vec<Answer> =
+            examples.iter().map(|example| Answer::new(example, &calibration, true)).collect();
+        let said: Vec<&Answer> = answers.iter().filter(|answer| answer.is_none).collect();
+        let n_said_right = said.iter().filter(|answer| answer.is_right).count();
+        let is_reliable = said.len() >= MIN_CLEAR && wilson_low(n_said_right, said.len()) >= CLEAR_SHARE;
+        is_reliable.then(|| answers.iter().filter(|answer| answer.is_right).count())
     };
     let levels = (-50..=80).map(|level| level as f32 * 0.01);
-    let mut best = (-0.5, 0);
-    for level in levels {
-        let n_right = n_right(level);
-        if n_right > best.1 {
-            best = (level, n_right);
-        }
-    }
-    best.0
+    let counted = levels.filter_map(|level| Some((n_right(level)?, level)));
+    counted.max_by_key(|(n_right, _)| *n_right).map(|(_, level)| level)
 }
 
 /// The scale with which the probability of the first line says best whether it is right, sets without a right label
@@ -305,21 +296,24 @@ mod tests {
         sigmoid_bias: None,
         none_similarity: Some(0.0),
         clear_probability: None,
+        n_fitted_sets: None,
     };
 
     fn with_other(similarity: f32) -> Vec<Example> {
-        let mut all = examples(&[(Some(0.4), 0.1), (Some(0.3), 0.1), (None, similarity), (None, similarity)]);
+        let mut all = examples(&[[(Some(0.4), 0.1); 40], [(None, similarity); 40]].concat());
         let other = Judged { label: "other".to_owned(), similarity: -0.5, is_right: false };
         all.iter_mut().for_each(|example| example.labels.push(other.clone()));
         all
     }
 
     #[test]
-    fn the_level_of_none_is_where_most_answers_are_right_and_otherwise_where_it_is_never_said() {
+    fn the_level_of_none_is_where_it_is_nearly_always_right_and_there_is_none_otherwise() {
         let level = best_none(&with_other(0.2), &CALIBRATION);
-        assert!((0.2..0.3).contains(&level), "{level}");
-        // Where the labels of misses are as similar as right ones, it only hides those.
-        assert_eq!(best_none(&with_other(0.45), &CALIBRATION), -0.5);
+        assert!(level.is_some_and(|level| (0.2..0.4).contains(&level)), "{level:?}");
+        // Where the labels of misses are as similar as right ones, it would only hide those.
+        assert_eq!(best_none(&with_other(0.45), &CALIBRATION), None);
+        // Few cases are no proof.
+        assert_eq!(best_none(&with_other(0.2)[30..50], &CALIBRATION), None);
     }
 
     #[test]

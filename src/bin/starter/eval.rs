@@ -163,13 +163,9 @@ fn is_kind(noun: &str, kind: &str) -> bool {
 }
 
 async fn labels(engine: &Engine, names: BTreeSet<&str>, templates: &[&str]) -> Result<Vec<LabelEmbedding>> {
-    let mut labels = Vec::new();
-    for name in names {
-        let texts: Vec<String> = templates.iter().map(|template| template.replace("{label}", name)).collect();
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        labels.push(LabelEmbedding::new(name, &engine.encode_texts(&texts).await?));
-    }
-    Ok(labels)
+    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+    let templates: Vec<String> = templates.iter().map(|template| (*template).to_owned()).collect();
+    Ok(engine.embed_labels(&names, &engine.prompts(&templates)?).await?.readable)
 }
 
 fn winner<'a>(image: &ImageEmbedding, labels: impl Iterator<Item = &'a LabelEmbedding>) -> Option<&'a str> {
