@@ -11,6 +11,7 @@ mod hub;
 mod journeys;
 mod js;
 mod kernels;
+mod own_model;
 mod page;
 mod picker;
 mod server;

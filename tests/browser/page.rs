@@ -40,7 +40,12 @@ impl Page {
 
     /// Server and browser for the page, so that a test can first prepare either.
     pub fn unopened(flags: &[String]) -> Page {
-        let dist = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
+        Page::unopened_of("dist", flags)
+    }
+
+    /// The same of a page that was built into another folder of the repository.
+    pub fn unopened_of(folder: &str, flags: &[String]) -> Page {
+        let dist = file(folder);
         assert!(
             dist.join("index.html").is_file(),
             "{} is no page; build it: cargo xtask build",

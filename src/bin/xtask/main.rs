@@ -20,7 +20,8 @@ cargo xtask COMMAND
   serve [ARGS]   set up whatever the page needs, then `trunk serve ARGS`; with `--model SRC` (and `--quant q8_0`, `q4_0`
                  or `f16`) the page's own model is that one: a file, a folder, a hub id, or an address
   test           set up whatever is missing, then every check: format, lints, native tests, goldens,
-                 the page's release build, its size, and the browser tests
+                 the page's release build, its size, and the browser tests; with `--all` also what takes longer:
+                 full-size models, foreign test sets from the network, fuzzing
 
   setup          only set up (what `test` needs)
   build [ARGS]   the page's release build: `trunk build --release ARGS` into dist/; with `--model SRC` as above
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let outcome = match command.as_str() {
         "serve" => steps::serve(&rest),
-        "test" => steps::test(),
+        "test" => steps::test(&rest),
         "setup" => setup::everything().map(drop),
         "build" => steps::build(&rest),
         "js" => steps::js(&rest),

@@ -46,6 +46,27 @@ pub fn wanted(args: &[String]) -> Result<(Option<Wanted>, Vec<String>)> {
     Ok((source.map(|source| Wanted { source, quant }), rest))
 }
 
+/// Where the browser tests find a page with a model of its own.
+pub fn tests_page() -> PathBuf {
+    repository().join("target/own-model-page")
+}
+
+/// A small CLIP of the tests' fixtures as a folder in which anyone may have one.
+pub fn tests_model() -> Result<PathBuf> {
+    let fixtures = repository().join("tests/fixtures");
+    let folder = repository().join("target/small-clip");
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    std::fs::create_dir_all(&folder).map_err(failed)?;
+    for (from, name) in [
+        ("models/clip-vit-quickgelu/config.json", "config.json"),
+        ("models/clip-vit-quickgelu/model.safetensors", "model.safetensors"),
+        ("tokenizer/words.json", "tokenizer.json"),
+    ] {
+        std::fs::copy(fixtures.join(from), folder.join(name)).map_err(failed)?;
+    }
+    Ok(folder)
+}
+
 impl Wanted {
     /// Packs the model; the page to build with it.
     pub fn page(&self) -> Result<PathBuf> {

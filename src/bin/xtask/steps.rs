@@ -8,6 +8,7 @@ use crate::own_model;
 use crate::process::{Result, command, output, repository, run, run_tests};
 use crate::setup::{self, BrowserTools, WebTools};
 use crate::size;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -31,6 +32,14 @@ pub fn build(args: &[String]) -> Result<()> {
     trunk_build(&web, page, &args)
 }
 
+/// A page with a small CLIP of its own, as anyone would build it, for the browser tests.
+fn build_with_own_model() -> Result<()> {
+    let dist = own_model::tests_page();
+    let dist = dist.to_string_lossy();
+    let model = own_model::tests_model()?;
+    build(&["--model", &model.to_string_lossy(), "--dist", &dist].map(str::to_owned))
+}
+
 pub fn bench(args: &[String]) -> Result<()> {
     run(command("cargo").args(["run", "--release", "--bin", "cliplet", "--", "bench"]).args(args))
 }
@@ -44,10 +53,19 @@ pub fn env() -> Result<()> {
 
 pub fn browser(args: &[String]) -> Result<()> {
     test_programs(&setup::web()?)?;
+    if !own_model::tests_page().join("index.html").is_file() {
+        build_with_own_model()?;
+    }
     browser_tests(&setup::browser()?, args).map(drop)
 }
 
-pub fn test() -> Result<()> {
+/// Every check that fits a coffee break; with `--all` those after it that do not.
+pub fn test(args: &[String]) -> Result<()> {
+    let is_all = match args {
+        [] => false,
+        [all] if all == "--all" => true,
+        _ => return Err("cargo xtask test takes `--all` and nothing else".to_owned()),
+    };
     let start = Instant::now();
     let mut report = Report::default();
     let Some((web, browser)) = report.step("set-up", setup::everything) else {
@@ -67,19 +85,35 @@ pub fn test() -> Result<()> {
             "--bins",
             "--test",
             "native",
+            "--",
+            "--skip",
+            HEAVY,
         ]))
     });
     report.tests("golden tests", || run_tests(cargo("test").args(ALL_NATIVE).args(["--test", "golden"])));
     report.step("documentation tests", || run(cargo("test").args(ALL_NATIVE).arg("--doc")));
-    if report.step("page, release build", || trunk_build(&web, None, &[])).is_some() {
+    let is_built = report.step("page, release build", || trunk_build(&web, None, &[])).is_some()
+        & report.step("page of another model", build_with_own_model).is_some();
+    if is_built {
         report.step("page's size", size::check);
         report.tests("browser tests", || {
             test_programs(&web)?;
-            browser_tests(&browser, &[])
+            browser_tests(&browser, &["--skip", HEAVY])
         });
     } else {
         report.left_out("page's size", "no page");
         report.left_out("browser tests", "no page");
+    }
+    if is_all {
+        report.tests("heavy, native", || {
+            run_tests(cargo("test").args(ALL_NATIVE).args(["--test", "native", "--", HEAVY, "--nocapture"]))
+        });
+        if is_built {
+            report.tests("heavy, browser", || browser_tests(&browser, &[HEAVY, "--nocapture"]));
+        } else {
+            report.left_out("heavy, browser", "no page");
+        }
+        report.step("fuzzing", || fuzz(&["120".to_owned()]));
     }
     report.close(start)
 }
@@ -117,6 +151,8 @@ pub fn fuzz(args: &[String]) -> Result<()> {
     if findings.is_empty() { Ok(()) } else { Err(findings.join("\n\n")) }
 }
 
+/// What the modules of tests are called that take too long, or too much from the network, for every run.
+const HEAVY: &str = "heavy::";
 const DENY_WARNINGS: [&str; 3] = ["--", "--deny", "warnings"];
 
 fn cargo(subcommand: &str) -> Command {
@@ -129,7 +165,8 @@ fn cargo(subcommand: &str) -> Command {
 fn trunk_build(web: &WebTools, page: Option<PathBuf>, args: &[String]) -> Result<()> {
     setup::optimizer()?;
     // A page that stays from an earlier build must not pass for this one.
-    let dist = repository().join("dist");
+    let named = args.iter().position(|arg| arg == "--dist").and_then(|place| args.get(place + 1));
+    let dist = repository().join(named.map_or("dist", String::as_str));
     if dist.exists() {
         std::fs::remove_dir_all(&dist).map_err(|error| format!("{}: {error}", dist.display()))?;
     }
@@ -170,7 +207,7 @@ fn test_programs(web: &WebTools) -> Result<()> {
     js_module(web, "js", "cliplet", &repository().join("target/js"))
 }
 
-fn browser_tests(browser: &BrowserTools, args: &[String]) -> Result<usize> {
+fn browser_tests(browser: &BrowserTools, args: &[impl AsRef<OsStr>]) -> Result<usize> {
     run_tests(
         cargo("test")
             .args(ALL_NATIVE)
