@@ -238,7 +238,7 @@ impl Repo {
         Ok(Repo { id: id.to_owned(), revision, folder: String::new(), file: None })
     }
 
-    /// From the path of one of the hub's pages or files.
+    /// Reads the path of one of the hub's pages or files.
     fn from_page(path: &str) -> Result<Repo, SourceError> {
         let path = path.strip_prefix("api/models/").unwrap_or(path);
         let parts: Vec<&str> = path.split('/').collect();

@@ -115,7 +115,7 @@ impl Preprocess {
         Axis { n_in, n_out, window: first..first + size }
     }
 
-    /// As many pixels as fit the square when both sides shrink alike.
+    /// An axis of as many pixels as fit the square when both sides shrink alike.
     fn whole(&self, n_in: usize, (width, height): (usize, usize)) -> Axis {
         let ratio = |side: usize| side as f64 / self.size as f64;
         let n_out = (n_in as f64 / ratio(width).max(ratio(height))).round_ties_even().max(1.0) as u64;

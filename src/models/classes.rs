@@ -47,7 +47,7 @@ impl ClassWords {
         Ok(Self { words, mean: loader.tensor("text_head.spread", &[n_classes])?.to_f32() })
     }
 
-    /// From cosines to where the label is among the classes.
+    /// Turns cosines into where the label is among the classes.
     pub fn spread(&self, cosines: &[f32], config: &ClassesConfig) -> Vec<f32> {
         let best = cosines.iter().copied().fold(f32::MIN, f32::max);
         let mut spread: Vec<f32> =
@@ -62,7 +62,7 @@ impl ClassWords {
     }
 }
 
-/// From the inputs of the class units, and after them how like a photo the picture is, to the evidence.
+/// Turns the inputs of the class units, and after them how like a photo the picture is, into the evidence.
 pub fn evidence(units: &[f32], config: &ClassesConfig) -> Vec<f32> {
     let (units, rest) = units.split_at(config.n_classes.min(units.len()));
     let [low, high] = config.photo_likeness;
@@ -70,7 +70,7 @@ pub fn evidence(units: &[f32], config: &ClassesConfig) -> Vec<f32> {
     units.iter().map(|&z| config.weight * likeness * (gelu(z) + 0.25 * z)).collect()
 }
 
-/// With the error function of Abramowitz and Stegun, as the CPU backend computes it.
+/// This takes the error function of Abramowitz and Stegun, as the CPU backend computes it.
 fn gelu(x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);

@@ -25,7 +25,7 @@ struct Block {
     project: Linear,
     kernel: usize,
     stride: usize,
-    /// From the mean of its maps to the embedding, beside the head.
+    /// Leads from the mean of its maps to the embedding, beside the head.
     shortcut: Option<Linear>,
 }
 

@@ -33,7 +33,7 @@ pub struct RankedLabel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
-    /// As probable as answers that were measured right at least 95 times in 100.
+    /// The first line is as probable as answers that were measured right at least 95 times in 100.
     Clear,
     /// More probable than all the others together.
     Likely,
@@ -60,7 +60,7 @@ pub struct RankedLabels {
 const ASSUMED_SIGMOID: (f32, f32) = (100.0, -24.0);
 /// No answer is certain, and none is to be rounded to certainty.
 const MOST: f32 = 0.999_999;
-/// From where on a first line is likely, as far as its probability can be believed.
+/// The probability from which on a first line is likely, as far as its probability can be believed.
 const LIKELY: f32 = 0.6;
 
 /// Ranks `labels` for `image`; `with_none` adds the line "none of these", where its level was fitted for the model.

@@ -80,7 +80,7 @@ pub fn clip(text: &str) -> String {
     lowercase(&collapse_spaces(fixed.trim()))
 }
 
-/// As Python's `lower`, which knows the sigma at a word's end.
+/// Lower case as Python's `lower` makes it, which knows the sigma at a word's end.
 fn lowercase(text: &str) -> String {
     let is_letter = |c: Option<char>| c.is_some_and(|c| Class::Letter.has(c));
     let mut lower = String::with_capacity(text.len());

@@ -47,7 +47,7 @@ struct ModelFile<'a> {
 }
 
 impl SubwordModel {
-    /// From the `model` of a tokenizer file, and the names of its special tokens.
+    /// Makes it from the `model` of a tokenizer file, and the names of its special tokens.
     pub fn from_json(json: &str, special: &[&str]) -> Result<SubwordModel, TextError> {
         let file: ModelFile = serde_json::from_str(json).map_err(malformed)?;
         match file.r#type.as_str() {

@@ -151,7 +151,7 @@ struct AddedToken {
 }
 
 impl File<'_> {
-    /// In one place: its reader is large.
+    /// Reads the file in one place, because its reader is large.
     #[inline(never)]
     fn read(json: &[u8]) -> Result<File<'_>, TextError> {
         serde_json::from_slice(json).map_err(malformed)

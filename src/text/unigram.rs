@@ -39,7 +39,7 @@ struct Step {
 }
 
 impl Unigram {
-    /// From tokens and their scores, in the order of their ids; `special` tokens never stand for text.
+    /// Makes it from tokens and their scores, in the order of their ids; `special` tokens never stand for text.
     pub fn new(
         vocab: Vec<(String, f64)>,
         unknown: Option<u32>,

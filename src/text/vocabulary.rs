@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::TextError;
 
-/// From CLIP's vocabulary and merges.
+/// Makes a tokenizer from CLIP's vocabulary and merges.
 ///
 /// # Errors
 /// A vocabulary that is no JSON object or lacks CLIP's start and end tokens; a merge that is not two tokens.

@@ -62,7 +62,7 @@ impl std::fmt::Display for Looks {
 }
 
 impl WeightsError {
-    /// For a file of `n_bytes` that is no weights; what its first bytes look like helps more than what they are not.
+    /// The error for a file of `n_bytes` that is no weights; what its first bytes look like helps more than what they are not.
     pub fn unknown(prefix: &[u8], n_bytes: u64) -> WeightsError {
         let found = match prefix.trim_ascii_start() {
             [] => Looks::Empty,

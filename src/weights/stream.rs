@@ -77,7 +77,7 @@ struct Place {
 }
 
 impl Stream {
-    /// For a file of `n_bytes` bytes.
+    /// Starts on a file of `n_bytes` bytes.
     pub fn new(n_bytes: u64) -> Stream {
         let n_wanted = N_MAGIC.min(n_bytes);
         Stream { n_bytes, n_taken: 0, state: State::Header { bytes: Vec::new(), n_wanted } }

@@ -26,14 +26,14 @@ use std::time::Instant;
 
 /// A model on the hub, small enough for most tests.
 pub const SMALL: &str = "someone/clip-small";
-/// Of a request for its weights.
+/// The end of a request for its weights.
 pub const WEIGHTS: &str = "/model.safetensors";
 
 /// The hub, which nobody may tell more than what a download needs.
 pub struct QuietHub(Hub);
 
 impl QuietHub {
-    /// With [`SMALL`] on it.
+    /// Starts it with [`SMALL`] on it.
     pub fn start() -> QuietHub {
         let hub = QuietHub(Hub::start());
         hub.put(SMALL, "main", repos::small());
@@ -52,7 +52,7 @@ impl QuietHub {
         self.put(id, "main", files);
     }
 
-    /// Of [`SMALL`].
+    /// The weights of [`SMALL`].
     fn weights(&self) -> Vec<u8> {
         self.file(SMALL, "main", "model.safetensors")
     }
@@ -72,7 +72,7 @@ impl QuietHub {
         self.storage.behave();
     }
 
-    /// Of requests to the hub and its storage.
+    /// How many requests the hub and its storage got.
     pub fn n_requests(&self) -> usize {
         self.site.requests().len() + self.storage.requests().len()
     }
@@ -1075,7 +1075,7 @@ fn assert_small_and_exact(shape: ClipShape, max_bytes: u64) {
     page.close(&NETWORK_NOISE);
 }
 
-/// Of the worker of this name; where there are several, the largest counts.
+/// Checks the worker of this name; where there are several, the largest counts.
 fn assert_little_memory(page: &Page, name: &str, max_bytes: u64) {
     let n_bytes = page.browser.run_async(
         "const answers = new BroadcastChannel('answers');

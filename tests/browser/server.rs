@@ -77,7 +77,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// By the end of the path.
+    /// The faults, by the end of the path.
     faults: Vec<(String, Fault)>,
     pages: BTreeMap<String, String>,
     preludes: BTreeMap<String, String>,

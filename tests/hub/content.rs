@@ -43,7 +43,7 @@ impl Content {
         bytes.into()
     }
 
-    /// In lower-case hexadecimal.
+    /// The hash, in lower-case hexadecimal.
     pub fn sha256(&self) -> String {
         use sha2::{Digest, Sha256};
         let mut hash = Sha256::new();

@@ -64,11 +64,11 @@ type Shared = Mutex<State>;
 
 struct State {
     repos: BTreeMap<String, Repo>,
-    /// By their SHA-256.
+    /// Large files, by their SHA-256.
     stored: BTreeMap<String, Content>,
-    /// Of models that were renamed.
+    /// The new names of models that were renamed.
     moved: BTreeMap<String, String>,
-    /// Of another host, by their path.
+    /// The files of another host, by their path.
     hosted: BTreeMap<String, Content>,
     hosts_pages: bool,
     n_entries_a_page: usize,
@@ -195,7 +195,7 @@ impl Hub {
         self.state().ranges = ranges;
     }
 
-    /// From now on the storage calls each answer by another ETag.
+    /// Makes the storage call each answer by another ETag.
     pub fn change_tags(&self) {
         self.state().tags_change = true;
     }
@@ -246,7 +246,7 @@ impl File {
         pointer(&self.sha256, self.content.len())
     }
 
-    /// Of another kind than the SHA-256, and of the same length.
+    /// A hash of another kind than the SHA-256, and of the same length.
     fn xet_hash(&self) -> String {
         Content::from(format!("xet {}", self.sha256)).sha256()
     }
@@ -488,7 +488,7 @@ impl State {
     }
 }
 
-/// With leave for the page that asks.
+/// Adds leave for the page that asks.
 fn readable(answer: Answer, request: &Request) -> Answer {
     let origin = request.header("origin").unwrap_or("https://huggingface.co");
     let answer = answer
@@ -523,7 +523,7 @@ fn small_file(_: &str, repo: &Repo, revision: &str, file: &str) -> Answer {
     })
 }
 
-/// Of a listing: files and the folders that they lie in, each once.
+/// What a listing holds: files and the folders that they lie in, each once.
 fn entries(files: &BTreeMap<String, File>, folder: &str, is_recursive: bool) -> Vec<Value> {
     let (mut folders, mut entries) = (BTreeSet::new(), Vec::new());
     for (path, file) in files {

@@ -56,7 +56,7 @@ pub fn put(hub: &Hub) {
     hub.point(ID, "v1.0", COMMIT);
 }
 
-/// Of the weights at that revision.
+/// The hash of the weights at that revision.
 pub fn sha256(hub: &Hub, revision: &str) -> String {
     Content::from(hub.file(ID, revision, "model.safetensors")).sha256()
 }

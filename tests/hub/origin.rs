@@ -34,9 +34,9 @@ pub enum Fault {
 #[derive(Clone, Debug)]
 pub struct Request {
     pub method: String,
-    /// With its query, as it was sent.
+    /// The path with its query, as it was sent.
     pub path: String,
-    /// By their lower-case names.
+    /// The headers, by their lower-case names.
     pub headers: BTreeMap<String, String>,
     pub n_body_bytes: usize,
 }
@@ -59,7 +59,7 @@ impl Request {
             .map(|pair| pair.1)
     }
 
-    /// Of a `Range: bytes=START-`.
+    /// The start that a `Range: bytes=START-` names.
     pub fn range_start(&self) -> Option<u64> {
         self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
     }
@@ -76,7 +76,7 @@ pub struct Answer {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Content,
-    /// Of the body: what is sent.
+    /// The byte of the body from which on it is sent.
     pub start: u64,
 }
 
@@ -119,7 +119,7 @@ struct Planned {
     /// A part of the paths that it is about.
     part: String,
     fault: Fault,
-    /// Of answers; `None` where it stays until it is lifted.
+    /// How many answers it lasts; `None` where it stays until it is lifted.
     n_left: Option<usize>,
     /// When the first request met it.
     since: Option<Instant>,

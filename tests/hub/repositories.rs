@@ -46,7 +46,7 @@ pub fn shipped() -> Catalogue {
     Catalogue::parse(include_bytes!("../../static/models/catalogue.json")).expect("the list")
 }
 
-/// Of an entry: the files at its pinned commit, and those on `main` where that is not an earlier or later state of the
+/// An entry's files: those at its pinned commit, and those on `main` where that is not an earlier or later state of the
 /// same.
 fn layout(id: &str) -> (Files, Option<Files>) {
     let files = match id {
@@ -112,7 +112,7 @@ fn hugging_face_frame() -> Files {
     ]
 }
 
-/// As the oldest of these files write it.
+/// The preprocessing, written as in the oldest of these files.
 pub fn clip_preprocessor(side: usize) -> Value {
     json!({"crop_size": side, "do_center_crop": true, "do_normalize": true, "do_resize": true,
         "feature_extractor_type": "CLIPFeatureExtractor", "image_mean": [0.48145466, 0.4578275, 0.40821073],

@@ -22,7 +22,7 @@ fn dense_weight() -> Vec<f32> {
     (0..WIDTHS[0] * WIDTHS[1]).map(|i| (i as f32 * 0.37).sin() * 0.1).collect()
 }
 
-/// As `sentence-transformers/clip-ViT-B-32-multilingual-v1` is laid out.
+/// The layout of `sentence-transformers/clip-ViT-B-32-multilingual-v1`.
 fn multilingual_folder(name: &str) -> Scratch {
     let folder = Scratch::new(name);
     for file in ["config.json", "model.safetensors"] {

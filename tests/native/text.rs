@@ -16,7 +16,7 @@ static CLIP_JSON: LazyLock<Vec<u8>> = LazyLock::new(|| {
     json
 });
 static CLIP: LazyLock<Tokenizer> = LazyLock::new(|| Tokenizer::from_json(&CLIP_JSON, 77).unwrap());
-/// With room for texts of any length.
+/// A tokenizer with room for texts of any length.
 static CLIP_WHOLE: LazyLock<Tokenizer> = LazyLock::new(|| Tokenizer::from_json(&CLIP_JSON, 100_000).unwrap());
 /// The same by the library's own reader, regular expressions and all.
 static CLIP_TWIN: LazyLock<tokenizers::Tokenizer> = LazyLock::new(|| {

@@ -105,7 +105,7 @@ fn best_scale(examples: &[Example], calibration: &Calibration) -> f32 {
     scored.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(calibration.scale, |(_, scale)| scale)
 }
 
-/// As sure as this an answer must be right in at least 95 of 100 cases: the lowest probability from which on the lower end
+/// An answer this sure must be right in at least 95 of 100 cases: the lowest probability from which on the lower end
 /// of Wilson's interval (one standard error) is there, on at least [`MIN_CLEAR`] answers.
 fn clear(examples: &[Example], calibration: &Calibration) -> Option<f32> {
     let mut answers: Vec<Answer> =
@@ -183,7 +183,7 @@ impl Answer {
 /// A figure of answers; nothing where there is nothing to divide by.
 pub type Figure = fn(&[&Answer]) -> Option<f64>;
 
-/// Of the answers that `is_counted`, the share that `is_right`.
+/// The share that `is_right` of the answers that `is_counted`.
 fn share(answers: &[&Answer], is_counted: fn(&Answer) -> bool, is_right: fn(&Answer) -> bool) -> Option<f64> {
     let counted: Vec<&&Answer> = answers.iter().filter(|answer| is_counted(answer)).collect();
     let n_right = counted.iter().filter(|answer| is_right(answer)).count();
@@ -212,7 +212,7 @@ pub struct Bin {
     pub n: usize,
     /// The mean.
     pub probability: f64,
-    /// Of those that are right.
+    /// The share of those that are right.
     pub share: f64,
 }
 

@@ -66,7 +66,7 @@ pub fn table(asked: &[Asked], calibration: &Calibration) -> String {
     text
 }
 
-/// For the model's card.
+/// The sentence on the model's card.
 pub fn sentence(asked: &[Asked], calibration: &Calibration) -> String {
     let answers = answers::answers(asked, Half::Test, &KINDS[..4], calibration, true);
     let found = answers::interval(&answers, RIGHT).unwrap_or_default();

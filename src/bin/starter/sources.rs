@@ -365,7 +365,7 @@ fn strings(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
-/// As Iconify names an emoji: words joined with hyphens.
+/// How Iconify names an emoji: words joined with hyphens.
 fn slug(name: &str) -> String {
     let name = name.to_lowercase().replace('&', "and");
     let parts = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|part| !part.is_empty());

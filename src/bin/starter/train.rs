@@ -89,7 +89,7 @@ fn load(cache: &Cache, name: &str) -> Result<Vec<Vec<f32>>> {
 }
 
 const N_POOLED: usize = 1280;
-/// Of the maps of [`SHORTCUTS`].
+/// The widths of the maps of [`SHORTCUTS`].
 const N_CHANNELS: [usize; 3] = [112, 192, 320];
 const N_MEANS: usize = N_POOLED + N_CHANNELS[0] + N_CHANNELS[1] + N_CHANNELS[2];
 

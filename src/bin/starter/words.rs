@@ -20,7 +20,7 @@ const MAX_SIMILARITY: f64 = 0.6;
 const MAX_UNIT_CHARS: usize = 60;
 const SLOPE: f64 = 5.0;
 const THRESHOLD: f64 = 0.15;
-/// From so many pictures on, a word weighs no more.
+/// With so many pictures or more, a word weighs no more.
 const MAX_PICTURES: f64 = 10.0;
 /// How strongly weights are pulled to their start: the linear map's to a multiple of the identity, the units' to zero.
 const PULL: (f64, f64) = (100.0, 200.0);
@@ -45,13 +45,13 @@ impl<'a> Sightings<'a> {
     }
 }
 
-/// From text vectors to embeddings.
+/// Turns text vectors into embeddings.
 pub struct TextHead {
     /// Subtracted from every text vector.
     centre: Vec<f64>,
     /// The units' words, centred: `[n_units, width]`.
     words: Matrix,
-    /// From the centred vector and the units: `[width + n_units, width]`.
+    /// The map from the centred vector and the units: `[width + n_units, width]`.
     weights: Matrix,
 }
 

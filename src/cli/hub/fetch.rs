@@ -43,7 +43,7 @@ pub struct Client {
 /// A file on a host.
 pub struct Remote {
     pub address: String,
-    /// For people.
+    /// What people are told.
     pub name: String,
     pub n_bytes: Option<u64>,
     /// The hash is in lower-case hexadecimal.
@@ -308,7 +308,7 @@ impl Client {
     }
 }
 
-/// For how long a host asks to be left alone: `Retry-After`, or the `t` of the hub's `RateLimit: "resolvers";r=0;t=240`.
+/// How long a host asks to be left alone: `Retry-After`, or the `t` of the hub's `RateLimit: "resolvers";r=0;t=240`.
 fn asked_seconds(response: &Response<Body>) -> Option<u64> {
     let text = |name: &str| response.headers().get(name)?.to_str().ok();
     let of_limit =
@@ -346,7 +346,7 @@ fn accepted(response: Response<Body>, address: &str) -> Result<Response<Body>, H
     Ok(response)
 }
 
-/// From `Content-Range: bytes START-END/TOTAL`.
+/// Reads `Content-Range: bytes START-END/TOTAL`.
 fn range_start(response: &Response<Body>) -> Option<u64> {
     let range = response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?;
     range.strip_prefix("bytes ")?.split('-').next()?.parse().ok()

@@ -13,7 +13,7 @@ use crate::models::ModelError;
 
 /// One of the files, key by key.
 struct Settings<'a> {
-    /// For messages: the file, and where in it.
+    /// Messages name this: the file, and where in it.
     file: &'static str,
     json: &'a Map<String, Value>,
 }

@@ -31,7 +31,7 @@ pub struct Importer<'a> {
 }
 
 impl<'a> Importer<'a> {
-    /// For a model whose files hold tensors of these names.
+    /// Starts on a model whose files hold tensors of these names.
     ///
     /// # Errors
     /// An architecture that is not in [`SUPPORTED`](super::SUPPORTED), a configuration without a needed field, a weight
