@@ -2,11 +2,15 @@
 //!
 //! Invariant: what a hook starts it also stops: listeners, timers, tracks, the worker.
 
-use super::picker::{CatalogueState, Pick};
+use super::models::picker::{CatalogueState, Pick};
+use super::notices::Notice;
+use super::ranking::camera::{Camera, Stop};
+use super::ranking::look::Seen;
+use super::ranking::stage::Picture;
 use super::services::{
     Intake, Pictures, camera, catalogue, connection, device, leave_link, motion, store_settings, what_is_in,
 };
-use super::state::{Action, Camera, Notice, Picture, Seen, State, Stop};
+use super::state::{Action, State};
 use super::strings;
 use crate::worker::client::{Client, Downloader, ask_to_persist};
 use crate::worker::problem::{Code, Problem};
@@ -44,7 +48,7 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
     let client = use_mut_ref(|| None::<Client>);
     {
         let (client, tell) = (client.clone(), page.dispatcher());
-        use_effect_with(page.worker_generation, move |_| {
+        use_effect_with(page.loading.worker_generation, move |_| {
             let heard = tell.clone();
             let started = Client::start(move |event, pixels| {
                 heard.dispatch(match (event, pixels) {
@@ -71,8 +75,8 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
         })
     };
     {
-        let (send, model) = (send.clone(), page.model.clone());
-        use_effect_with(page.load_generation, move |generation| {
+        let (send, model) = (send.clone(), page.loading.model.clone());
+        use_effect_with(page.loading.load_generation, move |generation| {
             if *generation > 0 {
                 send.emit((Request::Load { id: *generation, model: model.to_ref() }, model.payload()));
             }
@@ -185,7 +189,7 @@ pub fn use_stored(page: &Page) {
 /// The way to put a picture on the stage.
 #[hook]
 pub fn use_show(page: &Page, pictures: &Rc<Pictures>) -> Callback<(Blob, String)> {
-    let url = page.picture.as_ref().map(|picture| picture.url.clone());
+    let url = page.stage.picture.as_ref().map(|picture| picture.url.clone());
     use_effect_with(url, |url| {
         let url = url.clone();
         move || drop(url.map(|url| Url::revoke_object_url(&url)))
@@ -313,7 +317,7 @@ fn is_within(event: &DomEvent, selector: &str) -> bool {
 #[hook]
 pub fn use_fading_notice(page: &Page) {
     let tell = page.dispatcher();
-    use_effect_with(page.notice.clone(), move |notice| {
+    use_effect_with(page.notices.notice.clone(), move |notice| {
         let timer = matches!(notice, Some(Notice::Told(_)))
             .then(|| Timeout::new(NOTICE_MILLIS, move || tell.dispatch(Action::DismissNotice)));
         move || drop(timer)
@@ -336,7 +340,7 @@ pub fn use_camera(page: &Page, pictures: &Rc<Pictures>, show: &Callback<(Blob, S
     let devices = use_state(Vec::<String>::new);
     let choice = use_state(|| camera::Choice::Any);
     let current = use_mut_ref(|| None::<String>);
-    let is_wanted = page.camera != Camera::Off;
+    let is_wanted = page.stage.camera != Camera::Off;
     {
         let (tell, video, devices, current) =
             (page.dispatcher(), video.clone(), devices.setter(), current.clone());

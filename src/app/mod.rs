@@ -1,16 +1,18 @@
 //! The page.
 //!
 //! ```text
-//! state     what is known, and the one reducer (pure)          settings, share, strings (pure)
-//! picker    its part about models: catalogue, store, download   (pure)
-//! recommend which model of the list suits the device              (pure)
-//! trial     another model's answer beside the starter's            (pure)
+//! state     what the machines know, put together, and the actions between them (pure)
+//! loading, notices, edits                 machines that all views share          (pure)
+//! settings, share, strings                what is kept, linked, said             (pure)
+//! ranking   the view that ranks labels for a picture: its machines, its components
+//! models    the view that finds and keeps models: its machine, its components
 //! page      owns the reducer, wires hooks to components
 //! hooks     effects: worker, storage, camera, drops, keys, motion
 //! services  the browser's files, clipboard, storage, camera
-//! parts     small pure components
+//! parts     small pure components that views share
 //! ```
 //!
+//! Invariant: a view has a folder: its machines, which are pure, and `view`, its components.
 //! Invariant: components get props and emit actions; hooks alone have effects; services alone touch the browser.
 //! Invariant: no inline style, no inline script, no raw HTML: the page runs under a strict content security policy.
 //!
@@ -55,13 +57,15 @@
 //! | `question`, `question-delete`, `question-keep` | asked before something is deleted |
 //! | `model-back` | in a notice: back to the built-in model |
 
-pub mod picker;
-pub mod recommend;
+pub mod edits;
+pub mod loading;
+pub mod models;
+pub mod notices;
+pub mod ranking;
 pub mod settings;
 pub mod share;
 pub mod state;
 pub mod strings;
-pub mod trial;
 
 #[cfg(feature = "web")]
 mod hooks;

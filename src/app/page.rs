@@ -1,23 +1,25 @@
 //! The one page: owns the reducer, wires hooks to parts.
 
+use super::edits::Edit;
 use super::hooks::{
     use_camera, use_catalogue, use_device, use_downloader, use_engine, use_fading_notice, use_intake,
     use_keys, use_show, use_stored, use_take,
 };
-use super::parts::chips::LabelField;
-use super::parts::compare::Compare;
+use super::loading::Engine;
+use super::models::picker::{Phase as JobPhase, Pick};
+use super::models::view::Models;
+use super::notices::Notice;
 use super::parts::dialogs::{Details, Dialog, Export, privacy, shortcuts};
 use super::parts::header::Header;
 use super::parts::icon::icon;
-use super::parts::messages::{Alert, Loading, NoticeBar};
-use super::parts::models::Models;
-use super::parts::offer::{Better, BetterModel};
-use super::parts::ranking::Ranking;
-use super::parts::sees::Sees;
-use super::parts::stage::{SAMPLES, Stage};
-use super::picker::{Phase as JobPhase, Pick};
+use super::parts::messages::{Alert, NoticeBar};
+use super::ranking::answer::Phase;
+use super::ranking::camera::{Camera, Stop};
+use super::ranking::view::sees::Sees;
+use super::ranking::view::stage::SAMPLES;
+use super::ranking::view::{self as ranking, Wires};
 use super::services::{self, Pictures, what_is_in};
-use super::state::{Action, Camera, Edit, Engine, Notice, Phase, State, Stop};
+use super::state::{Action, State};
 use super::strings;
 use crate::image::Fit;
 use crate::tasks::classify::Mode;
@@ -42,20 +44,6 @@ fn first_state() -> State {
     match services::shared_settings(&own) {
         Some(shared) => State::with_shared(own, shared),
         None => State::new(own),
-    }
-}
-
-/// What stands under the ranking on the way to a better model.
-fn better(page: &State) -> Option<Better> {
-    if let Some(job) = page.offered_job() {
-        return Some(Better::Coming(job.clone(), page.picker.bytes_at_stake()));
-    }
-    match (&page.trial, page.model.name(), &page.engine) {
-        (Some(_), Some(name), engine) if !matches!(engine, Engine::Failed(_)) => {
-            let before = page.before().cloned();
-            Some(Better::Here { name, before, phase: page.phase(), lines: page.lines() })
-        }
-        _ => page.offer().map(Better::Offered),
     }
 }
 
@@ -126,7 +114,7 @@ pub fn Page() -> Html {
         })
     };
     let export = {
-        let (send, answer) = (send.clone(), page.answer.clone());
+        let (send, answer) = (send.clone(), page.ranking.answer.clone());
         Callback::from(move |export: Export| {
             let Some(answer) = &answer else { return };
             let json = answer.ranked.to_json().unwrap_or_default();
@@ -184,9 +172,9 @@ pub fn Page() -> Html {
                 let input = label_input.clone();
                 async move { input.cast::<HtmlElement>().iter().for_each(|input| drop(input.focus())) }
             }),
-            "c" if page.camera == Camera::Off => send.emit(Action::OpenCamera),
+            "c" if page.stage.camera == Camera::Off => send.emit(Action::OpenCamera),
             "c" => send.emit(Action::CloseCamera(Stop::Asked)),
-            " " if matches!(page.camera, Camera::On { .. }) => shoot.emit(()),
+            " " if matches!(page.stage.camera, Camera::On { .. }) => shoot.emit(()),
             "m" => open_models.emit(()),
             "s" => send.emit(Action::Edit(Edit::Mode(match page.settings.mode {
                 Mode::Softmax => Mode::Independent,
@@ -197,13 +185,7 @@ pub fn Page() -> Html {
     };
     use_keys(page.settings.has_shortcuts, on_key);
 
-    let from_model = page.engine.card().map(|card| card.templates.clone()).unwrap_or_default();
-    let phase = page.phase();
-    let settled = page.answer.as_ref().filter(|_| phase == Phase::Settled);
-    let top = settled.and_then(|answer| answer.ranked.labels.first()).map(|line| {
-        let name = strings::shortened(strings::label_or_none(line.label.as_deref()));
-        (name, strings::percent(line.probability))
-    });
+    let settled = page.ranking.answer.as_ref().filter(|_| page.phase() == Phase::Settled);
     let dialog = |which: Open, name: &'static str, title: &'static str, inside: Html| {
         let on_close = {
             let open = open.clone();
@@ -220,17 +202,18 @@ pub fn Page() -> Html {
         };
         html! { <Dialog {name} {title} is_open={*open == Some(which)} {on_close}>{ inside }</Dialog> }
     };
-    let notice = page.notice.clone().map(|notice| html! { <NoticeBar {notice} send={send.clone()} /> });
-    let retry = match &page.engine {
+    let notice =
+        page.notices.notice.clone().map(|notice| html! { <NoticeBar {notice} send={send.clone()} /> });
+    let retry = match &page.loading.engine {
         Engine::Failed(problem) if problem.code == Code::LoadCancelled => strings::LOAD_MODEL,
-        _ if page.model.is_starter() => strings::RETRY,
+        _ if page.loading.model.is_starter() => strings::RETRY,
         _ => strings::USE_STARTER,
     };
     let alert = |problem: &Problem, retry: (&'static str, Action), dismiss: Option<Action>| {
         html! { <Alert problem={problem.clone()} send={send.clone()} {retry} {dismiss} /> }
     };
     let put_away = || Some(Action::Pick(Pick::Dismiss));
-    let of_engine = match &page.engine {
+    let of_engine = match &page.loading.engine {
         Engine::Failed(problem) => alert(problem, (retry, Action::Retry), None),
         _ => Html::default(),
     };
@@ -245,7 +228,7 @@ pub fn Page() -> Html {
         }
         _ => None,
     });
-    let sees = match (&page.look, &page.picture, page.engine.card()) {
+    let sees = match (&page.look, &page.stage.picture, page.loading.card()) {
         (Some(look), Some(picture), card) => {
             let (fit, inside) = card.map_or((Fit::Crop, 1.0), |card| (card.info.fit, card.info.inside));
             html! { <Sees look={look.clone()} {fit} {inside} url={picture.url.clone()} send={send.clone()} /> }
@@ -253,28 +236,32 @@ pub fn Page() -> Html {
         _ => Html::default(),
     };
     let recommended = page.recommended();
-    let better = html! { <BetterModel better={better(&page)} send={send.clone()} /> };
     // Behind an open dialog nobody would read or hear them.
     let about_models = html! { <>{ of_picker }{ of_engine }</> };
     let is_picking = *open == Some(Open::Models);
-    let is_of_engine = matches!(page.notice, Some(Notice::Engine(_)));
+    let is_of_engine = matches!(page.notices.notice, Some(Notice::Engine(_)));
+    let wires = Wires {
+        send: send.clone(),
+        control,
+        is_over,
+        label_input,
+        on_open: choose_file,
+        on_sample: sample,
+        on_sees: open_sees.clone(),
+        on_cancel: cancel,
+        notes: if is_of_engine { notice.clone().unwrap_or_default() } else { Html::default() },
+        alerts: if is_picking {
+            Html::default()
+        } else {
+            html! { <>{ about_models.clone() }{ of_job }</> }
+        },
+    };
     html! {
         <div class="page">
-            <Header engine={page.engine.clone()} model={page.model.clone()} job={page.picker.job.clone()} offer={recommended.clone()}
+            <Header engine={page.loading.engine.clone()} model={page.loading.model.clone()} job={page.picker.job.clone()} offer={recommended.clone()}
                 on_models={open_models.clone()} on_details={opener(Open::Details)} on_shortcuts={opener(Open::Shortcuts)} on_share={share} />
             <main>
-                <Stage picture={page.picture.clone()} camera={page.camera} {control} is_mirrored={page.settings.is_mirrored}
-                    {top} rate={page.live_rate} {is_over} on_open={choose_file} on_sample={sample} on_sees={open_sees.clone()} send={send.clone()} />
-                <div class="side">
-                    if is_of_engine { { notice.clone() } }
-                    if let Some(problem) = &page.problem { <Alert problem={problem.clone()} send={send.clone()} /> }
-                    if !is_picking { { about_models.clone() } { of_job } }
-                    if let Engine::Loading(progress) = &page.engine { <Loading progress={progress.clone()} on_cancel={cancel} /> }
-                    <Ranking {phase} lines={page.lines()} answer={page.answer.clone()} camera={page.camera}
-                        has_failed={matches!(page.engine, Engine::Failed(_))} {better} />
-                    <LabelField labels={page.settings.labels.clone()} input={label_input} send={send.clone()} />
-                    <Compare settings={page.settings.clone()} {from_model} none_line={page.none_line()} send={send.clone()} />
-                </div>
+                { ranking::view(&page, wires) }
                 <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" tabindex="-1" aria-label={strings::OPEN} onchange={take_files.clone()} />
             </main>
             <footer class="foot">
@@ -283,15 +270,15 @@ pub fn Page() -> Html {
                 </button>
             </footer>
             if !is_of_engine { { notice } }
-            <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.announcement }</p>
+            <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.notices.announcement }</p>
             { dialog(Open::Details, "details", strings::DETAILS, html! {
-                <Details card={page.engine.card().cloned()} model={page.model.clone()} answer={settled.cloned()} on_export={export} on_models={open_models}
-                    on_sees={page.picture.is_some().then_some(open_sees)} />
+                <Details card={page.loading.card().cloned()} model={page.loading.model.clone()} answer={settled.cloned()} on_export={export} on_models={open_models}
+                    on_sees={page.stage.picture.is_some().then_some(open_sees)} />
             }) }
             { dialog(Open::Models, "models", strings::MODELS, html! {
-                <Models picker={page.picker.clone()} settings={page.settings.clone()} model={page.model.clone()} offer={recommended}
-                    is_loading={matches!(page.engine, Engine::Starting | Engine::Loading(_))} alerts={about_models}
-                    announcement={page.announcement.clone()} on_files={take_files} on_forget={forget} send={send.clone()} />
+                <Models picker={page.picker.clone()} settings={page.settings.clone()} model={page.loading.model.clone()} offer={recommended}
+                    is_loading={matches!(page.loading.engine, Engine::Starting | Engine::Loading(_))} alerts={about_models}
+                    announcement={page.notices.announcement.clone()} on_files={take_files} on_forget={forget} send={send.clone()} />
             }) }
             { dialog(Open::Sees, "sees", strings::SEES, sees) }
             { dialog(Open::Privacy, "privacy", strings::PRIVACY_TITLE, privacy()) }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing here knows the page's state; failures come back as values.
 
-use super::recommend::Device;
+use super::models::recommend::Device;
 use super::settings::Settings;
 use super::share;
 use crate::convert::catalogue::Catalogue;

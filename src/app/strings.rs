@@ -2,9 +2,10 @@
 //!
 //! Invariant: plain, short, active; no jargon on the main path; no sentence blames the reader.
 
-use super::picker::{ModelJob, Offer, Phase, What};
-use super::state::{Model, NoneLine};
-use super::trial::Before;
+use super::loading::Model;
+use super::models::picker::{ModelJob, Offer, Phase, What};
+use super::ranking::answer::NoneLine;
+use super::ranking::trial::Before;
 use crate::engine::BackendKind;
 use crate::image::{Background, Fit};
 use crate::tasks::classify::{Confidence, Mode, RankedLabels};

@@ -2,10 +2,14 @@
 //! does, and what stands side by side afterwards.
 
 use crate::page::{answered, asked, edit, loaded, ready, show, told};
-use cliplet::app::picker::{Pick, Sending};
-use cliplet::app::recommend::{self, Device};
+use cliplet::app::edits::Edit;
+use cliplet::app::loading::{Engine, Model};
+use cliplet::app::models::picker::{Pick, Sending};
+use cliplet::app::models::recommend::{self, Device};
+use cliplet::app::notices::Notice;
+use cliplet::app::ranking::answer::Phase;
 use cliplet::app::settings::{Chosen, Settings};
-use cliplet::app::state::{Action, Edit, Engine, Model, Notice, Phase, State};
+use cliplet::app::state::{Action, State};
 use cliplet::app::strings;
 use cliplet::convert::catalogue::{Catalogue, Entry};
 use cliplet::tasks::classify::{Confidence, Mode};
@@ -147,7 +151,7 @@ fn arrived(state: State, id: u32, stored: &StoredModel) -> State {
 fn a_page_whose_own_model_is_no_starter_offers_nothing() {
     let mut state = answered_with(Confidence::NotCalibrated);
     assert!(state.offer().is_some(), "the starter's page does");
-    let Engine::Ready(card) = &mut state.engine else { panic!("not ready") };
+    let Engine::Ready(card) = &mut state.loading.engine else { panic!("not ready") };
     card.info.about.is_starter = false;
     assert_eq!((state.offer(), state.recommended()), (None, None));
 }
@@ -182,9 +186,13 @@ fn the_list_is_read_after_the_first_answer_and_not_before() {
 #[test]
 fn the_offer_is_said_once_and_stays_away_once_dismissed() {
     let state = answered_with(Confidence::Unsure);
-    assert!(state.announcement.starts_with("Try "), "{}", state.announcement);
+    assert!(state.notices.announcement.starts_with("Try "), "{}", state.notices.announcement);
     let again = answered(show(state, 2), Confidence::Unsure);
-    assert!(again.offer().is_some() && !again.announcement.contains("Try "), "{}", again.announcement);
+    assert!(
+        again.offer().is_some() && !again.notices.announcement.contains("Try "),
+        "{}",
+        again.notices.announcement
+    );
     let away = answered(show(again.after(Action::DismissOffer), 3), Confidence::Unsure);
     assert_eq!(away.offer(), None);
     assert!(away.recommended().is_some());
@@ -206,23 +214,26 @@ fn one_press_downloads_and_the_same_question_is_compared_and_taken_back() {
     let state = heard(state, FetchEvent::Progress(id, progress));
     assert_eq!(state.offered_job().and_then(|job| job.fraction()), Some(0.25));
     let state = arrived(state, id, &stored);
-    assert!(state.model.has_key("k") && state.notice.is_none(), "{:?}", state.notice);
+    assert!(state.loading.model.has_key("k") && state.notices.notice.is_none(), "{:?}", state.notices.notice);
     let before = state.before().expect("what the starter said stands while the new one ranks").clone();
     assert_eq!(before.name, "starter.gguf");
     assert_eq!(before.answer.ranked.confidence, Confidence::Unsure);
     let state = answered(state, Confidence::NotCalibrated);
     assert_eq!(state.before(), Some(&before));
-    assert!(state.announcement.contains("starter.gguf said: cat"), "{}", state.announcement);
+    assert!(state.notices.announcement.contains("starter.gguf said: cat"), "{}", state.notices.announcement);
     assert_eq!(state.offer(), None, "the new model offers nothing");
 
     let n_jobs = state.picker.job.iter().count();
     let back = answered(loaded(state.after(Action::TakeBack)), Confidence::Unsure);
-    assert_eq!((&back.model, &back.trial, &back.settings.model), (&Model::Starter, &None, &None));
+    assert_eq!(
+        (&back.loading.model, &back.offering.trial, &back.settings.model),
+        (&Model::Starter, &None, &None)
+    );
     let offer = back.offer().expect("it is offered again");
     assert_eq!(offer.stored.as_ref().map(|chosen| &chosen.key[..]), Some("k"));
     assert!(strings::offer(&offer).ends_with("is on this device."));
     let again = back.after(Action::TakeOffer);
-    assert!(again.model.has_key("k") && again.picker.sendings().is_empty(), "no download");
+    assert!(again.loading.model.has_key("k") && again.picker.sendings().is_empty(), "no download");
     assert_eq!(again.picker.job.iter().count(), n_jobs);
     assert!(loaded(again).before().is_some());
 }
@@ -243,7 +254,7 @@ fn before_and_after_are_of_one_question_or_not_shown() {
         let (state, id, stored) = taken(answered_with(Confidence::Unsure));
         let state = arrived(change(state), id, &stored);
         assert_eq!(state.before(), None, "{what} changed during the download");
-        assert!(state.trial.is_some(), "{what}: the way back is there all the same");
+        assert!(state.offering.trial.is_some(), "{what}: the way back is there all the same");
         // Afterwards, too.
         let (state, id, stored) = taken(answered_with(Confidence::Unsure));
         let state = answered(arrived(state, id, &stored), Confidence::NotCalibrated);
@@ -259,9 +270,9 @@ fn before_and_after_are_of_one_question_or_not_shown() {
     assert_eq!(state.before().unwrap().answer.ranked.confidence, Confidence::Likely);
     // Once compared, the next question ends the trial; before that it does not.
     let state = answered(state, Confidence::NotCalibrated);
-    assert!(state.trial.is_some());
+    assert!(state.offering.trial.is_some());
     let next = answered(show(state, 3), Confidence::NotCalibrated);
-    assert_eq!(next.trial, None);
+    assert_eq!(next.offering.trial, None);
 }
 
 #[test]
@@ -273,7 +284,7 @@ fn a_download_from_the_picker_says_so_and_is_compared_as_well() {
     assert_eq!(state.offer(), None, "one download at a time");
     let (_, _, stored) = taken(answered_with(Confidence::Unsure));
     let state = arrived(state, *id, &stored);
-    assert!(matches!(state.notice, Some(Notice::Switched(_))) && state.before().is_some());
+    assert!(matches!(state.notices.notice, Some(Notice::Switched(_))) && state.before().is_some());
 }
 
 #[test]

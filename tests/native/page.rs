@@ -1,9 +1,14 @@
 //! The page's state, share links and settings, without a browser.
 
+use cliplet::app::edits::Edit;
+use cliplet::app::loading::{Engine, Model};
+use cliplet::app::notices::Notice;
+use cliplet::app::ranking::answer::{NoneLine, Phase};
+use cliplet::app::ranking::camera::{Camera, Stop};
+use cliplet::app::ranking::look::Seen;
+use cliplet::app::ranking::stage::Picture;
 use cliplet::app::settings::{Chosen, PRESETS, Settings};
-use cliplet::app::state::{
-    Action, Camera, Edit, Engine, Model, NoneLine, Notice, Phase, Picture, Seen, State, Stop,
-};
+use cliplet::app::state::{Action, State};
 use cliplet::app::{share, strings};
 use cliplet::engine::{LabelNotes, ModelInfo, SelfTest};
 use cliplet::image::Fit;
@@ -55,7 +60,7 @@ pub fn ready(labels: &[&str]) -> State {
 
 /// The load that the page waits for is done.
 pub fn loaded(state: State) -> State {
-    let load = state.load_generation;
+    let load = state.loading.load_generation;
     told(state, Event::Ready(load, card()))
 }
 
@@ -119,7 +124,7 @@ fn asks_once_picture_labels_and_model_are_there() {
     let state = told(state, answer(&question));
     assert_eq!(state.phase(), Phase::Settled);
     assert_eq!(state.lines().len(), 2);
-    assert!(state.announcement.starts_with("cat, 50 %"), "{}", state.announcement);
+    assert!(state.notices.announcement.starts_with("cat, 50 %"), "{}", state.notices.announcement);
 }
 
 #[test]
@@ -170,9 +175,9 @@ fn labels_can_be_undone_after_a_preset() {
     let labels = PRESETS[1].labels.iter().map(|label| label.to_string()).collect();
     let state = edit(State::new(with_labels(&own)), Edit::Replace { labels, why: strings::LABELS_PRESET });
     assert_eq!(state.settings.labels.len(), PRESETS[1].labels.len());
-    assert!(matches!(state.notice, Some(Notice::Replaced(_))) && state.can_undo());
+    assert!(matches!(state.notices.notice, Some(Notice::Replaced(_))) && state.can_undo());
     let state = state.after(Action::Undo);
-    assert_eq!((state.settings.labels, state.notice), (own.map(str::to_owned).to_vec(), None));
+    assert_eq!((state.settings.labels, state.notices.notice), (own.map(str::to_owned).to_vec(), None));
 }
 
 #[test]
@@ -203,7 +208,7 @@ fn a_link_takes_nothing_that_a_person_made() {
     assert_eq!(kept.labels, ["theirs", "more"]);
     // After a reload, and after a preset too.
     let again = State::new(kept);
-    assert!(matches!(again.notice, Some(Notice::Replaced(_))));
+    assert!(matches!(again.notices.notice, Some(Notice::Replaced(_))));
     let again = edit(again, Edit::Replace { labels: vec!["preset".into()], why: strings::LABELS_PRESET });
     let back = again.after(Action::Undo);
     assert_eq!(back.kept_settings(), Settings { is_mirrored: true, ..own.clone() });
@@ -217,56 +222,63 @@ fn rejected_question_says_why_and_the_next_is_asked() {
     let (id, problem) = (asked(&state).id, Problem::new(Code::LabelsRefused, "too long"));
     let stuck = told(state.clone(), Event::Rejected { id, problem: problem.clone() });
     assert_eq!(
-        (stuck.phase(), stuck.question(), stuck.problem.as_ref()),
+        (stuck.phase(), stuck.question(), stuck.notices.problem.as_ref()),
         (Phase::Stuck, None, Some(&problem))
     );
     let problem = Problem::new(Code::PictureUnreadable, "no picture");
     let state = told(state, Event::Rejected { id, problem: problem.clone() });
     assert_eq!(
-        (state.phase(), state.question(), state.problem.as_ref()),
+        (state.phase(), state.question(), state.notices.problem.as_ref()),
         (Phase::NeedsPicture, None, Some(&problem)),
         "a picture that cannot be read is not kept"
     );
     let state = show(state, 2);
-    assert_eq!((state.phase(), state.problem.as_ref()), (Phase::Ranking, None));
+    assert_eq!((state.phase(), state.notices.problem.as_ref()), (Phase::Ranking, None));
     let late = told(state, Event::Rejected { id, problem });
-    assert_eq!((late.phase(), late.problem), (Phase::Ranking, None), "a late rejection is stale too");
+    assert_eq!((late.phase(), late.notices.problem), (Phase::Ranking, None), "a late rejection is stale too");
 }
 
 #[test]
 fn worker_that_breaks_down_is_replaced_then_given_up() {
     let state = show(ready(&["cat"]), 1);
     let state = told(state, Event::Crashed("unreachable".into()));
-    assert_eq!((state.worker_generation, &state.engine), (1, &Engine::Starting));
+    assert_eq!((state.loading.worker_generation, &state.loading.engine), (1, &Engine::Starting));
     let state = loaded(told(state, Event::Hello));
     assert_eq!((state.phase(), state.question()), (Phase::Stuck, None), "not asked again by itself");
     let state = state.after(Action::Retry);
     assert_eq!(state.phase(), Phase::Ranking);
     let crashes = (0..3).fold(state, |state, _| told(state, Event::Crashed("again".into())));
-    assert!(matches!(&crashes.engine, Engine::Failed(problem) if problem.code == Code::WorkerCrashed));
-    let generation = crashes.worker_generation;
+    assert!(
+        matches!(&crashes.loading.engine, Engine::Failed(problem) if problem.code == Code::WorkerCrashed)
+    );
+    let generation = crashes.loading.worker_generation;
     let retried = crashes.after(Action::Retry);
-    assert_eq!((retried.worker_generation, retried.engine), (generation + 1, Engine::Starting));
+    assert_eq!(
+        (retried.loading.worker_generation, retried.loading.engine),
+        (generation + 1, Engine::Starting)
+    );
 }
 
 #[test]
 fn failed_loading_can_be_retried_and_cancelled() {
     let state = told(State::new(Settings::default()), Event::Hello);
     let progress = Progress { stage: LoadStage::Download, done: 1, total: 2 };
-    let load = state.load_generation;
+    let load = state.loading.load_generation;
     let state = told(state, Event::Progress(load, progress.clone()));
-    assert_eq!(state.engine, Engine::Loading(progress.clone()));
+    assert_eq!(state.loading.engine, Engine::Loading(progress.clone()));
     let cancelled = state.clone().after(Action::CancelLoad);
-    assert!(matches!(&cancelled.engine, Engine::Failed(problem) if problem.code == Code::LoadCancelled));
+    assert!(
+        matches!(&cancelled.loading.engine, Engine::Failed(problem) if problem.code == Code::LoadCancelled)
+    );
     let late = told(cancelled.clone(), Event::Progress(load, progress.clone()));
-    assert_eq!(late.engine, cancelled.engine, "progress of a cancelled load");
+    assert_eq!(late.loading.engine, cancelled.loading.engine, "progress of a cancelled load");
     let again = cancelled.clone().after(Action::Retry);
-    assert_eq!(again.load_generation, cancelled.load_generation + 1);
-    assert!(matches!(again.engine, Engine::Loading(_)));
+    assert_eq!(again.loading.load_generation, cancelled.loading.load_generation + 1);
+    assert!(matches!(again.loading.engine, Engine::Loading(_)));
     // What the cancelled load still says is not about this one.
     let failed = Event::LoadFailed(load, Problem::new(Code::LoadCancelled, ""));
     for event in [failed, Event::Progress(load, progress), Event::Ready(load, card())] {
-        assert_eq!(told(again.clone(), event).engine, again.engine);
+        assert_eq!(told(again.clone(), event).loading.engine, again.loading.engine);
     }
 }
 
@@ -276,17 +288,21 @@ fn a_model_file_is_left_when_it_fails_and_asks_anew_when_it_loads() {
     let stale = answer(&asked(&before));
     let model = Model::File { payload: 2, name: "mine.gguf".into() };
     let loading = before.after(Action::UseModel(model.clone()));
-    assert!(matches!(loading.engine, Engine::Loading(_)));
+    assert!(matches!(loading.loading.engine, Engine::Loading(_)));
     assert_eq!(loading.payloads_in_use(), [Some(1), None, Some(2), None]);
     let loading = told(loading, stale);
-    assert!(loading.answer.is_none(), "an answer of the model before");
+    assert!(loading.ranking.answer.is_none(), "an answer of the model before");
     assert_eq!(loaded(loading.clone()).phase(), Phase::Ranking);
     for code in [Code::ModelFileUnusable, Code::SelfTestFailed, Code::EngineFailed] {
-        let load = loading.load_generation;
+        let load = loading.loading.load_generation;
         let failed = told(loading.clone(), Event::LoadFailed(load, Problem::new(code, "no")));
-        assert_eq!(failed.model, model, "{code:?}: kept until the reader decides");
+        assert_eq!(failed.loading.model, model, "{code:?}: kept until the reader decides");
         let back = failed.after(Action::Retry);
-        assert_eq!((&back.model, back.load_generation), (&Model::Starter, load + 1), "{code:?}");
+        assert_eq!(
+            (&back.loading.model, back.loading.load_generation),
+            (&Model::Starter, load + 1),
+            "{code:?}"
+        );
     }
 }
 
@@ -303,13 +319,16 @@ fn live_camera_takes_the_next_frame_after_each_answer() {
     assert_eq!(state.phase(), Phase::Settled, "the last frame's answer stands until the next");
     let reply = answer(&asked(&state));
     let state = told_at(state, reply, 1100.0);
-    assert!((state.live_rate - 10.0).abs() < 1e-9, "{}", state.live_rate);
+    assert!((state.stage.live.rate - 10.0).abs() < 1e-9, "{}", state.stage.live.rate);
     let stale = answer(&asked(&state.clone().after(Action::Frame(9))));
     let state = edit(state.after(Action::Frame(9)), Edit::Add("dog".into()));
     assert!(state.wants_frame().is_some(), "new labels need a new frame");
     assert_eq!(told(state.clone(), stale).phase(), Phase::Ranking);
     let hidden = state.after(Action::CloseCamera(Stop::TabHidden));
-    assert_eq!((hidden.camera, &hidden.notice), (Camera::Off, &Some(Notice::Told(strings::CAMERA_HIDDEN))));
+    assert_eq!(
+        (hidden.stage.camera, &hidden.notices.notice),
+        (Camera::Off, &Some(Notice::Told(strings::CAMERA_HIDDEN)))
+    );
     assert!(hidden.question().is_none() && hidden.wants_frame().is_none());
 }
 
@@ -317,8 +336,11 @@ fn live_camera_takes_the_next_frame_after_each_answer() {
 fn camera_problems_close_the_camera_and_nothing_else() {
     for code in [Code::CameraRefused, Code::CameraMissing, Code::CameraBusy, Code::CameraUnsupported] {
         let state = settled(&["cat"]).after(Action::OpenCamera).after(Action::Fail(Problem::new(code, "")));
-        assert_eq!((state.camera, state.problem.map(|problem| problem.code)), (Camera::Off, Some(code)));
-        assert!(state.picture.is_some());
+        assert_eq!(
+            (state.stage.camera, state.notices.problem.map(|problem| problem.code)),
+            (Camera::Off, Some(code))
+        );
+        assert!(state.stage.picture.is_some());
     }
 }
 
@@ -414,13 +436,13 @@ fn labels_that_are_not_understood_are_named_with_what_would_help() {
     let answer = Answer { id, ranked, notes, background: None, stages: Vec::new() };
     let state = told(state, Event::Answered(answer));
     assert_eq!((state.phase(), state.lines().len()), (Phase::Settled, 0));
-    assert_eq!(state.announcement.split(" Try").next(), Some(strings::NOTHING_READABLE));
+    assert_eq!(state.notices.announcement.split(" Try").next(), Some(strings::NOTHING_READABLE));
 }
 
 #[test]
 fn none_of_these_waits_for_a_model_that_can_tell_and_the_choice_is_kept() {
     let loaded_with = |state: State, is_calibrated, knows_none| {
-        let load = state.load_generation;
+        let load = state.loading.load_generation;
         let mut card = card();
         (card.info.is_calibrated, card.info.knows_none) = (is_calibrated, knows_none);
         told(state, Event::Ready(load, card))
@@ -483,8 +505,8 @@ fn the_model_shows_what_it_sees_of_the_picture_on_show() {
     assert_eq!(shown.after(Action::StopLooking).look, None);
     let problem = Problem::new(Code::PictureUnreadable, "gone");
     let failed = told(state.clone(), Event::Rejected { id, problem: problem.clone() });
-    assert_eq!((failed.look.unwrap().seen, failed.problem), (Some(Err(problem)), None));
-    assert!(failed.picture.is_some());
+    assert_eq!((failed.look.unwrap().seen, failed.notices.problem), (Some(Err(problem)), None));
+    assert!(failed.stage.picture.is_some());
     assert_eq!(state.after(Action::OpenCamera).after(Action::Look).look, None, "a film has no still");
 }
 

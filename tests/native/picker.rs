@@ -1,9 +1,13 @@
 //! The model picker without a browser: what is asked of the downloader, what is made of its answers, what can be typed.
 
 use crate::page::{asked, card, edit, loaded, ready, settled, show, told, with_labels};
-use cliplet::app::picker::{CatalogueState, Phase, Pick, Picker, Sending};
+use cliplet::app::edits::Edit;
+use cliplet::app::loading::{Engine, Model};
+use cliplet::app::models::picker::{CatalogueState, Phase, Pick, Picker, Sending};
+use cliplet::app::notices::Notice;
+use cliplet::app::ranking::answer::Phase as Ranking;
 use cliplet::app::settings::{Chosen, Settings};
-use cliplet::app::state::{Action, Edit, Engine, Model, Notice, Phase as Ranking, State};
+use cliplet::app::state::{Action, State};
 use cliplet::app::strings;
 use cliplet::convert::catalogue::Catalogue;
 use cliplet::convert::source::{self, DEFAULT_HUB, SourceError, Sources};
@@ -105,28 +109,31 @@ fn a_curated_model_is_ordered_by_commit_and_hash() {
 #[test]
 fn ranking_goes_on_while_a_model_comes_and_it_takes_over_with_picture_and_labels() {
     let (state, id, _) = downloading();
-    assert!(state.announcement.contains("CLIP ViT-B/32"), "{}", state.announcement);
-    let mut said = vec![state.announcement.clone()];
+    assert!(state.notices.announcement.contains("CLIP ViT-B/32"), "{}", state.notices.announcement);
+    let mut said = vec![state.notices.announcement.clone()];
     let mut state = state;
     for done in (0..=100).map(|percent| percent * 1_000_000) {
         state = heard(state, FetchEvent::Progress(id, progress(done)));
         assert_eq!(state.phase(), Ranking::Settled);
-        if said.last() != Some(&state.announcement) {
-            said.push(state.announcement.clone());
+        if said.last() != Some(&state.notices.announcement) {
+            said.push(state.notices.announcement.clone());
         }
     }
     assert_eq!(said.len(), 4, "at its start and at each quarter: {said:?}");
     let state = heard(state, FetchEvent::Finished(id, stored("k")));
-    assert!(state.picker.job.is_none() && matches!(state.engine, Engine::Loading(_)));
+    assert!(state.picker.job.is_none() && matches!(state.loading.engine, Engine::Loading(_)));
     let chosen = Chosen { key: "k".into(), name: "CLIP ViT-B/32".into(), vouched: Vouched::Nobody };
-    assert_eq!((&state.model, &state.settings.model), (&Model::Stored(chosen.clone()), &Some(chosen)));
-    assert_eq!(state.notice, Some(Notice::Switched("CLIP ViT-B/32".into())));
+    assert_eq!(
+        (&state.loading.model, &state.settings.model),
+        (&Model::Stored(chosen.clone()), &Some(chosen))
+    );
+    assert_eq!(state.notices.notice, Some(Notice::Switched("CLIP ViT-B/32".into())));
     let state = loaded(state);
     assert_eq!(asked(&state).labels, ["cat", "dog"]);
-    assert!(state.picture.is_some());
+    assert!(state.stage.picture.is_some());
     // One press back.
     let back = loaded(state.after(Action::UseModel(Model::Starter)));
-    assert_eq!((back.settings.model, back.notice, back.model), (None, None, Model::Starter));
+    assert_eq!((back.settings.model, back.notices.notice, back.loading.model), (None, None, Model::Starter));
 }
 
 #[test]
@@ -134,7 +141,7 @@ fn without_storage_the_model_is_used_until_the_page_closes() {
     let (state, id, _) = downloading();
     let unkept = StoredModel { is_kept: false, ..stored("k") };
     let state = pick(state, Pick::Heard(FetchEvent::Finished(id, unkept), Some(77)));
-    assert!(matches!(&state.model, Model::File { payload: 77, .. }), "{:?}", state.model);
+    assert!(matches!(&state.loading.model, Model::File { payload: 77, .. }), "{:?}", state.loading.model);
     assert_eq!((state.settings.model.as_ref(), state.payloads_in_use()[2]), (None, Some(77)));
 }
 
@@ -160,7 +167,7 @@ fn a_download_pauses_goes_on_and_is_cancelled() {
     let (cancelled, sent) = send(pick(resumed, Pick::Cancel));
     assert_eq!((sent, cancelled.picker.job.as_ref()), (vec![(FetchRequest::Cancel, None)], None));
     let late = heard(cancelled.clone(), FetchEvent::Finished(*new, stored("k")));
-    assert_eq!((late.model, late.picker.job), (Model::Starter, None), "a cancelled model takes over");
+    assert_eq!((late.loading.model, late.picker.job), (Model::Starter, None), "a cancelled model takes over");
 
     // What stopped is deleted by its key; on the next visit it can be gone on with.
     let (_, sent) = send(pick(state, Pick::Cancel));
@@ -178,7 +185,7 @@ fn one_download_at_a_time() {
     let other = catalogue().models[1].id.clone();
     let (state, sent) = send(pick(state, Pick::Download(other.clone())));
     assert_eq!((sent.len(), state.picker.job.as_ref().unwrap().id), (0, id));
-    assert_eq!(state.announcement, strings::ONE_AT_A_TIME);
+    assert_eq!(state.notices.announcement, strings::ONE_AT_A_TIME);
     // One that failed gives way.
     let problem = Problem::new(Code::WeightsNetwork, "reset");
     let failed = heard(state, FetchEvent::Failed(id, problem.clone()));
@@ -210,9 +217,12 @@ fn deleting_the_model_in_use_goes_back_to_the_built_in_one() {
     let (state, id, _) = downloading();
     let state = loaded(heard(state, FetchEvent::Finished(id, stored("k"))));
     let (other, _) = send(pick(state.clone(), Pick::Delete("x".into())));
-    assert!(other.model.has_key("k"));
+    assert!(other.loading.model.has_key("k"));
     let (state, sent) = send(pick(state, Pick::Delete("k".into())));
-    assert_eq!((sent, &state.model), (vec![(FetchRequest::Delete("k".into()), None)], &Model::Starter));
+    assert_eq!(
+        (sent, &state.loading.model),
+        (vec![(FetchRequest::Delete("k".into()), None)], &Model::Starter)
+    );
     assert_eq!(state.settings.model, None);
 }
 
@@ -223,14 +233,14 @@ fn the_chosen_model_is_loaded_at_the_next_visit_or_its_absence_told() {
     let there = serde_json::to_string(&settings).unwrap();
     let settings: Settings = serde_json::from_str(&there).unwrap();
     let state = told(State::new(settings), Event::Hello);
-    assert_eq!(state.model.to_ref(), ModelRef::Stored("k".into()));
-    let load = state.load_generation;
+    assert_eq!(state.loading.model.to_ref(), ModelRef::Stored("k".into()));
+    let load = state.loading.load_generation;
     let gone = Event::LoadFailed(load, Problem::new(Code::StoredMissing, "k"));
     let state = told(state, gone);
-    assert_eq!((&state.model, &state.settings.model), (&Model::Starter, &None));
-    assert_eq!(state.notice, Some(Notice::ModelGone("CLIP".into())));
-    assert!(matches!(state.engine, Engine::Loading(_)) && state.load_generation == load + 1);
-    let state = told(state.clone(), Event::Ready(state.load_generation, card()));
+    assert_eq!((&state.loading.model, &state.settings.model), (&Model::Starter, &None));
+    assert_eq!(state.notices.notice, Some(Notice::ModelGone("CLIP".into())));
+    assert!(matches!(state.loading.engine, Engine::Loading(_)) && state.loading.load_generation == load + 1);
+    let state = told(state.clone(), Event::Ready(state.loading.load_generation, card()));
     assert_eq!(show(state, 1).phase(), Ranking::Ranking);
 }
 

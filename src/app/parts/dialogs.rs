@@ -3,7 +3,9 @@
 //! Invariant: the browser's own `dialog`: it keeps the focus inside, closes on Esc and gives the focus back.
 
 use super::icon::{Button, bar};
-use crate::app::state::{Action, Model};
+use crate::app::edits::Edit;
+use crate::app::loading::Model;
+use crate::app::state::Action;
 use crate::app::strings;
 use crate::worker::protocol::{Answer, Card, StageTime};
 use std::rc::Rc;
@@ -179,7 +181,7 @@ pub fn privacy() -> Html {
 }
 
 pub fn shortcuts(is_on: bool, send: &Callback<Action>) -> Html {
-    let change = send.reform(move |_: Event| Action::Edit(crate::app::state::Edit::HasShortcuts(!is_on)));
+    let change = send.reform(move |_: Event| Action::Edit(Edit::HasShortcuts(!is_on)));
     html! {
         <>
             <dl class="keys">{ for strings::SHORTCUT_LIST.iter().map(|(keys, what)| html! {

@@ -1,8 +1,8 @@
 //! The head of the page: name, badge, the ways to details, help and a link.
 
 use super::icon::{Button, bar, icon};
-use crate::app::picker::{ModelJob, Offer, Phase};
-use crate::app::state::{Engine, Model};
+use crate::app::loading::{Engine, Model};
+use crate::app::models::picker::{ModelJob, Offer, Phase};
 use crate::app::strings;
 use yew::prelude::*;
 

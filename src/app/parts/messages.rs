@@ -3,7 +3,9 @@
 //! Invariant: an error has a title, what to do, a code, and a button where trying again may help.
 
 use super::icon::{Button, bar, icon};
-use crate::app::state::{Action, Model, Notice};
+use crate::app::loading::Model;
+use crate::app::notices::Notice;
+use crate::app::state::Action;
 use crate::app::strings::{self, Advice};
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::Progress;
@@ -98,7 +100,7 @@ pub struct LoadingProps {
 }
 
 #[component]
-pub fn Loading(props: &LoadingProps) -> Html {
+pub fn LoadingCard(props: &LoadingProps) -> Html {
     let LoadingProps { progress, on_cancel } = props;
     let fraction = progress.done as f64 / progress.total.max(1) as f64;
     let stage = strings::load_stage(progress.stage);

@@ -1,15 +1,10 @@
-//! The page's parts: each gets what it shows, and emits what the reader does.
+//! What the views share: each part gets what it shows, and emits what the reader does.
 //!
 //! Invariant: a part renders the same for the same props; what it keeps to itself is a half-typed text or a drag.
 
-pub mod chips;
-pub mod compare;
+pub mod deletion;
 pub mod dialogs;
 pub mod header;
 pub mod icon;
 pub mod messages;
-pub mod models;
 pub mod offer;
-pub mod ranking;
-pub mod sees;
-pub mod stage;

@@ -2,8 +2,9 @@
 //!
 //! Invariant: the pixels are the engine's own, not a second crop that could differ from them.
 
-use super::messages::Alert;
-use crate::app::state::{Action, Look, Seen};
+use crate::app::parts::messages::Alert;
+use crate::app::ranking::look::{Look, Seen};
+use crate::app::state::Action;
 use crate::app::{services, strings};
 use crate::image::Fit;
 use web_sys::{HtmlCanvasElement, HtmlImageElement};

@@ -7,8 +7,8 @@
 //! Invariant: no DOM: the state is tested natively.
 
 use super::recommend::{self, Device, OrderedCatalogue, kept_bytes};
-use super::settings::{Chosen, Settings};
-use super::strings;
+use crate::app::settings::{Chosen, Settings};
+use crate::app::strings;
 use crate::convert::catalogue::{Catalogue, Entry};
 use crate::convert::layout::{self, Layout};
 use crate::convert::source::{self, Source, SourceError, Sources};

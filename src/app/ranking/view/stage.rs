@@ -1,8 +1,11 @@
 //! The stage: an invitation, the picture, or the camera.
 
-use super::icon::{Button, icon};
+use crate::app::edits::Edit;
 use crate::app::hooks::CameraControl;
-use crate::app::state::{Action, Camera, Edit, Picture};
+use crate::app::parts::icon::{Button, icon};
+use crate::app::ranking::camera::{Camera, Stop};
+use crate::app::ranking::stage::Picture;
+use crate::app::state::Action;
 use crate::app::strings;
 use yew::prelude::*;
 
@@ -113,7 +116,7 @@ fn camera(props: &StageProps) -> Html {
     let is_live = props.camera == Camera::On { is_live: true };
     let on = |action: Action| props.send.reform(move |_: MouseEvent| action.clone());
     let CameraControl { video, n_cameras, switch, shoot } = &props.control;
-    let stop = Action::CloseCamera(crate::app::state::Stop::Asked);
+    let stop = Action::CloseCamera(Stop::Asked);
     html! {
         <>
             <figure class="frame">

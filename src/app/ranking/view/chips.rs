@@ -2,9 +2,10 @@
 //!
 //! Invariant: everything that a pointer does here keys do too: Enter edits, Delete removes, Alt and arrows move.
 
-use super::icon::{Button, icon};
+use crate::app::edits::Edit;
+use crate::app::parts::icon::{Button, icon};
 use crate::app::settings::PRESETS;
-use crate::app::state::{Action, Edit};
+use crate::app::state::Action;
 use crate::app::strings;
 use std::rc::Rc;
 use wasm_bindgen::JsCast;

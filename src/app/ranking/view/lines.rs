@@ -1,8 +1,9 @@
 //! The ranking: the winner large, a bar a label, a line that looks different for "none of these".
 
-use super::icon::bar;
 use crate::app::hooks::use_gliding;
-use crate::app::state::{Camera, Line, Phase};
+use crate::app::parts::icon::bar;
+use crate::app::ranking::answer::{Line, Phase};
+use crate::app::ranking::camera::Camera;
 use crate::app::strings;
 use crate::engine::LabelNotes;
 use crate::image::Background;

@@ -1,8 +1,10 @@
 //! How labels are compared: the sentence around a label, what percentages mean, "none of these".
 
-use super::icon::{Button, icon};
+use crate::app::edits::Edit;
+use crate::app::parts::icon::{Button, icon};
+use crate::app::ranking::answer::NoneLine;
 use crate::app::settings::{MAX_TEMPLATES, NEW_TEMPLATE, Settings};
-use crate::app::state::{Action, Edit, NoneLine};
+use crate::app::state::Action;
 use crate::app::strings;
 use crate::tasks::classify::Mode;
 use crate::text::Template;

@@ -1,0 +1,47 @@
+//! The camera: on or off, and what is known of its film.
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Camera {
+    #[default]
+    Off,
+    Opening,
+    On {
+        is_live: bool,
+    },
+}
+
+/// Why the camera was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// By a press, or because a picture took its place.
+    Asked,
+    TabHidden,
+    /// The device went away.
+    Gone,
+}
+
+/// The film while every frame is ranked.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Live {
+    /// Answers a second.
+    pub rate: f64,
+    /// The frame that the question is about.
+    pub frame: Option<u64>,
+    last_frame_millis: Option<f64>,
+}
+
+impl Live {
+    /// A film begins.
+    pub fn begin(&mut self) {
+        self.last_frame_millis = None;
+        self.rate = 0.0;
+    }
+
+    /// A frame was answered at this time of the page's clock.
+    pub fn tick(&mut self, millis: f64) {
+        let rate = self.last_frame_millis.map(|last| 1000.0 / (millis - last).max(1.0));
+        let smooth = |rate: f64| if self.rate == 0.0 { rate } else { 0.7 * self.rate + 0.3 * rate };
+        self.rate = rate.map_or(0.0, smooth);
+        self.last_frame_millis = Some(millis);
+    }
+}

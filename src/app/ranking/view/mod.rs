@@ -1,0 +1,67 @@
+//! The components of the ranking: the stage on one side; messages, answer and labels on the other.
+
+mod better;
+mod chips;
+mod compare;
+mod lines;
+pub mod sees;
+pub mod stage;
+
+use super::answer::Phase;
+use crate::app::hooks::CameraControl;
+use crate::app::loading::Engine;
+use crate::app::parts::messages::{Alert, LoadingCard};
+use crate::app::state::{Action, State};
+use crate::app::strings;
+use better::{Better, BetterModel};
+use chips::LabelField;
+use compare::Compare;
+use lines::Ranking;
+use stage::Stage;
+use yew::prelude::*;
+
+/// What the view needs of the page around it.
+pub struct Wires {
+    pub send: Callback<Action>,
+    pub control: CameraControl,
+    /// Something is held over the page.
+    pub is_over: bool,
+    pub label_input: NodeRef,
+    pub on_open: Callback<()>,
+    pub on_sample: Callback<usize>,
+    pub on_sees: Callback<()>,
+    pub on_cancel: Callback<()>,
+    /// What happened, and what went wrong besides the picture.
+    pub notes: Html,
+    pub alerts: Html,
+}
+
+/// Stage and side.
+pub fn view(page: &State, wires: Wires) -> Html {
+    let Wires { send, control, is_over, label_input, on_open, on_sample, on_sees, on_cancel, .. } = wires;
+    let from_model = page.loading.card().map(|card| card.templates.clone()).unwrap_or_default();
+    let phase = page.phase();
+    let settled = page.ranking.answer.as_ref().filter(|_| phase == Phase::Settled);
+    let top = settled.and_then(|answer| answer.ranked.labels.first()).map(|line| {
+        let name = strings::shortened(strings::label_or_none(line.label.as_deref()));
+        (name, strings::percent(line.probability))
+    });
+    let camera = page.stage.camera;
+    let better = html! { <BetterModel better={Better::of(page)} send={send.clone()} /> };
+    html! {
+        <>
+            <Stage picture={page.stage.picture.clone()} {camera} {control} is_mirrored={page.settings.is_mirrored}
+                {top} rate={page.stage.live.rate} {is_over} {on_open} {on_sample} {on_sees} send={send.clone()} />
+            <div class="side">
+                { wires.notes }
+                if let Some(problem) = &page.notices.problem { <Alert problem={problem.clone()} send={send.clone()} /> }
+                { wires.alerts }
+                if let Engine::Loading(progress) = &page.loading.engine { <LoadingCard progress={progress.clone()} {on_cancel} /> }
+                <Ranking {phase} lines={page.lines()} answer={page.ranking.answer.clone()} {camera}
+                    has_failed={matches!(page.loading.engine, Engine::Failed(_))} {better} />
+                <LabelField labels={page.settings.labels.clone()} input={label_input} send={send.clone()} />
+                <Compare settings={page.settings.clone()} {from_model} none_line={page.none_line()} {send} />
+            </div>
+        </>
+    }
+}
