@@ -1,5 +1,7 @@
 //! Native tests, a module per part.
 mod allocation;
+#[path = "../awkward/mod.rs"]
+mod awkward;
 mod check;
 mod cli;
 mod convert;
@@ -10,6 +12,7 @@ mod hub;
 mod image;
 mod imports;
 mod kernels;
+mod live;
 mod offer;
 mod page;
 mod picker;
