@@ -16,6 +16,10 @@ mod live;
 mod offer;
 mod page;
 mod picker;
+mod pillow;
+#[allow(dead_code, reason = "each binary uses a part of it")]
+#[path = "../pillow/mod.rs"]
+mod pillow_set;
 mod stream;
 #[allow(dead_code, reason = "each binary uses a part of it")]
 #[path = "../synthetic/mod.rs"]
