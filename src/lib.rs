@@ -15,6 +15,7 @@
 //! | [`tensor`] | shapes, quantized blocks: the one definition of each format | IO, GPU |
 //! | [`image`] | bytes to pixels (in the page `worker::engine::pictures` does that), pixels to model input | know the DOM |
 //! | [`text`] | tokenizers, prompt templates, label clean-up | know the model |
+//! | [`files`] | what a file's name tells | open one |
 //! | [`graph`] | a forward pass as data: slots, operations, the weights that they name | compute |
 //! | [`weights`] | GGUF and safetensors bytes to named tensors, checksums | fetch |
 //! | [`models`] | config, vision and text towers: weights to graphs | name WGSL |
@@ -43,6 +44,8 @@ pub mod convert;
 pub mod cpu;
 #[cfg(feature = "engine")]
 pub mod engine;
+#[cfg(feature = "engine")]
+pub mod files;
 #[cfg(feature = "gpu")]
 pub mod gpu;
 #[cfg(feature = "engine")]

@@ -1,6 +1,6 @@
 //! `cliplet eval`: zero-shot accuracy on labelled pictures, a folder a label.
 //!
-//! Invariant: every file of a label's folder is counted, as a picture or as one that could not be read; of those the
+//! Invariant: every file in a label's folder and the folders within is counted, but for a system's own, as a picture or as one that could not be read; of those the
 //! result tells, and the exit status is 1.
 //! Invariant: labels are compared by similarity, of equals the first by name wins: no rounding decides.
 
@@ -16,6 +16,7 @@ use super::model::ModelArgs;
 use super::rank::embed;
 use super::{CliError, Report, progress, read_image};
 use crate::engine::{EmbeddedLabels, ModelInfo, now_millis};
+use crate::files::is_systems_own;
 use crate::text::Template;
 
 /// How many pairs of labels that are taken for each other are told.
@@ -36,7 +37,8 @@ pub enum EvalError {
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// A folder of folders: each is named as its label (`_` stands for a space) and holds its pictures.
+    /// A folder of folders: each is named as its label (`_` stands for a space) and holds its pictures, in folders of
+    /// its own or not.
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
     #[command(flatten)]
@@ -199,7 +201,8 @@ fn ranked(scores: &[f32]) -> Vec<usize> {
     order
 }
 
-/// The labels of `dir` and their files, both by name; what starts with a dot is left out.
+/// The labels of `dir` and their files, both by name, from folders within a label's, too; what is a system's own is left
+/// out.
 pub fn classes(dir: &Path) -> Result<Vec<Class>, CliError> {
     let dirs: Vec<PathBuf> = entries(dir)?.into_iter().filter(|path| path.is_dir()).collect();
     if dirs.len() < 2 {
@@ -212,10 +215,23 @@ pub fn classes(dir: &Path) -> Result<Vec<Class>, CliError> {
         if let Some(other) = classes.iter().find(|other| other.label == label) {
             return Err(EvalError::SameLabel { first: other.dir.clone(), second: dir, label }.into());
         }
-        let files = entries(&dir)?.into_iter().filter(|path| !path.is_dir()).collect();
+        let files = files_within(&dir)?;
         classes.push(Class { dir, label, files });
     }
     Ok(classes)
+}
+
+/// All files below `dir`. A link to a folder is not followed: it may lead to where it came from.
+fn files_within(dir: &Path) -> Result<Vec<PathBuf>, CliError> {
+    let mut files = Vec::new();
+    for path in entries(dir)? {
+        match (path.is_dir(), path.is_symlink()) {
+            (false, _) => files.push(path),
+            (true, false) => files.extend(files_within(&path)?),
+            (true, true) => {}
+        }
+    }
+    Ok(files)
 }
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>, CliError> {
@@ -223,7 +239,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, CliError> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
+        if !is_systems_own(&entry.file_name().to_string_lossy()) {
             paths.push(entry.path());
         }
     }

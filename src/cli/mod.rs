@@ -120,8 +120,19 @@ pub trait Report: Serialize + Display {
     }
 }
 
+/// Without a desktop, Mesa would complain on standard error that it cannot ask one which GPU it prefers.
+fn quiet_mesa() {
+    let is_on_desktop =
+        std::env::var_os("XDG_RUNTIME_DIR").is_some_and(|folder| Path::new(&folder).is_absolute());
+    if cfg!(target_os = "linux") && !is_on_desktop {
+        // SAFETY: this is the first thing that the program does: there is no thread yet that could read a variable.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
+}
+
 /// Runs the command line and says how it went.
 pub fn main() -> ExitCode {
+    quiet_mesa();
     let Cli { json, command } = Cli::parse();
     let outcome = match command {
         Command::Rank(args) => rank::run(&args).and_then(|report| print(&report, json)),

@@ -15,6 +15,8 @@ use std::path::PathBuf;
 const NOT_CALIBRATED: &str = "not calibrated: nobody has measured what this model's probabilities are worth, and \
     there is no \"none of these\" (`cliplet calibrate` fits both)";
 
+const ALONE: &str = "one label is judged by itself: add labels to compare it with";
+
 #[derive(clap::Args)]
 pub struct Args {
     /// JPEG, PNG, WebP, GIF or BMP.
@@ -106,6 +108,9 @@ pub fn run(args: &Args) -> Result<Ranking, CliError> {
     let text_times = engine.last_times();
     let mode = if args.independent { Mode::Independent } else { Mode::Softmax };
     let ranked = rank(&image, &readable, &engine.calibration(), mode, args.none);
+    if ranked.labels.iter().filter(|line| line.label.is_some()).count() == 1 {
+        message(ALONE);
+    }
     if ranked.confidence == Confidence::NotCalibrated {
         message(NOT_CALIBRATED);
     }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::files::is_systems_own;
 use crate::models::ModelFolder;
 use crate::text::TextError;
 use crate::text::vocabulary::{bert_tokenizer_json, clip_tokenizer_json};
@@ -171,7 +172,9 @@ impl Layout {
     pub fn choose(names: &[&str], named: &[String]) -> Result<Layout, LayoutError> {
         let has = |name: &str| names.contains(&name);
         let weights_there = || -> Vec<String> {
-            let is_weights = |name: &&&str| !name.contains('/') && is_weights(name) && **name != GOLDEN;
+            let is_weights = |name: &&&str| {
+                !name.contains('/') && is_weights(name) && **name != GOLDEN && !is_systems_own(name)
+            };
             names.iter().filter(is_weights).map(|name| (*name).to_owned()).collect()
         };
         if let Some(file) = named.iter().find(|file| !has(file)) {
@@ -218,7 +221,8 @@ impl Layout {
                 _ => return Err(LayoutError::Several(whole)),
             }
         }
-        Err(LayoutError::NoWeights(names.iter().map(|name| (*name).to_owned()).collect()))
+        let of_person = names.iter().filter(|name| !is_systems_own(name));
+        Err(LayoutError::NoWeights(of_person.map(|name| (*name).to_owned()).collect()))
     }
 
     /// Whether the weights are a GGUF, which holds its configuration itself.

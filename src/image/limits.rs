@@ -27,14 +27,29 @@ pub fn check_size(width: u64, height: u64) -> Result<(), ImageError> {
 
 /// The refusal that helps most: phones make HEIC, and a user can export it. Videos open with `ftyp` too.
 pub fn unreadable(bytes: &[u8]) -> ImageError {
-    match bytes.get(4..12) {
-        Some(b"ftypavif" | b"ftypavis") => ImageError::UnsupportedFormat("AVIF"),
-        Some(b"ftypheic" | b"ftypheix" | b"ftyphevc" | b"ftypmif1" | b"ftypmsf1") => {
-            ImageError::UnsupportedFormat("HEIC")
-        }
-        _ if bytes.starts_with(b"II*\0") || bytes.starts_with(b"MM\0*") => {
+    match heif_name(bytes) {
+        Some(name) => ImageError::UnsupportedFormat(name),
+        None if bytes.starts_with(b"II*\0") || bytes.starts_with(b"MM\0*") => {
             ImageError::UnsupportedFormat("TIFF")
         }
-        _ => ImageError::UnknownFormat { n_bytes: bytes.len() },
+        None => ImageError::UnknownFormat { n_bytes: bytes.len() },
+    }
+}
+
+/// What people call a picture in the container of ISO/IEC 23008-12, by the brands that its first box lists: the main one,
+/// a version, then all that it is compatible with.
+fn heif_name(bytes: &[u8]) -> Option<&'static str> {
+    let (n_bytes, rest) = bytes.split_first_chunk()?;
+    let brands = rest.strip_prefix(b"ftyp")?;
+    let n_brands = (u32::from_be_bytes(*n_bytes) as usize / 4).saturating_sub(2);
+    let brands = || brands.as_chunks::<4>().0.iter().take(n_brands);
+    let has = |wanted: &[&[u8; 4]]| brands().any(|brand| wanted.contains(&brand));
+    // What only says that it is a picture of some kind (`mif1`) leaves its coding to the brands behind it.
+    match brands().next()? {
+        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"hevm" | b"hevs" => Some("HEIC"),
+        b"avif" | b"avis" => Some("AVIF"),
+        b"mif1" | b"msf1" | b"mif2" | b"miaf" if has(&[b"avif", b"avis"]) => Some("AVIF"),
+        b"mif1" | b"msf1" | b"mif2" | b"miaf" => Some("HEIC"),
+        _ => None,
     }
 }

@@ -1,8 +1,8 @@
 //! Pictures: a file to upright RGB pixels (natively [`decode()`], in a page `worker::engine::pictures::decode`), pixels to what a model
 //! sees ([`Preprocess`]).
 //!
-//! Invariant: natively and in the browser a model sees the same crop: only the decoders differ, and both are held to
-//! the same expected crops.
+//! Invariant: natively and in the browser a model sees the same crop: only the decoders differ, both are given the same
+//! bytes ([`Plain`]), and both are held to the same expected crops.
 //! Invariant: transparency is laid over one colour by one rule ([`OverWhite`]), natively and in the browser.
 //! Invariant: a picture's size is judged on its header, before anything of that size is allocated; where only the browser
 //! knows the format, on what it decoded.
@@ -11,12 +11,14 @@ mod background;
 #[cfg(feature = "decode")]
 mod decode;
 pub mod limits;
+mod plain;
 mod preprocess;
 mod resize;
 
 pub use background::{Background, OverWhite};
 #[cfg(feature = "decode")]
 pub use decode::decode;
+pub use plain::Plain;
 pub use preprocess::{Fit, PixelTensor, Preprocess};
 pub use resize::Filter;
 
@@ -37,6 +39,8 @@ pub enum ImageError {
         "the picture would take {needed_mib} MiB in memory, the limit is {max_mib}: save it with 8 bits a channel or make it smaller"
     )]
     TooMuchMemory { needed_mib: u64, max_mib: u64 },
+    #[error("the file ends before the picture does ({n_bytes} bytes): copy or download it again")]
+    CutShort { n_bytes: usize },
     #[error("the picture is damaged or of a rare kind: {0}")]
     Malformed(String),
     #[error(

@@ -31,10 +31,26 @@ fn report(browser: &Browser, folder: &str, backend: &str, is_spoilt: bool) -> Va
 }
 
 /// A page with the engine's test program and the fixtures in reach.
-fn engine_page() -> (Server, Browser) {
+pub fn engine_page() -> (Server, Browser) {
     let (server, browser) = blank_page();
     server.mount("/golden-web", file("target/golden-web"));
     (server, browser)
+}
+
+/// The pixels that CLIP sees of the picture at an address, or why there are none.
+pub fn crop_in(browser: &Browser, address: &str) -> Result<Vec<u8>, String> {
+    let outcome = browser.run_async(
+        "const engine = await import('/golden-web/golden_web.js');
+         await engine.default();
+         const response = await fetch(arguments[0]);
+         if (!response.ok) throw new Error(`${arguments[0]}: ${response.status}`);
+         return await engine.crop(await response.blob()).then((crop) => ({ crop: Array.from(crop) }), String);",
+        json!([address]),
+    );
+    match outcome.get("crop") {
+        Some(crop) => Ok(serde_json::from_value(crop.clone()).expect("bytes")),
+        None => Err(outcome.as_str().expect("a reason").to_owned()),
+    }
 }
 
 /// Every tensor of every folder on one backend.
@@ -83,14 +99,7 @@ fn every_upload_gives_pillows_crop() {
         if name.ends_with(".expect.png") || name.ends_with(".md") {
             continue;
         }
-        let crop = browser.run_async(
-            "const engine = await import('/golden-web/golden_web.js');
-             await engine.default();
-             const response = await fetch(`/uploads/${arguments[0]}`);
-             return Array.from(await engine.crop(await response.blob()));",
-            json!([name]),
-        );
-        let crop: Vec<u8> = serde_json::from_value(crop).expect("bytes");
+        let crop = crop_in(&browser, &format!("/uploads/{name}")).expect("a crop");
         let expected = std::fs::read(path.with_extension("expect.png")).expect("the expected crop");
         let expected = cliplet::image::decode(&expected).expect("a picture").rgb;
         assert_eq!(crop.len(), expected.len(), "{name}");

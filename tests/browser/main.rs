@@ -4,6 +4,8 @@
 //! Invariant: no test waits for a time; each waits for what it needs to see.
 //! Invariant: nothing leaves the machine, and a request that wants to is a failure.
 
+#[path = "../awkward/mod.rs"]
+mod awkward;
 mod faults;
 mod golden;
 mod harness;
@@ -14,6 +16,10 @@ mod kernels;
 mod own_model;
 mod page;
 mod picker;
+mod pictures;
+#[allow(dead_code, reason = "each binary uses a part of it")]
+#[path = "../pillow/mod.rs"]
+mod pillow_set;
 mod server;
 #[allow(dead_code, reason = "each binary uses a part of it")]
 #[path = "../synthetic/mod.rs"]

@@ -155,7 +155,27 @@ fn ranking_names_labels_that_cannot_be_read_and_claims_no_certainty() {
     let report = json(&rank(&["cat"], &["--json"]));
     assert_eq!(report["mode"], "independent");
     assert!(report["labels"][0]["probability"].as_f64().unwrap() < 0.999_999_5, "{report}");
-    assert!(!stdout(&rank(&["cat"], &[])).contains("100.00 %"));
+    let alone = rank(&["cat"], &[]);
+    assert!(!stdout(&alone).contains("100.00 %"));
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said(&alone).contains("judged by itself: add labels"), "{}", said(&alone));
+    assert!(!said(&rank(&["cat", "dog"], &[])).contains("by itself"));
+}
+
+/// Mesa asks a desktop which GPU it prefers, and complained where there is none.
+#[test]
+fn without_a_desktop_nothing_is_said_of_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in [None, Some("not/absolute")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cliplet"));
+        command.current_dir(root).args(["rank", "static/samples/cat.jpg", "cat", "dog"]);
+        command.env_remove("NODEVICE_SELECT").env_remove("XDG_RUNTIME_DIR");
+        command.envs(folder.map(|folder| ("XDG_RUNTIME_DIR", folder)));
+        let output = command.output().unwrap();
+        assert!(stdout(&output).contains("cat"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("loaded in") && !said.contains("XDG_RUNTIME_DIR"), "{said}");
+    }
 }
 
 /// Discs and squares in two colours, which the starter can tell apart well enough to fit on.

@@ -133,6 +133,57 @@ fn accuracy_counts_each_picture_once() {
     assert!(text.contains("all ") && text.contains("guitar → rocket"), "{text}");
 }
 
+/// What a Mac and Windows leave in every folder is nobody's picture, and pictures in folders of their own are found.
+#[test]
+fn a_folder_from_any_system_is_evaluated_as_its_owner_sees_it() {
+    let folder = labelled("eval-systems", &SAMPLES);
+    fs::create_dir_all(folder.0.join("cat/2024/June")).unwrap();
+    fs::copy(root("static/samples/cat.jpg"), folder.0.join("cat/2024/June/another.jpg")).unwrap();
+    let own = [".DS_Store", "Thumbs.db", "ehthumbs.db", "Desktop.ini", "._cat.jpg", "Icon\r"];
+    for dir in ["", "cat", "rocket", "cat/2024", "cat/2024/June"] {
+        for name in own {
+            fs::write(folder.0.join(dir).join(name), "of the system").unwrap();
+        }
+    }
+    for dir in ["__MACOSX", "cat/__MACOSX", "$RECYCLE.BIN", ".Trashes"] {
+        fs::create_dir_all(folder.0.join(dir)).unwrap();
+        fs::write(folder.0.join(dir).join("cat.jpg"), "of the system").unwrap();
+    }
+    let output = eval(&folder, &["--json"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report = json(&output);
+    assert_eq!(
+        (&report["n_pictures"], report["labels"].as_array().unwrap().len()),
+        (&5.into(), 4),
+        "{report}"
+    );
+    assert_eq!((&report["labels"][0]["n_pictures"], &report["top1"]), (&2.into(), &1.0.into()));
+    // A link back to where it came from ends nowhere.
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(folder.0.join("cat"), folder.0.join("cat/2024/again")).unwrap();
+        assert_eq!(json(&eval(&folder, &["--json"]))["n_pictures"], 5);
+    }
+}
+
+#[test]
+fn one_rule_names_what_is_a_systems_own() {
+    for own in ["__MACOSX/a/cat.jpg", "a\\Thumbs.db", "A/THUMBS.DB", "._model.safetensors", "a/.git/config"] {
+        assert!(cliplet::files::is_systems_own(own), "{own}");
+    }
+    for persons in
+        ["cat.jpg", "a.b/cat", "./cat.jpg", "../cat.jpg", "thumbs.db.jpg", "my desktop.ini.png", ""]
+    {
+        assert!(!cliplet::files::is_systems_own(persons), "{persons}");
+    }
+    // A copy by a Mac holds two files for each: a model is found all the same.
+    use cliplet::convert::layout::{Layout, LayoutError};
+    let layout = Layout::choose(&["._mine.gguf", ".DS_Store", "mine.gguf"], &[]).unwrap();
+    assert_eq!(layout.weights, ["mine.gguf"]);
+    let refused = Layout::choose(&["._mine.gguf", ".DS_Store"], &[]).unwrap_err();
+    assert_eq!(refused, LayoutError::NoWeights(Vec::new()));
+}
+
 #[test]
 fn nothing_to_measure_is_a_failure() {
     // No picture could be read: the table is printed, the status is 1.

@@ -85,7 +85,7 @@ fn sizes_are_refused_on_the_header() {
         );
         assert!(refused.to_string().contains(&width.to_string()), "{refused}");
     }
-    assert!(matches!(decode(&bmp(100, 100)), Err(ImageError::Malformed(_))));
+    assert!(matches!(decode(&bmp(100, 100)), Err(ImageError::CutShort { n_bytes: 54 })));
 }
 
 #[test]
@@ -99,6 +99,59 @@ fn other_files_are_named() {
     }
     assert!(matches!(decode(b"\0\0\0\x18ftypavif\0\0"), Err(ImageError::UnsupportedFormat("AVIF"))));
     assert!(matches!(decode(b"II*\0\0\0\0\0"), Err(ImageError::UnsupportedFormat("TIFF"))));
+}
+
+/// The main brand, a version, and what the file is compatible with.
+#[test]
+fn phones_pictures_are_named_by_all_their_brands() {
+    let file = |brands: &[&[u8; 4]]| {
+        let (main, others) = brands.split_first().unwrap();
+        let n_bytes = (16 + 4 * others.len() as u32).to_be_bytes();
+        let others: Vec<u8> = others.iter().copied().flatten().copied().collect();
+        [&n_bytes[..], b"ftyp", *main, &[0; 4], &others, b"\0\0\0\x20metaavifheic"].concat()
+    };
+    for brand in [b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"] {
+        for brands in [vec![brand], vec![brand, b"mif1"], vec![b"mif1", b"miaf", brand], vec![b"msf1", brand]]
+        {
+            let refused = decode(&file(&brands)).unwrap_err();
+            assert!(matches!(refused, ImageError::UnsupportedFormat("HEIC")), "{brands:?}: {refused}");
+        }
+    }
+    for brands in
+        [&[b"avif"][..], &[b"avis", b"msf1"], &[b"mif1", b"avif"], &[b"mif1", b"miaf", b"MA1B", b"avif"]]
+    {
+        let refused = decode(&file(brands)).unwrap_err();
+        assert!(matches!(refused, ImageError::UnsupportedFormat("AVIF")), "{brands:?}: {refused}");
+    }
+    // What stands behind the box says nothing, and a film is no picture.
+    for brands in [&[b"isom"][..], &[b"qt  "], &[b"mp42", b"isom"], &[b"jpeg"]] {
+        assert!(matches!(decode(&file(brands)), Err(ImageError::UnknownFormat { .. })), "{brands:?}");
+    }
+}
+
+#[test]
+fn awkward_files_are_right_or_refused() {
+    let all = crate::awkward::all();
+    assert!(all.len() >= 70, "only {}", all.len());
+    for crate::awkward::Awkward { name, bytes, picture } in all {
+        match (decode(&bytes), picture) {
+            (Ok(found), Some(expected)) => assert!(found == expected, "{name} gives another picture"),
+            (Err(error), None) if name.contains("-of-") || name.contains("-less") => {
+                assert!(matches!(error, ImageError::CutShort { .. }), "{name}: {error}");
+            }
+            (Err(error), None) => assert!(matches!(error, ImageError::Malformed(_)), "{name}: {error}"),
+            (Err(error), Some(_)) => panic!("{name} is refused: {error}"),
+            (Ok(_), None) => panic!("{name} is read"),
+        }
+    }
+}
+
+/// libjpeg passes over Adobe's marker where it is too short to say anything.
+#[test]
+fn a_jpeg_with_half_a_marker_is_read() {
+    let whole = read(&fixtures().join("jpeg_q90.jpg"));
+    let marked = [&whole[..2], b"\xFF\xEE\0\x0DAdobe\0d\0\0\0\0", &whole[2..]].concat();
+    assert_eq!(decode(&marked).unwrap(), decode(&whole).unwrap());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Native tests, a module per part.
 mod allocation;
+#[path = "../awkward/mod.rs"]
+mod awkward;
 mod check;
 mod cli;
 mod convert;
@@ -10,9 +12,14 @@ mod hub;
 mod image;
 mod imports;
 mod kernels;
+mod live;
 mod offer;
 mod page;
 mod picker;
+mod pillow;
+#[allow(dead_code, reason = "each binary uses a part of it")]
+#[path = "../pillow/mod.rs"]
+mod pillow_set;
 mod stream;
 #[allow(dead_code, reason = "each binary uses a part of it")]
 #[path = "../synthetic/mod.rs"]

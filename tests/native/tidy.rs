@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tensor", &[]),
     ("image", &[]),
     ("text", &[]),
+    ("files", &[]),
     ("graph", &["tensor"]),
     ("weights", &["tensor"]),
     ("models", &["tensor", "image", "text", "graph", "weights"]),
@@ -20,16 +21,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cpu", &["tensor", "graph"]),
     ("tasks", &["models"]),
     ("engine", &["tensor", "image", "text", "graph", "weights", "models", "gpu", "cpu", "tasks"]),
-    ("convert", &["tensor", "text", "weights", "models", "engine"]),
+    ("convert", &["tensor", "text", "files", "weights", "models", "engine"]),
     ("worker", &["tensor", "image", "weights", "models", "tasks", "engine", "convert"]),
     ("worker/engine", &["image", "text", "weights", "models", "tasks", "engine", "worker"]),
     ("worker/downloader", &["tensor", "weights", "models", "engine", "convert", "worker"]),
-    ("app", &["image", "text", "models", "tasks", "engine", "convert", "worker"]),
+    ("app", &["image", "text", "files", "models", "tasks", "engine", "convert", "worker"]),
     (
         "cli",
         &[
-            "tensor", "image", "text", "graph", "weights", "models", "kernels", "gpu", "cpu", "tasks",
-            "engine", "convert",
+            "tensor", "image", "text", "files", "graph", "weights", "models", "kernels", "gpu", "cpu",
+            "tasks", "engine", "convert",
         ],
     ),
 ];

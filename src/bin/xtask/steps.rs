@@ -105,8 +105,14 @@ pub fn test(args: &[String]) -> Result<()> {
         report.left_out("browser tests", "no page");
     }
     if is_all {
+        report.step("Pillow's pictures", setup::pillow);
         report.tests("heavy, native", || {
-            run_tests(cargo("test").args(ALL_NATIVE).args(["--test", "native", "--", HEAVY, "--nocapture"]))
+            run_tests(
+                cargo("test")
+                    .args(ALL_NATIVE)
+                    .args(["--test", "native", "--", HEAVY, "--nocapture"])
+                    .env("CLIPLET_PILLOW", setup::pillow_folder()?),
+            )
         });
         if is_built {
             report.tests("heavy, browser", || browser_tests(&browser, &[HEAVY, "--nocapture"]));
@@ -215,7 +221,8 @@ fn browser_tests(browser: &BrowserTools, args: &[impl AsRef<OsStr>]) -> Result<u
             .args(args)
             .env("CHROMIUM", &browser.chromium)
             .env("CHROMEDRIVER", &browser.chromedriver)
-            .env("CLIPLET_AXE", &browser.axe),
+            .env("CLIPLET_AXE", &browser.axe)
+            .env("CLIPLET_PILLOW", setup::pillow_folder()?),
     )
 }
 

@@ -9,10 +9,11 @@
 //! Invariant: every refusal has its own code, and the page its own advice for it.
 
 use crate::image::limits::{check_size, unreadable};
-use crate::image::{Background, ImageError, OverWhite, Pixels};
+use crate::image::{Background, ImageError, OverWhite, Pixels, Plain};
 use crate::worker::fetch::blob_bytes;
 use crate::worker::problem::{Code, Problem};
-use js_sys::{Object, Promise, Reflect};
+use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
+use std::borrow::Cow;
 use std::cell::Cell;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
@@ -69,14 +70,23 @@ pub async fn decode(file: &Blob) -> Result<Pixels, ImageError> {
     if let Ok(size) = imagesize::blob_size(&bytes) {
         check_size(size.width as u64, size.height as u64)?;
     }
+    let plain = Plain::new(&bytes)?;
+    let file = match &plain.bytes {
+        Cow::Borrowed(_) => Cow::Borrowed(file),
+        Cow::Owned(bytes) => Cow::Owned(blob_of(bytes).map_err(malformed)?),
+    };
     let options = options(&[
         ("imageOrientation", "from-image".into()),
         ("premultiplyAlpha", "none".into()),
         ("colorSpaceConversion", "none".into()),
     ]);
-    let bitmap = async { JsFuture::from(create_image_bitmap(file, &options)?).await };
+    let bitmap = async { JsFuture::from(create_image_bitmap(&file, &options)?).await };
     let bitmap: ImageBitmap = bitmap.await.map_err(|_| unreadable(&bytes))?.unchecked_into();
-    from_bitmap(&bitmap)
+    Ok(from_bitmap(&bitmap)?.turned(plain.orientation))
+}
+
+fn blob_of(bytes: &[u8]) -> Result<Blob, JsValue> {
+    Blob::new_with_u8_array_sequence(&Array::of1(&Uint8Array::from(bytes)))
 }
 
 /// Reads a picture that the browser has decoded, and closes it.
