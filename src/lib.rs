@@ -14,6 +14,7 @@
 //! |---|---|---|
 //! | [`tensor`] | shapes, quantized blocks: the one definition of each format | IO, GPU |
 //! | [`image`] | bytes to pixels (in the page `worker::engine::pictures` does that), pixels to model input | know the DOM |
+//! | [`facts`] | what is asked and what is told: rankings, the model's card, where it runs | compute |
 //! | [`text`] | tokenizers, prompt templates, label clean-up | know the model |
 //! | [`files`] | what a file's name tells | open one |
 //! | [`graph`] | a forward pass as data: slots, operations, the weights that they name | compute |
@@ -27,9 +28,9 @@
 //! | [`engine`] | the façade: load, embed, self-test | know the DOM |
 //! | [`convert`] | where a model comes from: names, layouts, the converter | ask a host, touch a file |
 //! | [`worker`] | what both threads of the page share: messages, problems, storage, files that arrive | |
-//! | `worker::engine` | the thread that computes: decodes pictures, loads the model, answers | talk to other hosts |
+//! | `worker::engine` | the thread that computes, a program of its own: decodes pictures, loads the model, answers | talk to other hosts, know the page |
 //! | `worker::downloader` | the thread that fetches, converts and stores models | see a picture or a label |
-//! | [`app`] | pages, components, hooks, services, state of the yew app | touch wgpu |
+//! | [`app`] | pages, components, hooks, services, state of the yew app | hold a model: it knows what the workers are asked and tell |
 //! | `cli` | the native command, one file a subcommand: fetches, opens, converts, measures | be used by anything |
 //!
 //! The allowed arrows between them are the table in `tests/native/tidy.rs`, which holds the code to it.
@@ -44,6 +45,8 @@ pub mod convert;
 pub mod cpu;
 #[cfg(feature = "engine")]
 pub mod engine;
+#[cfg(feature = "engine")]
+pub mod facts;
 #[cfg(feature = "engine")]
 pub mod files;
 #[cfg(feature = "gpu")]

@@ -21,12 +21,30 @@ function stored(use) {
   }
 }
 
+// The workers' programs: their names say no version, so the page's does, that a cache may not pair programs of two.
+const version = own.dataset.wasm.split("/").pop();
+for (const program of ["engine", "downloader"]) {
+  own.dataset[`${program}Js`] = new URL(`${program}.js?${version}`, document.baseURI).href;
+  own.dataset[`${program}Wasm`] = new URL(`${program}_bg.wasm?${version}`, document.baseURI).href;
+}
+
+/** The engine's WebAssembly, compiled once for every worker that the page starts; a failure is tried again. */
+let compiled;
+own.engine = () => (compiled ??= compile(own.dataset.engineWasm).catch((error) => {
+  compiled = undefined;
+  throw error;
+}));
+own.engine().catch(() => {}); // whoever starts the worker hears of it
+
+async function compile(address) {
+  const response = await fetch(address);
+  if (!response.ok) throw new Error(`${address}: status ${response.status}`);
+  // A host that does not know the type of such files keeps the browser from compiling them as they come.
+  const isStreamed = response.headers.get("Content-Type")?.startsWith("application/wasm");
+  return isStreamed ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
+}
+
 try {
-  own.dataset.js = new URL(own.dataset.js, document.baseURI).href; // its worker imports it from elsewhere
-  // Its name says no version, so the page's does: a cache must not pair programs of two.
-  const version = own.dataset.js.split("/").pop();
-  own.dataset.downloaderJs = new URL(`downloader.js?${version}`, document.baseURI).href;
-  own.dataset.downloaderWasm = new URL(`downloader_bg.wasm?${version}`, document.baseURI).href;
   await wasm_bindgen({ module_or_path: new URL(own.dataset.wasm, document.baseURI).href });
   stored((session) => session.removeItem("cliplet.reloaded"));
 } catch (error) {
@@ -45,7 +63,8 @@ try {
 
 // For visits without a network: once everything is here, the offline helper keeps the page's own files.
 if ("serviceWorker" in navigator) {
-  const started = [own.dataset.js, own.dataset.wasm, own.src, own.dataset.downloaderJs, own.dataset.downloaderWasm];
+  const { js, wasm, engineJs, engineWasm, downloaderJs, downloaderWasm } = own.dataset;
+  const started = [js, wasm, own.src, engineJs, engineWasm, downloaderJs, downloaderWasm];
   const linked = [...document.querySelectorAll("link[rel=stylesheet], link[rel=icon]")].map((link) => link.href);
   const workers = ["worker-boot.js", "downloader-boot.js"];
   const later = ["./", "icons.svg", ...workers, "models/manifest.json", "models/catalogue.json"];

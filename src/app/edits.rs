@@ -3,7 +3,7 @@
 //! Invariant: an edit that is refused changes nothing.
 
 use super::settings::{Earlier, Settings};
-use crate::tasks::classify::Mode;
+use crate::facts::Mode;
 use crate::text::TextError;
 use crate::worker::protocol::StoredFormat;
 

@@ -4,7 +4,7 @@
 //! Invariant: a template or a hub's address that is being typed may be wrong: it is kept as typed, and left out of use.
 
 use crate::convert::source::{self, DEFAULT_HUB};
-use crate::tasks::classify::Mode;
+use crate::facts::Mode;
 use crate::text::labels::{self, MAX_LABELS};
 use crate::text::{Template, TextError};
 use crate::worker::protocol::{StoredFormat, Vouched};

@@ -4,7 +4,7 @@
 //! Invariant: any fragment is read without failing; what is not understood is left out.
 
 use super::settings::Settings;
-use crate::tasks::classify::Mode;
+use crate::facts::Mode;
 
 /// `labels=cat,dog&template=a%20photo%20of%20a%20%7Blabel%7D&score=softmax&none=1`
 pub fn to_fragment(settings: &Settings) -> String {

@@ -18,8 +18,8 @@ use super::ranking::stage::{Picture, Stage};
 use super::ranking::trial::{Asked, Before, Trial};
 use super::settings::{Earlier, Settings};
 use super::strings;
-use crate::engine::BackendKind;
-use crate::tasks::classify::Confidence;
+use crate::facts::BackendKind;
+use crate::facts::Confidence;
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{Answer, Card, Event, Question};
 

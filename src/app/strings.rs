@@ -6,9 +6,9 @@ use super::loading::Model;
 use super::models::picker::{ModelJob, Offer, Phase, What};
 use super::ranking::answer::NoneLine;
 use super::ranking::trial::Before;
-use crate::engine::BackendKind;
+use crate::facts::BackendKind;
+use crate::facts::{Confidence, Mode, RankedLabels};
 use crate::image::{Background, Fit};
-use crate::tasks::classify::{Confidence, Mode, RankedLabels};
 use crate::worker::problem::Code;
 use crate::worker::protocol::{
     Card, FetchProgress, FetchStage, LoadStage, Progress, Store, StoredFormat, StoredModel, Vouched,
@@ -812,7 +812,7 @@ pub fn square(size: usize) -> String {
 }
 
 /// What the model does not see of a picture of this width and height; nothing before they are known. `inside` is
-/// [`ModelInfo::inside`](crate::engine::ModelInfo).
+/// [`ModelInfo::inside`](crate::facts::ModelInfo).
 pub fn cut_off(fit: Fit, inside: f32, (width, height): (u32, u32)) -> String {
     let shorter = width.min(height);
     if shorter == 0 {

@@ -1,13 +1,6 @@
-//! The page's WebAssembly, and that of the engine's worker: one program, fetched and compiled once. Where it runs says what it
-//! does.
-
-use cliplet::{app, worker};
+//! The page's WebAssembly: what is seen. It computes nothing; the engine's program does, in a worker.
 
 fn main() {
-    if worker::is_engine() {
-        worker::engine::start();
-    } else {
-        console_error_panic_hook::set_once();
-        yew::Renderer::<app::page::Page>::new().render();
-    }
+    console_error_panic_hook::set_once();
+    yew::Renderer::<cliplet::app::page::Page>::new().render();
 }

@@ -3,27 +3,13 @@
 //! Invariant: a device that fails says so with a typed error; only [`Backend::start`] with `Auto` takes another one, and
 //! then [`BackendInfo::fallback`] says why.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
 use super::{EngineError, WarmGpu};
 use crate::cpu::{CpuError, CpuModel};
+use crate::facts::{BackendChoice, BackendInfo, BackendKind, Fallback, FallbackCause};
 #[cfg(feature = "gpu")]
 use crate::gpu::{self, Gpu, GpuError, GpuModel, GpuOptions};
 use crate::graph::Graph;
 use crate::graph::ParamSet;
-
-/// Which backend the caller wants.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BackendChoice {
-    /// The GPU where there is one, else the CPU.
-    #[default]
-    Auto,
-    Gpu,
-    Cpu,
-}
 
 /// Why a backend cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -52,65 +38,13 @@ impl BackendError {
 /// In a browser's tab, weights that take more than this in f32 stay as the file holds them.
 const MAX_WIDE_BYTES: usize = 128 << 20;
 
-/// What runs the graphs, for people.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct BackendInfo {
-    pub kind: BackendKind,
-    /// The GPU's name and driver.
-    pub adapter: Option<String>,
-    /// Whether the "GPU" is a program (SwiftShader, lavapipe): right, but slow.
-    pub is_software: bool,
-    /// Why it is the CPU although [`BackendChoice::Auto`] would rather have the GPU.
-    pub fallback: Option<Fallback>,
-}
-
-/// Why a model left the GPU, or never got there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fallback {
-    pub cause: FallbackCause,
-    /// The figures, for a report.
-    pub detail: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FallbackCause {
-    /// There is none, or it failed.
-    NoGpu,
-    /// Its results differ from those that the file holds.
-    WrongResults,
-}
-
-impl Fallback {
-    /// The reason why a GPU cannot be used, from what went wrong with it.
-    pub(super) fn of(error: &EngineError) -> Fallback {
-        let cause = match error {
-            EngineError::SelfTest { .. } => FallbackCause::WrongResults,
-            _ => FallbackCause::NoGpu,
-        };
-        Fallback { cause, detail: error.to_string() }
-    }
-}
-
-impl fmt::Display for BackendInfo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            BackendKind::Cpu => write!(f, "CPU")?,
-            BackendKind::Gpu => write!(f, "GPU {}", self.adapter.as_deref().unwrap_or("without a name"))?,
-        }
-        if self.is_software {
-            write!(f, " (software, slow)")?;
-        }
-        self.fallback.iter().try_for_each(|fallback| write!(f, " (not the GPU: {})", fallback.detail))
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BackendKind {
-    Gpu,
-    #[default]
-    Cpu,
+/// The reason why a GPU cannot be used, from what went wrong with it.
+pub(super) fn fallback(error: &EngineError) -> Fallback {
+    let cause = match error {
+        EngineError::SelfTest { .. } => FallbackCause::WrongResults,
+        _ => FallbackCause::NoGpu,
+    };
+    Fallback { cause, detail: error.to_string() }
 }
 
 /// A model's weights on a device.
@@ -151,7 +85,7 @@ impl Backend {
             BackendChoice::Gpu => Self::gpu(warm, params).await,
             BackendChoice::Auto => match Self::gpu(warm, params).await {
                 Ok(backend) => Ok(backend),
-                Err(error) => Ok(Self::cpu(params, Some(Fallback::of(&error.into())))),
+                Err(error) => Ok(Self::cpu(params, Some(fallback(&error.into())))),
             },
         }
     }

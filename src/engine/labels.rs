@@ -4,9 +4,9 @@
 //! Invariant: what is known of a label is kept by (prompts, label): a new label costs one label, a new picture none.
 
 use super::{Engine, EngineError};
+use crate::facts::LabelNotes;
 use crate::tasks::LabelEmbedding;
 use crate::text::{Template, TextError};
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// Labels encoded between two looks at whether they are still wanted.
@@ -20,17 +20,6 @@ pub struct EmbeddedLabels {
     /// Those that the model can read, in the order given.
     pub readable: Vec<LabelEmbedding>,
     pub notes: LabelNotes,
-}
-
-/// What is to be said of labels beside their ranking.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LabelNotes {
-    /// Labels that are longer than the model reads: their end was left out.
-    pub cut: Vec<String>,
-    /// Labels of which the model reads nothing: they take no part in the ranking.
-    pub unreadable: Vec<String>,
-    /// Groups of labels that are the same to the model: it cannot tell them apart.
-    pub same: Vec<Vec<String>>,
 }
 
 /// What an engine knows of labels already.

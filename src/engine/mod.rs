@@ -39,24 +39,26 @@ mod self_test;
 mod verify;
 mod warm;
 
-pub use backend::{
-    Backend, BackendChoice, BackendError, BackendInfo, BackendKind, Fallback, FallbackCause, Prepared,
+pub use crate::facts::{
+    BackendChoice, BackendInfo, BackendKind, Fallback, FallbackCause, LabelNotes, ModelInfo, SelfTest,
 };
+pub use backend::{Backend, BackendError, Prepared};
 pub use clock::now_millis;
-pub use labels::{EmbeddedLabels, KnownLabels, LabelNotes};
+pub use labels::{EmbeddedLabels, KnownLabels};
 pub use record::{Recorder, Side};
-pub use self_test::{MIN_COSINE as SELF_TEST_MIN_COSINE, SelfTest, picture as self_test_picture};
+pub use self_test::{MIN_COSINE as SELF_TEST_MIN_COSINE, picture as self_test_picture};
 pub use verify::{Comparison, GoldenFiles, MAX_ERROR, MIN_COSINE, Report, cosine, verify, verify_checkpoint};
 pub use warm::WarmGpu;
 
 use std::cell::Cell;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use self::backend::fallback;
+use self::self_test::judged;
 use crate::graph::ParamSet;
-use crate::image::{Fit, PixelTensor, Pixels};
-use crate::models::config::{About, SelfTestRecord};
+use crate::image::{PixelTensor, Pixels};
+use crate::models::config::SelfTestRecord;
 use crate::models::{
     Calibration, Checkpoint, DualEncoder, ModelError, Quantization, Taps, load_gguf, save_gguf,
 };
@@ -135,57 +137,6 @@ pub struct StageTimes {
     pub run_millis: f64,
 }
 
-/// What is loaded, for people.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ModelInfo {
-    pub about: About,
-    pub backend: BackendInfo,
-    /// `None`: the file holds nothing to test with.
-    pub self_test: Option<SelfTest>,
-    pub file_bytes: usize,
-    /// Height and width of the picture that the model sees.
-    pub image_size: usize,
-    /// How a picture fills that square.
-    #[serde(default)]
-    pub fit: Fit,
-    /// The part of a square picture's side that is inside: less than 1 where its middle is cut out.
-    #[serde(default = "whole")]
-    pub inside: f32,
-    /// Tokens of a text that the model reads at most.
-    pub context_len: usize,
-    /// Numbers in an embedding.
-    pub embedding_width: usize,
-    /// Whether its probabilities were fitted on labelled pictures.
-    #[serde(default)]
-    pub is_calibrated: bool,
-    /// Whether that showed it to know when no label fits: without it there is no "none of these".
-    #[serde(default)]
-    pub knows_none: bool,
-    /// From bytes to ready.
-    pub load_millis: f64,
-}
-
-fn whole() -> f32 {
-    1.0
-}
-
-impl fmt::Display for ModelInfo {
-    /// One line, for messages.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = if self.about.name.is_empty() { "model" } else { &self.about.name };
-        write!(f, "{name} on {}", self.backend)?;
-        match &self.self_test {
-            Some(test) => write!(
-                f,
-                ", verified on this device (cosine {:.6} picture, {:.6} label)",
-                test.cosine_image, test.cosine_text
-            )?,
-            None => write!(f, ", not verified: the file holds no embeddings to compare with")?,
-        }
-        write!(f, ", loaded in {:.0} ms", self.load_millis)
-    }
-}
-
 /// A loaded model.
 pub struct Engine {
     model: DualEncoder,
@@ -254,7 +205,7 @@ impl Engine {
         let image = match backend.prepare(graph.clone()) {
             Err(error) if backend.may_be_left(choice) => {
                 backend.destroy();
-                backend = Backend::cpu(&params, Some(Fallback::of(&error.into())));
+                backend = Backend::cpu(&params, Some(fallback(&error.into())));
                 backend.prepare(graph)?
             }
             prepared => prepared?,
@@ -302,7 +253,7 @@ impl Engine {
         if !is_devices_fault || !self.backend.may_be_left(choice) {
             return Err(error);
         }
-        self.switch(Backend::cpu(&self.params, Some(Fallback::of(&error))))?;
+        self.switch(Backend::cpu(&self.params, Some(fallback(&error))))?;
         Box::pin(self.check(BackendChoice::Cpu)).await
     }
 
@@ -432,7 +383,7 @@ impl Engine {
         let start = now_millis();
         let found = self.self_test_record(&stored.label).await?;
         let millis = now_millis() - start;
-        Ok(Some(SelfTest::new(
+        Ok(Some(judged(
             cosine(&found.image_embeds, &stored.image_embeds),
             cosine(&found.text_embeds, &stored.text_embeds),
             millis,

@@ -3,30 +3,17 @@
 //! Invariant: the picture is drawn by a formula at the size that the model sees, so that every device gets the same
 //! numbers and only the towers are on trial.
 
-use serde::{Deserialize, Serialize};
-
+use crate::facts::SelfTest;
 use crate::image::Pixels;
 
 /// Smallest cosine that passes. f32 kernels agree with the stored vectors to 1 − 1e-6, kernels that multiply in f16 to about
 /// 1 − 1e-4; 0.999 turns a vector by 2.6°, less than what separates labels. A broken kernel gives far less: 0 or NaN.
 pub const MIN_COSINE: f64 = 0.999;
 
-/// What the check found on this device.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SelfTest {
-    /// The cosine between what this device computed and what the file holds.
-    pub cosine_image: f64,
-    pub cosine_text: f64,
-    /// Time of both encodings together.
-    pub millis: f64,
-    pub passed: bool,
-}
-
-impl SelfTest {
-    pub(super) fn new(cosine_image: f64, cosine_text: f64, millis: f64) -> Self {
-        let passed = cosine_image >= MIN_COSINE && cosine_text >= MIN_COSINE;
-        Self { cosine_image, cosine_text, millis, passed }
-    }
+/// Judges the cosines between what this device computed and what the file holds.
+pub(super) fn judged(cosine_image: f64, cosine_text: f64, millis: f64) -> SelfTest {
+    let passed = cosine_image >= MIN_COSINE && cosine_text >= MIN_COSINE;
+    SelfTest { cosine_image, cosine_text, millis, passed }
 }
 
 /// The picture: a red disc with soft shading over a meadow under a sky, `size × size`. Whole-number arithmetic only.
@@ -58,9 +45,9 @@ mod tests {
 
     #[test]
     fn only_near_vectors_pass() {
-        assert!(SelfTest::new(0.9999, 0.9995, 1.0).passed);
-        assert!(!SelfTest::new(0.9999, 0.99, 1.0).passed);
-        assert!(!SelfTest::new(f64::NAN, 1.0, 1.0).passed);
+        assert!(judged(0.9999, 0.9995, 1.0).passed);
+        assert!(!judged(0.9999, 0.99, 1.0).passed);
+        assert!(!judged(f64::NAN, 1.0, 1.0).passed);
     }
 
     #[test]

@@ -34,6 +34,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ModelError;
+pub use crate::facts::About;
 use crate::graph::Activation;
 use crate::image::Preprocess;
 use crate::text::{TextError, Tokenizer, pad_token};
@@ -99,41 +100,14 @@ impl Config {
     }
 }
 
-/// What a person wants to know about the model.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct About {
-    pub name: String,
-    /// The licence of the weights: an SPDX expression.
-    pub license: String,
-    pub description: String,
-    /// What was measured, in words.
-    pub accuracy: String,
-    /// Where each part came from.
-    pub sources: Vec<String>,
-    /// Whether it is the small model that a page starts with until somebody takes a real CLIP.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub is_starter: bool,
-}
-
 /// The image tower.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "architecture", rename_all = "snake_case")]
+#[serde(try_from = "TowerKeys", into = "TowerKeys")]
 pub enum Vision {
     /// Pixels `[image_size, image_size, 3]`, a class token, `pre_norm` at the input, `post_norm`, projection.
-    ClipVit {
-        image_size: usize,
-        patch_size: usize,
-        #[serde(flatten)]
-        transformer: Transformer,
-    },
+    ClipVit { image_size: usize, patch_size: usize, transformer: Transformer },
     /// No class token and no `pre_norm`: a learned query pools the patches.
-    SiglipVit {
-        image_size: usize,
-        patch_size: usize,
-        #[serde(flatten)]
-        transformer: Transformer,
-    },
+    SiglipVit { image_size: usize, patch_size: usize, transformer: Transformer },
     /// CLIP's RN50 family; widths are read off the weights' shapes.
     ModifiedResnet {
         image_size: usize,
@@ -164,32 +138,19 @@ impl Vision {
 
 /// The text tower.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "architecture", rename_all = "snake_case")]
+#[serde(try_from = "TowerKeys", into = "TowerKeys")]
 pub enum Text {
     /// Causal, pre-norm; the end token's row is pooled.
     ClipText {
         context_len: usize,
         /// `None`: the row with the highest id (configs written before 2023 name a wrong end token).
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         end_token: Option<u32>,
-        #[serde(flatten)]
         transformer: Transformer,
     },
     /// Bidirectional, pre-norm; every text is padded, nothing is masked, and the last row is pooled.
-    SiglipText {
-        context_len: usize,
-        pad_token: u32,
-        #[serde(flatten)]
-        transformer: Transformer,
-    },
+    SiglipText { context_len: usize, pad_token: u32, transformer: Transformer },
     /// Bidirectional, post-norm.
-    Bert {
-        context_len: usize,
-        #[serde(default, skip_serializing_if = "Pooled::is_mean")]
-        pooled: Pooled,
-        #[serde(flatten)]
-        transformer: Transformer,
-    },
+    Bert { context_len: usize, pooled: Pooled, transformer: Transformer },
 }
 
 /// What of a BERT's rows becomes the text's.
@@ -201,12 +162,6 @@ pub enum Pooled {
     Mean,
     /// The first, of the start token: Chinese-CLIP's.
     First,
-}
-
-impl Pooled {
-    fn is_mean(&self) -> bool {
-        *self == Self::Mean
-    }
 }
 
 impl Text {
@@ -228,14 +183,13 @@ impl Text {
 }
 
 /// A stack of equal blocks: attention, then a two-layer perceptron, each with a residual.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Transformer {
     pub width: usize,
     pub n_layers: usize,
     pub n_heads: usize,
     /// Width inside the perceptron.
     pub n_hidden: usize,
-    #[serde(with = "activation_name")]
     pub activation: Activation,
     /// The epsilon of every layer norm.
     pub epsilon: f32,
@@ -371,10 +325,207 @@ pub struct SelfTestRecord {
     pub text_embeds: Vec<f32>,
 }
 
+/// A tower's keys, whatever its architecture: one list for all of them, since what serde makes of an enum with fields of
+/// its own each would be a thirtieth of the engine's program.
+#[derive(Default, Serialize, Deserialize)]
+struct TowerKeys {
+    architecture: Architecture,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_size: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_size: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strides: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context_len: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_token: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pad_token: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pooled: Option<Pooled>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n_layers: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n_heads: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n_hidden: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activation: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    epsilon: Option<f32>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Architecture {
+    #[default]
+    ClipVit,
+    SiglipVit,
+    ModifiedResnet,
+    EfficientnetLite,
+    ClipText,
+    SiglipText,
+    Bert,
+}
+
+/// A key that the tower needs.
+fn needed<T>(value: Option<T>, key: &str) -> Result<T, ModelError> {
+    value.ok_or_else(|| ModelError::Config(format!("missing field `{key}`")))
+}
+
+impl TowerKeys {
+    fn image_size(&self) -> Result<usize, ModelError> {
+        needed(self.image_size, "image_size")
+    }
+
+    fn patch_size(&self) -> Result<usize, ModelError> {
+        needed(self.patch_size, "patch_size")
+    }
+
+    fn strides(&mut self) -> Result<Vec<usize>, ModelError> {
+        needed(self.strides.take(), "strides")
+    }
+
+    fn n_heads(&self) -> Result<usize, ModelError> {
+        needed(self.n_heads, "n_heads")
+    }
+
+    fn context_len(&self) -> Result<usize, ModelError> {
+        needed(self.context_len, "context_len")
+    }
+
+    fn transformer(&self) -> Result<Transformer, ModelError> {
+        let name = needed(self.activation.as_deref(), "activation")?;
+        let unknown = || ModelError::Config(format!("unknown activation {name:?}"));
+        Ok(Transformer {
+            width: needed(self.width, "width")?,
+            n_layers: needed(self.n_layers, "n_layers")?,
+            n_heads: self.n_heads()?,
+            n_hidden: needed(self.n_hidden, "n_hidden")?,
+            activation: activation_name::parse(name).ok_or_else(unknown)?,
+            epsilon: needed(self.epsilon, "epsilon")?,
+        })
+    }
+
+    fn with(self, transformer: Transformer) -> Self {
+        let Transformer { width, n_layers, n_heads, n_hidden, activation, epsilon } = transformer;
+        Self {
+            width: Some(width),
+            n_layers: Some(n_layers),
+            n_heads: Some(n_heads),
+            n_hidden: Some(n_hidden),
+            activation: Some(activation_name::of(activation).to_owned()),
+            epsilon: Some(epsilon),
+            ..self
+        }
+    }
+
+    fn other_side<T>(&self, side: &str) -> Result<T, ModelError> {
+        Err(ModelError::Config(format!("{:?} is no {side} tower", self.architecture)))
+    }
+}
+
+impl TryFrom<TowerKeys> for Vision {
+    type Error = ModelError;
+
+    fn try_from(mut keys: TowerKeys) -> Result<Self, ModelError> {
+        let image_size = keys.image_size()?;
+        Ok(match keys.architecture {
+            Architecture::ClipVit => {
+                Self::ClipVit { image_size, patch_size: keys.patch_size()?, transformer: keys.transformer()? }
+            }
+            Architecture::SiglipVit => Self::SiglipVit {
+                image_size,
+                patch_size: keys.patch_size()?,
+                transformer: keys.transformer()?,
+            },
+            Architecture::ModifiedResnet => {
+                Self::ModifiedResnet { image_size, n_heads: keys.n_heads()?, strides: keys.strides()? }
+            }
+            Architecture::EfficientnetLite => Self::EfficientnetLite { image_size, strides: keys.strides()? },
+            _ => return keys.other_side("image"),
+        })
+    }
+}
+
+impl From<Vision> for TowerKeys {
+    fn from(vision: Vision) -> Self {
+        let keys = |architecture, image_size| Self {
+            architecture,
+            image_size: Some(image_size),
+            ..Default::default()
+        };
+        match vision {
+            Vision::ClipVit { image_size, patch_size, transformer } => {
+                let keys = keys(Architecture::ClipVit, image_size);
+                Self { patch_size: Some(patch_size), ..keys }.with(transformer)
+            }
+            Vision::SiglipVit { image_size, patch_size, transformer } => {
+                let keys = keys(Architecture::SiglipVit, image_size);
+                Self { patch_size: Some(patch_size), ..keys }.with(transformer)
+            }
+            Vision::ModifiedResnet { image_size, strides, n_heads } => {
+                let keys = keys(Architecture::ModifiedResnet, image_size);
+                Self { strides: Some(strides), n_heads: Some(n_heads), ..keys }
+            }
+            Vision::EfficientnetLite { image_size, strides } => {
+                Self { strides: Some(strides), ..keys(Architecture::EfficientnetLite, image_size) }
+            }
+        }
+    }
+}
+
+impl TryFrom<TowerKeys> for Text {
+    type Error = ModelError;
+
+    fn try_from(keys: TowerKeys) -> Result<Self, ModelError> {
+        let (context_len, end_token) = (keys.context_len()?, keys.end_token);
+        Ok(match keys.architecture {
+            Architecture::ClipText => {
+                Self::ClipText { context_len, end_token, transformer: keys.transformer()? }
+            }
+            Architecture::SiglipText => {
+                let pad_token = needed(keys.pad_token, "pad_token")?;
+                Self::SiglipText { context_len, pad_token, transformer: keys.transformer()? }
+            }
+            Architecture::Bert => {
+                let pooled = keys.pooled.unwrap_or_default();
+                Self::Bert { context_len, pooled, transformer: keys.transformer()? }
+            }
+            _ => return keys.other_side("text"),
+        })
+    }
+}
+
+impl From<Text> for TowerKeys {
+    fn from(text: Text) -> Self {
+        let keys = |architecture, context_len| Self {
+            architecture,
+            context_len: Some(context_len),
+            ..Default::default()
+        };
+        match text {
+            Text::ClipText { context_len, end_token, transformer } => {
+                Self { end_token, ..keys(Architecture::ClipText, context_len) }.with(transformer)
+            }
+            Text::SiglipText { context_len, pad_token, transformer } => {
+                let keys = keys(Architecture::SiglipText, context_len);
+                Self { pad_token: Some(pad_token), ..keys }.with(transformer)
+            }
+            Text::Bert { context_len, pooled, transformer } => {
+                // What it is where the key is absent.
+                let pooled = Some(pooled).filter(|pooled| *pooled != Pooled::Mean);
+                Self { pooled, ..keys(Architecture::Bert, context_len) }.with(transformer)
+            }
+        }
+    }
+}
+
 /// Activations under the names that Hugging Face's configs use.
 pub(super) mod activation_name {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
     use crate::graph::Activation;
 
     const NAMES: [(&str, Activation); 6] = [
@@ -390,13 +541,7 @@ pub(super) mod activation_name {
         NAMES.iter().find(|(known, _)| *known == name).map(|(_, activation)| *activation)
     }
 
-    pub fn serialize<S: Serializer>(activation: &Activation, serializer: S) -> Result<S::Ok, S::Error> {
-        let name = NAMES.iter().find(|(_, known)| known == activation).map_or("identity", |(name, _)| name);
-        serializer.serialize_str(name)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Activation, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        parse(&name).ok_or_else(|| D::Error::custom(format!("unknown activation {name:?}")))
+    pub fn of(activation: Activation) -> &'static str {
+        NAMES.iter().find(|(_, known)| *known == activation).map_or("identity", |(name, _)| name)
     }
 }

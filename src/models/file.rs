@@ -151,6 +151,19 @@ pub fn recalibrated(bytes: &[u8], calibration: &Calibration) -> Result<Vec<u8>, 
     Ok(calibrated)
 }
 
+/// The configuration that a file of ours holds; its tensors are canonical as they are. For programs that read no others,
+/// and so need not carry what [`Importer`] knows.
+///
+/// # Errors
+/// A GGUF of another program, a key that is missing or of another type.
+pub fn own_config(file: &GgufFile) -> Result<Config, ModelError> {
+    if is_own(file) {
+        return config_of(file);
+    }
+    let architecture = file.string("general.architecture").unwrap_or_default().to_owned();
+    Err(ModelError::Foreign(format!("its architecture is {architecture:?}, not {ARCHITECTURE:?}")))
+}
+
 /// The configuration that a file of ours holds.
 pub(super) fn config_of(file: &GgufFile) -> Result<Config, ModelError> {
     let mut json = Map::new();

@@ -24,7 +24,7 @@ mod text;
 mod transformer;
 
 pub use config::{Calibration, Config};
-pub use file::{Quantization, file_of, is_own, load_gguf, recalibrated, save_gguf};
+pub use file::{Quantization, file_of, is_own, load_gguf, own_config, recalibrated, save_gguf};
 pub use import::{Importer, ModelFolder, Origin, SUPPORTED, Sink, efficientnet_lite_strides, import};
 pub use synthetic::{ClipShape, VisionShape};
 pub use text::TextBatch;

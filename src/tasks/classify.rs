@@ -6,53 +6,8 @@
 //! Invariant: what was not fitted for the model at hand is not claimed: no "none of these", and no confidence.
 
 use super::{ImageEmbedding, LabelEmbedding};
+pub use crate::facts::{Confidence, Mode, RankedLabel, RankedLabels};
 pub use crate::models::Calibration;
-use serde::{Deserialize, Serialize};
-
-/// What the probabilities mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// One of the labels is right: they compete.
-    #[default]
-    Softmax,
-    /// Each label is right or wrong by itself.
-    Independent,
-}
-
-/// One line of a result.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RankedLabel {
-    /// `None` is the line "none of these".
-    pub label: Option<String>,
-    pub probability: f32,
-    pub similarity: f32,
-}
-
-/// How far the first line of an answer can be relied on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Confidence {
-    /// The first line is as probable as answers that were measured right at least 95 times in 100.
-    Clear,
-    /// More probable than all the others together.
-    Likely,
-    /// Others are as good, or nothing is.
-    Unsure,
-    /// "None of these" comes first.
-    NoneOfThese,
-    /// Nobody has measured what this model's probabilities are worth.
-    NotCalibrated,
-}
-
-/// Labels, the most probable first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RankedLabels {
-    /// How they were judged: a single label alone, whatever was asked for.
-    pub mode: Mode,
-    pub labels: Vec<RankedLabel>,
-    pub confidence: Confidence,
-}
 
 /// Scores of labels that stand alone, for a model that has none of its own: CLIP's pictures and their captions lie near
 /// 0.3, unrelated ones near 0.2 (ViT-B/32), so a score is even in between. An answer with it says

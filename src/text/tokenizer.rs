@@ -154,7 +154,7 @@ impl File<'_> {
     /// Reads the file in one place, because its reader is large.
     #[inline(never)]
     fn read(json: &[u8]) -> Result<File<'_>, TextError> {
-        serde_json::from_slice(json).map_err(malformed)
+        serde_json::from_str(std::str::from_utf8(json).map_err(malformed)?).map_err(malformed)
     }
 }
 

@@ -40,6 +40,7 @@ pub struct Header {
 
 /// A file of a known length that is being read.
 pub struct Stream {
+    parse: Parse,
     n_bytes: u64,
     /// Bytes of the file that were taken in.
     n_taken: u64,
@@ -79,8 +80,17 @@ struct Place {
 impl Stream {
     /// Starts on a file of `n_bytes` bytes.
     pub fn new(n_bytes: u64) -> Stream {
+        Stream::parsed_by(parse, n_bytes)
+    }
+
+    /// For a GGUF, for programs that read nothing else, and so need not carry a parser of safetensors.
+    pub fn of_gguf(n_bytes: u64) -> Stream {
+        Stream::parsed_by(parse_gguf, n_bytes)
+    }
+
+    fn parsed_by(parse: Parse, n_bytes: u64) -> Stream {
         let n_wanted = N_MAGIC.min(n_bytes);
-        Stream { n_bytes, n_taken: 0, state: State::Header { bytes: Vec::new(), n_wanted } }
+        Stream { parse, n_bytes, n_taken: 0, state: State::Header { bytes: Vec::new(), n_wanted } }
     }
 
     /// Goes on at the byte `at`, where no tensor is incomplete ([`Stream::position`]), with [`Header::bytes`] of before.
@@ -94,7 +104,7 @@ impl Stream {
         tensors.behind_header.clear();
         tensors.places.retain(|place| place.range.end > at);
         tensors.at = at;
-        Ok((Stream { n_bytes, n_taken: at, state: State::Tensors(tensors) }, header))
+        Ok((Stream { parse, n_bytes, n_taken: at, state: State::Tensors(tensors) }, header))
     }
 
     /// Takes from the front of `bytes` until something is complete; without an item, `bytes` was used up.
@@ -109,7 +119,7 @@ impl Stream {
             if (header.len() as u64) < *n_wanted {
                 return Ok(None);
             }
-            match parse(std::mem::take(header), self.n_bytes)? {
+            match (self.parse)(std::mem::take(header), self.n_bytes)? {
                 Ok((header, tensors)) => {
                     self.state = State::Tensors(tensors);
                     return Ok(Some(Item::Header(header)));
@@ -213,46 +223,59 @@ fn split<'a>(bytes: &mut &'a [u8], n_wanted: u64, at: &mut u64) -> &'a [u8] {
 }
 
 type Parsed = (Header, Tensors);
-
 /// The header, or the bytes so far and how many are needed to go on.
-fn parse(mut bytes: Vec<u8>, n_bytes: u64) -> Result<Result<Parsed, (Vec<u8>, u64)>, WeightsError> {
+type Parse = fn(Vec<u8>, u64) -> Result<Result<Parsed, (Vec<u8>, u64)>, WeightsError>;
+
+fn parse(bytes: Vec<u8>, n_bytes: u64) -> Result<Result<Parsed, (Vec<u8>, u64)>, WeightsError> {
+    match safetensors::looks_like(&bytes) && !bytes.starts_with(gguf::MAGIC) {
+        true => parse_safetensors(bytes, n_bytes),
+        false => parse_gguf(bytes, n_bytes),
+    }
+}
+
+fn parse_gguf(bytes: Vec<u8>, n_bytes: u64) -> Result<Result<Parsed, (Vec<u8>, u64)>, WeightsError> {
     let found = bytes.len() as u64;
-    let (gguf, places, len): (Option<GgufFile>, VecDeque<Place>, u64) = if bytes.starts_with(gguf::MAGIC) {
-        match gguf::Header::parse(&bytes, n_bytes) {
-            Ok(gguf::Header { metadata, tensors, len }) => {
-                let place = |gguf::TensorInfo { name, shape, format, range }| Place {
-                    name,
-                    shape,
-                    format: Some(format),
-                    range,
-                };
-                let file = GgufFile { metadata, tensors: BTreeMap::new() };
-                (Some(file), tensors.into_iter().map(place).collect(), len)
-            }
-            // Twice as many each time, so that a header that tells its length only at its end is read a few times.
-            Err(GgufError::Truncated { needed, found: end, .. })
-                if end == found && found < n_bytes && needed <= n_bytes && needed <= MAX_HEADER =>
-            {
-                return Ok(Err((bytes, needed.max(2 * found).min(n_bytes).min(MAX_HEADER))));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    } else if safetensors::looks_like(&bytes) {
-        let len = safetensors::Header::len_of(&bytes, n_bytes)?;
-        if found < len {
-            return Ok(Err((bytes, len)));
-        }
-        let place = |safetensors::TensorInfo { name, shape, kind, range }| Place {
-            name,
-            shape,
-            format: kind.format(),
-            range,
-        };
-        let header = safetensors::Header::parse(&bytes, n_bytes)?;
-        (None, header.tensors.into_iter().map(place).collect(), len)
-    } else {
+    if !bytes.starts_with(gguf::MAGIC) {
         return Err(WeightsError::unknown(&bytes, n_bytes));
+    }
+    match gguf::Header::parse(&bytes, n_bytes) {
+        Ok(gguf::Header { metadata, tensors, len }) => {
+            let place = |gguf::TensorInfo { name, shape, format, range }| Place {
+                name,
+                shape,
+                format: Some(format),
+                range,
+            };
+            let file = GgufFile { metadata, tensors: BTreeMap::new() };
+            Ok(Ok(parsed(Some(file), tensors.into_iter().map(place).collect(), bytes, len)))
+        }
+        // Twice as many each time, so that a header that tells its length only at its end is read a few times.
+        Err(GgufError::Truncated { needed, found: end, .. })
+            if end == found && found < n_bytes && needed <= n_bytes && needed <= MAX_HEADER =>
+        {
+            Ok(Err((bytes, needed.max(2 * found).min(n_bytes).min(MAX_HEADER))))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn parse_safetensors(bytes: Vec<u8>, n_bytes: u64) -> Result<Result<Parsed, (Vec<u8>, u64)>, WeightsError> {
+    let len = safetensors::Header::len_of(&bytes, n_bytes)?;
+    if (bytes.len() as u64) < len {
+        return Ok(Err((bytes, len)));
+    }
+    let place = |safetensors::TensorInfo { name, shape, kind, range }| Place {
+        name,
+        shape,
+        format: kind.format(),
+        range,
     };
+    let header = safetensors::Header::parse(&bytes, n_bytes)?;
+    Ok(Ok(parsed(None, header.tensors.into_iter().map(place).collect(), bytes, len)))
+}
+
+/// The first `len` of the bytes are the header's.
+fn parsed(gguf: Option<GgufFile>, places: VecDeque<Place>, mut bytes: Vec<u8>, len: u64) -> Parsed {
     let mut names = Vec::new();
     let mut outlines = Weights::default();
     for Place { name, shape, format, .. } in &places {
@@ -260,8 +283,8 @@ fn parse(mut bytes: Vec<u8>, n_bytes: u64) -> Result<Result<Parsed, (Vec<u8>, u6
         names.push(name.clone());
         outlines.insert(name.clone(), Tensor { shape: shape.clone(), format, bytes: Vec::new() });
     }
-    let at = len.min(found);
+    let at = len.min(bytes.len() as u64);
     let behind_header = bytes.split_off(at as usize).into();
     let tensors = Tensors { behind_header, at, places, bytes: Vec::new() };
-    Ok(Ok((Header { gguf, names, outlines, bytes }, tensors)))
+    (Header { gguf, names, outlines, bytes }, tensors)
 }

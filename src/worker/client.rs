@@ -4,13 +4,15 @@
 //! Invariant: dropping an end ends its worker.
 
 use super::Role;
+use super::fetch::message;
 use super::protocol::{Event, FetchEvent, FetchRequest, Request};
 use gloo::events::EventListener;
-use js_sys::{Array, Promise, Reflect, Uint8Array};
+use js_sys::{Array, Function, Promise, Reflect, Uint8Array};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::cell::Cell;
 use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{Blob, MessageEvent, Worker, WorkerOptions};
 
 /// A worker and what it says.
@@ -30,7 +32,13 @@ impl Thread {
         let options = WorkerOptions::new();
         options.set_name(role.name());
         let worker = Worker::new_with_options(role.script(), &options)?;
-        worker.post_message(&program(role)?)?;
+        let (to_worker, not_started) = (worker.clone(), on_event.clone());
+        spawn_local(async move {
+            let started = program(role).await.and_then(|program| to_worker.post_message(&program));
+            if let Err(error) = started {
+                not_started(crashed(message(&error)), JsValue::UNDEFINED);
+            }
+        });
         let on_error = on_event.clone();
         let message = EventListener::new(&worker, "message", move |event| {
             let data = event.dyn_ref::<MessageEvent>().map(MessageEvent::data).unwrap_or_default();
@@ -71,18 +79,21 @@ impl Drop for Thread {
     }
 }
 
-/// What a worker runs, as its script expects it: the address of its JavaScript, and its WebAssembly. The engine's is the
-/// page's own, compiled already; the downloader's is an address that names the page's version.
-fn program(role: Role) -> Result<JsValue, JsValue> {
-    let script = gloo::utils::document().query_selector("script[data-js]")?;
-    let data = |name: &str| script.as_ref().and_then(|script| script.get_attribute(name));
-    Ok(match role {
-        Role::Engine => Array::of2(&data("data-js").into(), &wasm_bindgen::module()),
-        Role::Downloader => {
-            Array::of2(&data("data-downloader-js").into(), &data("data-downloader-wasm").into())
+/// What a worker runs, as its script expects it: the address of its JavaScript, and its WebAssembly. The engine's was
+/// compiled by static/boot.js, beside the page's own program; the downloader's is an address that names the page's version.
+async fn program(role: Role) -> Result<JsValue, JsValue> {
+    let script =
+        gloo::utils::document().query_selector("script[data-js]")?.ok_or("no script of the page's")?;
+    let data = |name: &str| JsValue::from(script.get_attribute(name));
+    let program = match role {
+        Role::Engine => {
+            let compile: Function = Reflect::get(&script, &"engine".into())?.dyn_into()?;
+            let module = JsFuture::from(compile.call0(&script)?.dyn_into::<Promise>()?).await?;
+            Array::of2(&data("data-engine-js"), &module)
         }
-    }
-    .into())
+        Role::Downloader => Array::of2(&data("data-downloader-js"), &data("data-downloader-wasm")),
+    };
+    Ok(program.into())
 }
 
 /// The engine's worker.

@@ -21,9 +21,6 @@ mod model_store;
 #[cfg(feature = "web")]
 mod reader;
 
-#[cfg(feature = "web")]
-use wasm_bindgen::JsCast;
-
 /// The two workers. What one may do depends on its script, not on this.
 #[cfg(feature = "web")]
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,11 +46,4 @@ impl Role {
             Role::Downloader => "downloader-boot.js",
         }
     }
-}
-
-/// Whether this thread is the engine's worker, and not the page.
-#[cfg(feature = "web")]
-pub fn is_engine() -> bool {
-    let scope = js_sys::global().dyn_into::<web_sys::DedicatedWorkerGlobalScope>();
-    scope.is_ok_and(|scope| scope.name() == Role::Engine.name())
 }

@@ -139,7 +139,7 @@ impl ModelStore {
     }
 
     async fn get_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
-        serde_json::from_slice(&self.get_bytes(name).await?).ok()
+        serde_json::from_str(std::str::from_utf8(&self.get_bytes(name).await?).ok()?).ok()
     }
 
     /// Writes a small file.

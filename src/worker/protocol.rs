@@ -5,9 +5,8 @@
 
 use super::problem::Problem;
 use crate::convert::catalogue::WeightFile;
-use crate::engine::{LabelNotes, ModelInfo};
+use crate::facts::{LabelNotes, Mode, ModelInfo, RankedLabels};
 use crate::image::Background;
-use crate::tasks::classify::{Mode, RankedLabels};
 use crate::weights::sha256_hex;
 use serde::{Deserialize, Serialize};
 

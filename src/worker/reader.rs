@@ -65,13 +65,14 @@ pub struct WeightsReader {
 }
 
 impl WeightsReader {
-    /// From the first byte.
+    /// From the first byte; `stream` begins one for a file of so many bytes, and decides which kinds of file are read.
     ///
     /// # Errors
     /// A file that cannot be had or is not as long as is known of it; a server that does not say how long it is.
     pub async fn open(
         source: FileSource,
         known: Known,
+        stream: fn(u64) -> Stream,
         cancel: &AbortSignal,
     ) -> Result<WeightsReader, Problem> {
         let (body, n_bytes, etag) = match &source {
@@ -92,7 +93,7 @@ impl WeightsReader {
                 (Some(body), n_bytes, etag)
             }
         };
-        let stream = Stream::new(n_bytes);
+        let stream = stream(n_bytes);
         Ok(WeightsReader {
             body,
             etag,

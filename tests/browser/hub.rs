@@ -102,8 +102,8 @@ const HARNESS: &str = "
     window.threads ??= {};
     const [key, name, script] = arguments;
     const worker = new Worker(script, { name });
-    const { js, wasm, downloaderJs, downloaderWasm } = document.querySelector('script[data-js]').dataset;
-    const own = name === 'downloader' ? [downloaderJs, downloaderWasm] : [js, wasm];
+    const { engineJs, engineWasm, downloaderJs, downloaderWasm } = document.querySelector('script[data-js]').dataset;
+    const own = name === 'downloader' ? [downloaderJs, downloaderWasm] : [engineJs, engineWasm];
     worker.postMessage(own.map((address) => new URL(address, document.baseURI).href));
     const thread = { worker, events: [], blobs: [], n_heard: 0 };
     worker.onmessage = ({ data }) => { thread.events.push(data[0]); if (data[1]) thread.blobs.push(data[1]); };

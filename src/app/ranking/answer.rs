@@ -4,7 +4,7 @@
 //! Invariant: percentages are shown only while [`Phase`] is `Settled`; a live picture's answer stands until the next
 //! frame's comes.
 
-use crate::engine::ModelInfo;
+use crate::facts::ModelInfo;
 use crate::worker::protocol::Answer;
 use std::rc::Rc;
 

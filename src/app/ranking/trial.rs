@@ -3,7 +3,7 @@
 //! Invariant: two answers are compared only where they are to the same question: picture, labels and how they are
 //! compared.
 
-use crate::tasks::classify::Mode;
+use crate::facts::Mode;
 use crate::worker::protocol::Answer;
 use std::rc::Rc;
 

@@ -12,7 +12,7 @@ use crate::convert::layout::{
     COMPANIONS, Index, Layout, LayoutError, Modules, WEIGHT_NAMES, is_weights, own_names,
 };
 use crate::convert::source::{Repo, Source, Sources, is_commit};
-use crate::weights::sha256_hex;
+use crate::weights::{Stream, sha256_hex};
 use crate::worker::fetch;
 use crate::worker::model_store::failed;
 use crate::worker::problem::{Code, Problem};
@@ -359,7 +359,7 @@ impl Found<'_> {
     }
 
     pub async fn open(&self, file: &str, cancel: &AbortSignal) -> Result<WeightsReader, Problem> {
-        WeightsReader::open(self.place(file)?, self.known(file)?, cancel).await
+        WeightsReader::open(self.place(file)?, self.known(file)?, Stream::new, cancel).await
     }
 
     fn address(&self, file: &str) -> String {

@@ -1,14 +1,15 @@
 //! Model files to checkpoints: the page's own, one of the store's, or the reader's.
 //!
-//! Invariant: all are read the same way: in pieces, every byte through SHA-256, the file never beside its tensors.
+//! Invariant: all are GGUFs of this project (the downloader makes them of any other), read the same way: in pieces, every
+//! byte through SHA-256, the file never beside its tensors.
 //! Invariant: nothing is built from a file whose hash is known before all of its bytes were found to have it; a stored
 //! copy that fails is deleted.
 //! Invariant: works without storage (private mode, quota): then the page's own model is fetched on every visit.
 
 use crate::engine::WarmGpu;
-use crate::models::{Checkpoint, Importer, ModelError, Origin};
+use crate::models::{Checkpoint, ModelError, own_config};
 use crate::weights::gguf::GgufFile;
-use crate::weights::{Item, Weights};
+use crate::weights::{Item, Stream, Weights};
 use crate::worker::fetch::{self, Body, settled};
 use crate::worker::lock::{Lock, Share};
 use crate::worker::model_store::{self, ModelStore};
@@ -136,7 +137,9 @@ async fn read(
     if let Some((expected, _)) = known.filter(|(expected, _)| *expected != n_bytes) {
         return damaged(format!("{name}: {n_bytes} bytes, {expected} are expected"));
     }
-    let mut reader = WeightsReader::open(FileSource::Blob(blob.clone()), Known::default(), cancel).await?;
+    let mut reader =
+        WeightsReader::open(FileSource::Blob(blob.clone()), Known::default(), Stream::of_gguf, cancel)
+            .await?;
     let mut told = 0;
     tell(Progress { stage: LoadStage::Read, done: 0, total: n_bytes });
     let mut on_piece = |reader: &WeightsReader| {
@@ -164,21 +167,20 @@ async fn parse(
     reader: &mut WeightsReader,
     on_piece: &mut dyn FnMut(&WeightsReader),
 ) -> Result<(Checkpoint, Option<WarmGpu>), Failure> {
-    let (mut names, mut gguf, mut outlines) = (Vec::new(), GgufFile::default(), Weights::default());
+    let (mut gguf, mut outlines) = (GgufFile::default(), Weights::default());
     if let Some(Item::Header(header)) = reader.next(on_piece).await? {
-        (names, gguf, outlines) = (header.names, header.gguf.unwrap_or_default(), header.outlines);
+        (gguf, outlines) = (header.gguf.unwrap_or_default(), header.outlines);
     }
-    let mut importer = Importer::new(Origin::Gguf(&gguf), names)?;
-    let warm = WarmGpu::new(importer.config(), outlines).await;
+    let config = own_config(&gguf)?;
+    drop(gguf);
+    let warm = WarmGpu::new(&config, outlines).await;
     let mut weights = Weights::default();
     while let Some(item) = reader.next(on_piece).await? {
-        let Item::Tensor(name, tensor) = item else { continue };
-        importer.push(&name, tensor, &mut |name, tensor| {
+        if let Item::Tensor(name, tensor) = item {
             weights.insert(name, tensor);
-            Ok::<_, ModelError>(())
-        })?;
+        }
     }
-    Ok((Checkpoint { config: importer.finish()?, weights }, warm))
+    Ok((Checkpoint { config, weights }, warm))
 }
 
 enum Failure {
@@ -212,7 +214,7 @@ impl From<ModelError> for Failure {
 
 async fn manifest(cancel: &AbortSignal) -> Result<Manifest, Problem> {
     let (text, _) = fetch::small(MANIFEST, 1 << 20, cancel).await?;
-    serde_json::from_slice(&text)
+    serde_json::from_str(&String::from_utf8_lossy(&text))
         .map_err(|error| Problem::new(Code::WeightsDamaged, format!("{MANIFEST}: {error}")))
 }
 

@@ -12,7 +12,7 @@ use crate::app::ranking::answer::{Line, Phase};
 use crate::app::ranking::trial::Before;
 use crate::app::state::{Action, State};
 use crate::app::strings;
-use crate::tasks::classify::RankedLabel;
+use crate::facts::RankedLabel;
 use web_sys::{HtmlElement, Node};
 use yew::prelude::*;
 

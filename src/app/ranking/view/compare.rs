@@ -6,7 +6,7 @@ use crate::app::ranking::answer::NoneLine;
 use crate::app::settings::{MAX_TEMPLATES, NEW_TEMPLATE, Settings};
 use crate::app::state::Action;
 use crate::app::strings;
-use crate::tasks::classify::Mode;
+use crate::facts::Mode;
 use crate::text::Template;
 use wasm_bindgen::JsCast;
 use web_sys::HtmlInputElement;
