@@ -3,7 +3,7 @@
 //! Invariant: an edit that is refused changes nothing.
 
 use super::settings::{Earlier, Settings};
-use crate::facts::Mode;
+use crate::facts::{BackendChoice, Mode};
 use crate::text::TextError;
 use crate::worker::protocol::StoredFormat;
 
@@ -29,6 +29,8 @@ pub enum Edit {
     HasNone(bool),
     IsMirrored(bool),
     HasShortcuts(bool),
+    /// Which processor computes; whatever happened to the graphics processor before is forgotten.
+    Backend(BackendChoice),
     /// Where models are looked up.
     Hub(String),
     Format(StoredFormat),
@@ -42,6 +44,7 @@ impl Edit {
             Edit::Reorder { .. }
                 | Edit::IsMirrored(_)
                 | Edit::HasShortcuts(_)
+                | Edit::Backend(_)
                 | Edit::Hub(_)
                 | Edit::Format(_)
         )
@@ -70,6 +73,7 @@ impl Edit {
             Edit::HasNone(has_none) => settings.has_none = has_none,
             Edit::IsMirrored(is_mirrored) => settings.is_mirrored = is_mirrored,
             Edit::HasShortcuts(has_shortcuts) => settings.has_shortcuts = has_shortcuts,
+            Edit::Backend(backend) => (settings.backend, settings.gpu_trouble) = (backend, None),
             Edit::Hub(hub) => settings.hub = hub,
             Edit::Format(format) => settings.format = format,
         }

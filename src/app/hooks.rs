@@ -8,7 +8,8 @@ use super::ranking::camera::{Camera, Stop};
 use super::ranking::look::Seen;
 use super::ranking::stage::Picture;
 use super::services::{
-    Intake, Pictures, camera, catalogue, connection, device, leave_link, motion, store_settings, what_is_in,
+    Intake, Pictures, camera, catalogue, connection, device, gpu_mark, leave_link, motion, store_settings,
+    what_is_in,
 };
 use super::state::{Action, State};
 use super::strings;
@@ -34,11 +35,14 @@ pub type Page = UseReducerHandle<State>;
 
 /// A notice that asks for nothing goes by itself.
 const NOTICE_MILLIS: u32 = 6_000;
+/// A graphics processor that has not answered after this long is one that a reader gives up on.
+const PATIENCE_MILLIS: f64 = 5_000.0;
 /// A video that has no frame yet is looked at again after this.
 const NO_FRAME_MILLIS: u32 = 40;
 
+/// Of the wall clock.
 fn now_millis() -> f64 {
-    gloo::utils::window().performance().map_or(0.0, |performance| performance.now())
+    js_sys::Date::now()
 }
 
 /// The worker: started, replaced when it breaks down, told what to load and what to rank. Returns the way to tell
@@ -65,20 +69,25 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
     }
     let send = {
         let (tell, pictures) = (page.dispatcher(), pictures.clone());
-        Callback::from(move |(request, id): (Request, Option<u64>)| {
-            let payload = id.and_then(|id| Some((id, pictures.get(id)?)));
-            let payload = payload.as_ref().map(|(id, payload)| (*id, payload));
-            let sent = client.borrow().as_ref().map_or(Ok(()), |client| client.send(&request, payload));
+        Callback::from(move |(request, file): (Request, Option<u64>)| {
+            let file = file.and_then(|id| pictures.get(id));
+            let send = |client: &Client| match request {
+                Request::Load { .. } => client.load(&request, file.as_ref()),
+                _ => client.send(&request, |id| pictures.get(id)),
+            };
+            let sent = client.borrow().as_ref().map_or(Ok(()), send);
             if let Err(error) = sent {
                 tell.dispatch(Action::Fail(Problem::new(Code::EngineFailed, format!("{error:?}"))));
             }
         })
     };
     {
-        let (send, model) = (send.clone(), page.loading.model.clone());
+        let (send, model, backend) =
+            (send.clone(), page.loading.model.clone(), page.settings.backend_in_use());
         use_effect_with(page.loading.load_generation, move |generation| {
             if *generation > 0 {
-                send.emit((Request::Load { id: *generation, model: model.to_ref() }, model.payload()));
+                let request = Request::Load { id: *generation, model: model.to_ref(), backend };
+                send.emit((request, model.payload()));
             }
         });
     }
@@ -86,7 +95,7 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
         let send = send.clone();
         use_effect_with(page.crop_request(), move |request| {
             if let Some((id, picture)) = *request {
-                send.emit((Request::Crop { id, picture }, Some(picture)));
+                send.emit((Request::Crop { id, picture }, None));
             }
         });
     }
@@ -94,7 +103,7 @@ pub fn use_engine(page: &Page, pictures: &Rc<Pictures>) -> Callback<Request> {
         let (send, pictures, in_use) = (send.clone(), pictures.clone(), page.payloads_in_use());
         use_effect_with(page.question(), move |question| {
             if let Some(question) = question {
-                send.emit((Request::Ask(question.clone()), Some(question.picture)));
+                send.emit((Request::Rank(question.clone()), None));
             }
             pictures.keep(&in_use);
         });
@@ -182,6 +191,35 @@ pub fn use_stored(page: &Page) {
     use_effect_with((page.settings.clone(), page.is_borrowed()), |(settings, is_borrowed)| {
         if !is_borrowed {
             leave_link(settings);
+        }
+    });
+}
+
+/// A mark in the browser's storage while the graphics processor is tried. Who leaves before it answered takes the mark away,
+/// unless it had been waited for in vain; who hides the page may find it gone for other reasons.
+#[hook]
+pub fn use_gpu_watch(page: &Page) {
+    use_effect_with(page.is_trying_gpu(), |is_trying| {
+        let started = now_millis();
+        let listeners = is_trying.then(|| {
+            gpu_mark::set();
+            let left = EventListener::new(&gloo::utils::window(), "pagehide", move |_| {
+                if now_millis() - started < PATIENCE_MILLIS {
+                    gpu_mark::remove();
+                }
+            });
+            let hidden = EventListener::new(&gloo::utils::document(), "visibilitychange", move |_| {
+                if gloo::utils::document().hidden() && now_millis() - started < PATIENCE_MILLIS {
+                    gpu_mark::remove();
+                }
+            });
+            (left, hidden)
+        });
+        move || {
+            if listeners.is_some() {
+                gpu_mark::remove();
+            }
+            drop(listeners);
         }
     });
 }

@@ -101,6 +101,12 @@ impl Loading {
         self.card().is_some()
     }
 
+    /// Whether a processor is being tried: if the browser breaks down meanwhile, that may be why.
+    pub fn is_trying(&self) -> bool {
+        let is_at_it = |stage| matches!(stage, LoadStage::Read | LoadStage::Build | LoadStage::SelfTest);
+        matches!(&self.engine, Engine::Loading(Progress { stage, .. }) if is_at_it(*stage))
+    }
+
     /// Whether what is said of this load is still of interest.
     pub fn is_current(&self, load: u32) -> bool {
         load == self.load_generation
@@ -134,6 +140,15 @@ impl Loading {
         self.n_restarts = 0;
     }
 
+    /// Loads the model in another way, over whatever is or was going on.
+    pub fn change(&mut self) {
+        match &self.engine {
+            Engine::Starting => {} // it loads once the worker listens
+            Engine::Failed(problem) if is_of_worker(problem.code) => self.start_worker(),
+            _ => self.load(),
+        }
+    }
+
     /// A new worker takes over, at the reader's wish.
     pub fn start_worker(&mut self) {
         self.n_restarts = 0;
@@ -152,4 +167,9 @@ impl Loading {
         self.engine = Engine::Starting;
         true
     }
+}
+
+/// Problems that only a new worker ends.
+pub fn is_of_worker(code: Code) -> bool {
+    matches!(code, Code::WorkerMissing | Code::WorkerCrashed)
 }

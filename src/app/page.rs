@@ -2,8 +2,8 @@
 
 use super::edits::Edit;
 use super::hooks::{
-    use_camera, use_catalogue, use_device, use_downloader, use_engine, use_fading_notice, use_intake,
-    use_keys, use_show, use_stored, use_take,
+    use_camera, use_catalogue, use_device, use_downloader, use_engine, use_fading_notice, use_gpu_watch,
+    use_intake, use_keys, use_show, use_stored, use_take,
 };
 use super::loading::Engine;
 use super::models::picker::{Phase as JobPhase, Pick};
@@ -57,6 +57,7 @@ pub fn Page() -> Html {
     let is_over = use_intake(&take);
     let control = use_camera(&page, &pictures, &show);
     use_stored(&page);
+    use_gpu_watch(&page);
     use_fading_notice(&page);
     let open = use_state(|| None::<Open>);
     use_downloader(&page, &pictures);
@@ -70,10 +71,17 @@ pub fn Page() -> Html {
         use_callback((), move |action: Action, ()| tell.dispatch(action))
     };
     let cancel = {
-        let (send, tell_worker) = (send.clone(), tell_worker.clone());
+        let (send, tell_worker, id) = (send.clone(), tell_worker.clone(), page.loading.load_generation);
         Callback::from(move |()| {
-            tell_worker.emit(Request::CancelLoad);
+            tell_worker.emit(Request::CancelLoad { id });
             send.emit(Action::CancelLoad);
+        })
+    };
+    let cancel_ranking = {
+        let (send, tell_worker, id) = (send.clone(), tell_worker.clone(), page.ranking.question_id);
+        Callback::from(move |()| {
+            tell_worker.emit(Request::Cancel { id });
+            send.emit(Action::CancelRanking);
         })
     };
     let forget = tell_worker.reform(|()| Request::Forget);
@@ -249,6 +257,7 @@ pub fn Page() -> Html {
         on_sample: sample,
         on_sees: open_sees.clone(),
         on_cancel: cancel,
+        on_cancel_ranking: cancel_ranking,
         notes: if is_of_engine { notice.clone().unwrap_or_default() } else { Html::default() },
         alerts: if is_picking {
             Html::default()
@@ -272,7 +281,7 @@ pub fn Page() -> Html {
             if !is_of_engine { { notice } }
             <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.notices.announcement }</p>
             { dialog(Open::Details, "details", strings::DETAILS, html! {
-                <Details card={page.loading.card().cloned()} model={page.loading.model.clone()} answer={settled.cloned()} on_export={export} on_models={open_models}
+                <Details card={page.loading.card().cloned()} backend={(page.settings.backend, page.settings.gpu_trouble)} send={send.clone()} model={page.loading.model.clone()} answer={settled.cloned()} on_export={export} on_models={open_models}
                     on_sees={page.stage.picture.is_some().then_some(open_sees)} />
             }) }
             { dialog(Open::Models, "models", strings::MODELS, html! {

@@ -3,7 +3,7 @@
 //! Invariant: nothing here knows the page's state; failures come back as values.
 
 use super::models::recommend::Device;
-use super::settings::Settings;
+use super::settings::{GpuTrouble, Settings};
 use super::share;
 use crate::convert::catalogue::Catalogue;
 use crate::worker::problem::{Code, Problem};
@@ -31,7 +31,34 @@ fn storage() -> Option<web_sys::Storage> {
 
 pub fn stored_settings() -> Settings {
     let text = storage().and_then(|storage| storage.get_item(SETTINGS_KEY).ok()?);
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    let mut settings: Settings = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let now = js_sys::Date::now();
+    settings.gpu_trouble.take_if(|trouble| !trouble.is_recent(now));
+    if gpu_mark::is_left() {
+        // The last visit ended while the graphics processor was tried.
+        settings.gpu_trouble = Some(GpuTrouble::at(now));
+        gpu_mark::remove();
+    }
+    settings
+}
+
+/// Stands in the browser's storage while the graphics processor is tried, to be found after a breakdown.
+pub mod gpu_mark {
+    use super::storage;
+
+    const KEY: &str = "cliplet.trying-gpu";
+
+    pub fn set() {
+        storage().iter().for_each(|storage| drop(storage.set_item(KEY, "1")));
+    }
+
+    pub fn remove() {
+        storage().iter().for_each(|storage| drop(storage.remove_item(KEY)));
+    }
+
+    pub fn is_left() -> bool {
+        storage().is_some_and(|storage| storage.get_item(KEY).is_ok_and(|mark| mark.is_some()))
+    }
 }
 
 pub fn store_settings(settings: &Settings) {

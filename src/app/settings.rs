@@ -4,7 +4,7 @@
 //! Invariant: a template or a hub's address that is being typed may be wrong: it is kept as typed, and left out of use.
 
 use crate::convert::source::{self, DEFAULT_HUB};
-use crate::facts::Mode;
+use crate::facts::{BackendChoice, Mode};
 use crate::text::labels::{self, MAX_LABELS};
 use crate::text::{Template, TextError};
 use crate::worker::protocol::{StoredFormat, Vouched};
@@ -21,6 +21,10 @@ pub struct Settings {
     pub has_none: bool,
     pub is_mirrored: bool,
     pub has_shortcuts: bool,
+    /// Which processor computes.
+    pub backend: BackendChoice,
+    /// The graphics processor failed, and is left alone for a while.
+    pub gpu_trouble: Option<GpuTrouble>,
     /// The stored model to load; none means the page's own.
     pub model: Option<Chosen>,
     /// Where models are looked up, as typed. See [`Settings::hub`].
@@ -30,6 +34,26 @@ pub struct Settings {
     pub has_stored: bool,
     /// What a preset or a link took the place of; kept as well, so that it can come back after a reload too.
     pub earlier: Option<Earlier>,
+}
+
+/// When the graphics processor failed or the browser broke down over it, in milliseconds of the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct GpuTrouble {
+    at_millis: f64,
+}
+
+impl GpuTrouble {
+    /// Browsers and drivers are updated about that often.
+    const DAYS: f64 = 7.0;
+
+    pub fn at(millis: f64) -> Self {
+        Self { at_millis: millis }
+    }
+
+    /// Whether it is to be left alone still; a clock that was turned back does not make that longer.
+    pub fn is_recent(self, now_millis: f64) -> bool {
+        (0.0..Self::DAYS * 86_400_000.0).contains(&(now_millis - self.at_millis))
+    }
 }
 
 /// A model of the store's, by its key, and what it was called, should it be gone.
@@ -65,6 +89,8 @@ impl Default for Settings {
             has_none: true,
             is_mirrored: false,
             has_shortcuts: true,
+            backend: BackendChoice::Auto,
+            gpu_trouble: None,
             model: None,
             hub: DEFAULT_HUB.to_owned(),
             format: StoredFormat::default(),
@@ -177,6 +203,11 @@ impl Settings {
     /// The hub in use: a half-typed address is none.
     pub fn hub(&self) -> String {
         source::parse_hub(&self.hub).unwrap_or_else(|_| DEFAULT_HUB.to_owned())
+    }
+
+    /// Where the model is to run: a graphics processor that failed lately is left alone, whatever was chosen before.
+    pub fn backend_in_use(&self) -> BackendChoice {
+        if self.gpu_trouble.is_some() { BackendChoice::Cpu } else { self.backend }
     }
 
     pub fn comparison(&self) -> Comparison {

@@ -5,7 +5,7 @@
 //! Invariant: no DOM: the state is tested natively.
 
 use super::edits::Edit;
-use super::loading::{Engine, Loading, Model};
+use super::loading::{Engine, Loading, Model, is_of_worker};
 use super::models::picker::{
     CatalogueState, Finished, ModelJob, Offer, Outcome, Phase as JobPhase, Pick, Picker,
 };
@@ -16,10 +16,9 @@ use super::ranking::look::{Look, Seen};
 use super::ranking::offering::Offering;
 use super::ranking::stage::{Picture, Stage};
 use super::ranking::trial::{Asked, Before, Trial};
-use super::settings::{Earlier, Settings};
+use super::settings::{Earlier, GpuTrouble, Settings};
 use super::strings;
-use crate::facts::BackendKind;
-use crate::facts::Confidence;
+use crate::facts::{BackendChoice, BackendKind, Confidence};
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{Answer, Card, Event, Question};
 
@@ -49,6 +48,8 @@ pub enum Action {
     /// Load again, rank again, or start a new worker: whatever failed.
     Retry,
     CancelLoad,
+    /// Stops encoding labels; what is encoded is kept.
+    CancelRanking,
     UseModel(Model),
     /// Something about models: what is stored, what is downloaded.
     Pick(Pick),
@@ -130,12 +131,17 @@ impl State {
         let is_ready = self.loading.is_ready() && !self.ranking.is_rejected;
         (is_ready && !self.settings.labels.is_empty()).then(|| Question {
             id: self.ranking.question_id,
-            picture,
+            pictures: vec![picture],
             labels: self.settings.labels.clone(),
             templates: self.prompts(),
             mode: self.settings.mode,
             has_none: self.has_none(),
         })
+    }
+
+    /// Whether the graphics processor is being tried.
+    pub fn is_trying_gpu(&self) -> bool {
+        self.loading.is_trying() && self.settings.backend_in_use() != BackendChoice::Cpu
     }
 
     /// Whether "none of these" takes part: only beside a model that is known to tell when no label fits.
@@ -267,6 +273,11 @@ impl State {
             Action::WorkerMissing(why) => self.loading.fail(Problem::new(Code::WorkerMissing, why)),
             Action::Retry => self.retry(),
             Action::CancelLoad => self.loading.cancel(),
+            Action::CancelRanking => {
+                if self.ranking.cancel() {
+                    self.fail(Problem::new(Code::RankingCancelled, ""));
+                }
+            }
             Action::UseModel(model) => self.use_model(model),
             Action::Pick(pick) => self.pick(pick),
             Action::TakeOffer => {
@@ -354,7 +365,9 @@ impl State {
             Event::Progress(load, _) | Event::Ready(load, _) | Event::LoadFailed(load, _)
                 if !self.loading.is_current(load) => {}
             Event::Progress(_, progress) => self.loading.progress(progress),
-            Event::Ready(_, card) => {
+            Event::Ready(_, mut card) => {
+                self.note_trouble(card.fallback.as_ref(), millis);
+                card.fallback = card.fallback.or_else(|| self.set_aside());
                 self.notices.announcement = strings::ready(&card);
                 let fallback = card.fallback.clone();
                 fallback.into_iter().for_each(|problem| self.notices.notify(Notice::Engine(problem)));
@@ -369,7 +382,10 @@ impl State {
                 }
             }
             Event::Moved(card) => self.run_on(card),
-            Event::Notice(problem) => self.notices.notify(Notice::Engine(problem)),
+            Event::Notice(problem) => {
+                self.note_trouble(Some(&problem), millis);
+                self.notices.notify(Notice::Engine(problem));
+            }
             Event::LoadFailed(_, problem) if problem.code == Code::StoredMissing => {
                 let name = match &self.loading.model {
                     Model::Stored(chosen) => chosen.name.clone(),
@@ -393,11 +409,29 @@ impl State {
             Event::Rejected { id, problem } if self.look.as_ref().is_some_and(|look| look.id == id) => {
                 self.look.iter_mut().for_each(|look| look.seen = Some(Err(problem.clone())));
             }
-            // Answers to questions that were replaced; a crop without its pixels.
-            Event::Answered(_) | Event::Rejected { .. } | Event::Crop(_) => {}
+            Event::LabelProgress { id, done, total } if id == self.ranking.question_id => {
+                self.ranking.label_progress = Some((done, total));
+            }
+            // Answers to questions that were replaced; a crop without its pixels; what this page never asks for.
+            Event::Answered(_) | Event::Rejected { .. } | Event::Crop(_) | Event::LabelProgress { .. } => {}
+            Event::Encoded { .. } | Event::PictureFailed { .. } | Event::Cancelled { .. } => {}
             Event::Crashed(why) => self.restart(why),
             Event::Forgotten => self.notices.notify(Notice::Told(strings::FORGOTTEN)),
         }
+    }
+
+    /// Remembers a graphics processor that did not do its work, so that the next visit does not wait for it again.
+    fn note_trouble(&mut self, problem: Option<&Problem>, millis: f64) {
+        let is_trouble = |code| matches!(code, Code::GpuSilent | Code::DeviceLostAgain);
+        if problem.is_some_and(|problem| is_trouble(problem.code)) {
+            self.settings.gpu_trouble = Some(GpuTrouble::at(millis));
+        }
+    }
+
+    /// Why the processor computes although nobody chose it.
+    fn set_aside(&self) -> Option<Problem> {
+        self.settings.gpu_trouble.filter(|_| self.settings.backend != BackendChoice::Cpu)?;
+        Some(Problem::new(Code::GpuSetAside, strings::GPU_SET_ASIDE))
     }
 
     /// Another model ranks from now on; picture and labels stay.
@@ -496,6 +530,9 @@ impl State {
         }
         let made = |settings: &Settings| (settings.labels.clone(), settings.comparison());
         self.is_borrowed &= made(&self.settings) == made(&before);
+        if self.settings.backend_in_use() != before.backend_in_use() {
+            self.loading.change();
+        }
         if let Err(error) = done {
             self.fail(Problem::new(Code::LabelsRefused, error));
         } else if self.settings != before && !is_same_question {
@@ -516,7 +553,7 @@ impl State {
             self.notices.problem = None;
             self.loading.load();
         }
-        if matches!(code, Code::WorkerMissing | Code::WorkerCrashed) {
+        if is_of_worker(code) {
             self.loading.start_worker();
         }
     }
@@ -593,6 +630,7 @@ fn is_about_ranking(code: Code) -> bool {
             | Code::PictureScrambled
             | Code::PictureNotAFile
             | Code::EngineFailed
+            | Code::RankingCancelled
             | Code::WorkerCrashed
             | Code::LabelsRefused
     )

@@ -6,7 +6,7 @@ use super::loading::Model;
 use super::models::picker::{ModelJob, Offer, Phase, What};
 use super::ranking::answer::NoneLine;
 use super::ranking::trial::Before;
-use crate::facts::BackendKind;
+use crate::facts::{BackendChoice, BackendKind};
 use crate::facts::{Confidence, Mode, RankedLabels};
 use crate::image::{Background, Fit};
 use crate::worker::problem::Code;
@@ -212,12 +212,27 @@ pub fn advice(code: Code) -> Advice {
             "The self-test caught it. The processor does the ranking instead: slower, but right.",
             false,
         ),
+        Code::GpuSilent => (
+            "The graphics processor does not answer",
+            "The processor does the ranking instead: slower, but right. It is left alone for a week, or until you choose it under Details.",
+            false,
+        ),
+        Code::GpuSetAside => (
+            "The graphics processor is left alone",
+            "It failed on an earlier visit, so the processor does the ranking. Under Details you can choose it again.",
+            false,
+        ),
+        Code::RankingCancelled => (
+            "Ranking was stopped",
+            "The labels that were read so far are kept. Go on whenever you like.",
+            true,
+        ),
         Code::DeviceLost => {
             ("The graphics processor was reset", "It was set up again and ranking goes on.", false)
         }
         Code::DeviceLostAgain => (
             "The graphics processor was lost twice",
-            "The processor does the ranking from now on. Reload the page to use the graphics processor again.",
+            "The processor does the ranking from now on. Under Details you can choose the graphics processor again.",
             false,
         ),
         Code::SourceNoRevision => (
@@ -885,6 +900,20 @@ pub const FACT_ABOUT: &str = "What it is";
 pub const FACT_ACCURACY: &str = "How good it is";
 pub const FACT_LICENCE: &str = "Licence";
 pub const FACT_SOURCES: &str = "Made from";
+pub const BACKEND: &str = "Compute on";
+pub const BACKENDS: [(BackendChoice, &str, &str); 3] = [
+    (BackendChoice::Auto, "backend-auto", "Automatic"),
+    (BackendChoice::Gpu, "backend-gpu", "Graphics processor"),
+    (BackendChoice::Cpu, "backend-cpu", "Processor"),
+];
+pub const WHY_CPU_DETAIL: &str = "What the browser says";
+pub const GPU_SET_ASIDE: &str = "gave no answer, was lost, or the browser broke down while it was tried";
+
+/// How many labels are encoded, of all.
+pub fn label_progress(done: usize, total: usize) -> String {
+    format!("{done} of {total} labels read")
+}
+
 pub const FACT_FILE: &str = "File";
 pub const FACT_SIZE: &str = "Size";
 pub const FACT_CHECKSUM: &str = "SHA-256";

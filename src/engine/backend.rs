@@ -29,7 +29,15 @@ impl BackendError {
     /// Whether the device went away: what it held is gone, a new one may come.
     pub fn is_device_lost(&self) -> bool {
         #[cfg(feature = "gpu")]
-        return matches!(self, BackendError::Gpu(GpuError::Lost(_)));
+        return matches!(self, BackendError::Gpu(error) if error.is_loss());
+        #[cfg(not(feature = "gpu"))]
+        false
+    }
+
+    /// Whether the device did not answer in time: a new one would hardly do so.
+    pub fn is_silence(&self) -> bool {
+        #[cfg(feature = "gpu")]
+        return matches!(self, BackendError::Gpu(GpuError::Silent { .. }));
         #[cfg(not(feature = "gpu"))]
         false
     }
@@ -42,6 +50,7 @@ const MAX_WIDE_BYTES: usize = 128 << 20;
 pub(super) fn fallback(error: &EngineError) -> Fallback {
     let cause = match error {
         EngineError::SelfTest { .. } => FallbackCause::WrongResults,
+        error if error.is_silence() => FallbackCause::Silent,
         _ => FallbackCause::NoGpu,
     };
     Fallback { cause, detail: error.to_string() }
@@ -107,7 +116,9 @@ impl Backend {
     #[cfg(feature = "gpu")]
     async fn gpu(warm: Option<WarmGpu>, params: &ParamSet) -> Result<Self, BackendError> {
         let gpu = match warm {
-            Some(warm) if !warm.gpu.is_lost() => warm.gpu,
+            // What did not answer would be waited for once more.
+            Some(WarmGpu { gpu: Err(silent) }) => return Err(silent.into()),
+            Some(WarmGpu { gpu: Ok(gpu) }) if !gpu.is_lost() => gpu,
             _ => Gpu::request(GpuOptions::default()).await?,
         };
         let adapter = gpu.adapter();

@@ -7,7 +7,7 @@ use super::{Engine, EngineError};
 use crate::facts::LabelNotes;
 use crate::tasks::LabelEmbedding;
 use crate::text::{Template, TextError};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Labels encoded between two looks at whether they are still wanted.
 const LABELS_AT_ONCE: usize = 16;
@@ -65,36 +65,41 @@ impl Engine {
         prompts: &[Template],
     ) -> Result<EmbeddedLabels, EngineError> {
         let mut known = KnownLabels::default();
-        let embedded = self.embed_labels_while(labels, prompts, &mut known, async || true).await?;
+        let embedded = self.embed_labels_while(labels, prompts, &mut known, async |_, _| true).await?;
         Ok(embedded.unwrap_or_default())
     }
 
-    /// The same for a thread that hears of other work meanwhile: what is `known` is not computed again, and between a few
-    /// labels and the next it is asked whether they are still wanted. `None`: they are not.
+    /// The same for a thread that hears of other work meanwhile: what is `known` is not computed again, and after a few
+    /// labels each it is told how many of all are encoded, and asked whether the others are still wanted. `None`: they are
+    /// not.
     pub async fn embed_labels_while(
         &self,
         labels: &[String],
         prompts: &[Template],
         known: &mut KnownLabels,
-        is_wanted: impl AsyncFn() -> bool,
+        is_wanted: impl AsyncFn(usize, usize) -> bool,
     ) -> Result<Option<EmbeddedLabels>, EngineError> {
         if known.0.len() > MAX_KEPT_LABELS {
             known.0.clear();
         }
         let prompts_key = key_of(prompts);
         let key = |label: &String| (prompts_key.clone(), label.clone());
-        let missing: Vec<&String> =
-            labels.iter().filter(|label| !known.0.contains_key(&key(label))).collect();
-        for labels in missing.chunks(LABELS_AT_ONCE) {
-            for (label, entry) in labels.iter().zip(self.read_labels(labels, prompts).await?) {
+        let mut seen = HashSet::new();
+        let mut missing: Vec<&String> = labels.iter().filter(|label| seen.insert(*label)).collect();
+        missing.retain(|label| !known.0.contains_key(&key(label)));
+        let mut n_encoded = labels.len() - missing.len();
+        for some in missing.chunks(LABELS_AT_ONCE) {
+            for (label, entry) in some.iter().zip(self.read_labels(some, prompts).await?) {
                 known.0.insert(key(label), entry);
             }
-            if !is_wanted().await {
+            n_encoded += some.len();
+            if !is_wanted(n_encoded, labels.len()).await {
                 return Ok(None);
             }
         }
         let mut embedded = EmbeddedLabels::default();
-        let mut groups: Vec<(&[Vec<u32>], Vec<String>)> = Vec::new();
+        let mut groups: Vec<Vec<String>> = Vec::new();
+        let mut group_of: HashMap<&[Vec<u32>], usize> = HashMap::new();
         for label in labels {
             let Some(entry) = known.0.get(&key(label)) else { continue };
             if entry.tokens.is_empty() {
@@ -104,14 +109,15 @@ impl Engine {
             if entry.is_cut {
                 embedded.notes.cut.push(label.clone());
             }
-            match groups.iter_mut().find(|(tokens, _)| *tokens == entry.tokens) {
-                Some((_, same)) => same.push(label.clone()),
-                None => groups.push((&entry.tokens, vec![label.clone()])),
+            let group = *group_of.entry(&entry.tokens).or_insert(groups.len());
+            match groups.get_mut(group) {
+                Some(same) => same.push(label.clone()),
+                None => groups.push(vec![label.clone()]),
             }
             embedded.readable.push(entry.embedding.clone());
         }
-        embedded.notes.same =
-            groups.into_iter().map(|(_, same)| same).filter(|same| same.len() > 1).collect();
+        groups.retain(|same| same.len() > 1);
+        embedded.notes.same = groups;
         Ok(Some(embedded))
     }
 

@@ -98,6 +98,11 @@ impl EngineError {
     pub fn is_device_lost(&self) -> bool {
         matches!(self, Self::Backend(error) if error.is_device_lost())
     }
+
+    /// Whether it went away by not answering any more: only the CPU helps then.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Backend(error) if error.is_silence())
+    }
 }
 
 /// How far loading is; each is reported when it begins.

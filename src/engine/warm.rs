@@ -1,6 +1,7 @@
 //! A GPU that is made ready for a model whose weights are still on their way: shaders compile beside the download.
 //!
-//! Invariant: only a head start: whatever fails here is tried again, and told of, when the model is loaded.
+//! Invariant: only a head start: whatever fails here is tried again, and told of, when the model is loaded. But a GPU that did
+//! not answer is not waited for a second time.
 
 #[cfg(feature = "gpu")]
 use crate::gpu::{Gpu, GpuError, GpuOptions};
@@ -9,10 +10,10 @@ use crate::models::Config;
 use crate::models::{Checkpoint, DualEncoder, ModelError, Taps};
 use crate::weights::Weights;
 
-/// A GPU with a model's kernels compiled.
+/// A GPU with a model's kernels compiled, or that it did not answer.
 pub struct WarmGpu {
     #[cfg(feature = "gpu")]
-    pub(super) gpu: Gpu,
+    pub(super) gpu: Result<Gpu, GpuError>,
 }
 
 impl WarmGpu {
@@ -23,9 +24,11 @@ impl WarmGpu {
         let checkpoint =
             Checkpoint { config: Config { tokenizer: None, ..config.clone() }, weights: outlines };
         let (model, params) = DualEncoder::new(checkpoint).ok()?;
-        let gpu = Gpu::request(GpuOptions::default()).await.ok()?;
-        compile(&gpu, &model, &params).ok()?;
-        Some(Self { gpu })
+        match Gpu::request(GpuOptions::default()).await {
+            Ok(gpu) => compile(&gpu, &model, &params).ok().map(|()| Self { gpu: Ok(gpu) }),
+            Err(silent @ GpuError::Silent { .. }) => Some(Self { gpu: Err(silent) }),
+            Err(_) => None,
+        }
     }
 
     #[cfg(not(feature = "gpu"))]
@@ -57,7 +60,7 @@ mod tests {
         let checkpoint = load_gguf(&bytes).unwrap();
         pollster::block_on(async {
             let warm = WarmGpu::new(&checkpoint.config, header.outlines).await.unwrap();
-            let gpu = warm.gpu.clone();
+            let gpu = warm.gpu.clone().unwrap();
             let n_before = gpu.n_pipelines();
             assert!(n_before > 5, "{n_before}");
             let file_bytes = bytes.len();

@@ -59,6 +59,8 @@ pub struct Fallback {
 pub enum FallbackCause {
     /// There is none, or it failed.
     NoGpu,
+    /// It did not answer in time.
+    Silent,
     /// Its results differ from those that the file holds.
     WrongResults,
 }

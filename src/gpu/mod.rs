@@ -4,8 +4,10 @@
 //! names both numbers before the device sees it.
 //! Invariant: nothing here panics on what a device does: errors that wgpu reports outside a call, and the loss of
 //! the device, are kept and handed out by the next call that waits for the device.
+//! Invariant: a device that does not answer is an error in time ([`deadline`]), and lost for good.
 //! Invariant: a warm run only writes inputs, records one encoder, submits once and maps one buffer.
 
+mod deadline;
 mod model;
 mod prepared;
 mod ready;
@@ -29,6 +31,8 @@ pub enum GpuError {
     NoDevice(String),
     #[error("the GPU device was lost ({0}): start again on a new one")]
     Lost(String),
+    #[error("the GPU did not {what} within {seconds} s: use the CPU, or restart the browser")]
+    Silent { what: &'static str, seconds: u32 },
     #[error("the GPU is out of memory: use a smaller batch or model, or the CPU")]
     OutOfMemory,
     #[error("{what} takes {n_bytes} bytes, but one buffer may hold {limit}: use a smaller batch or model")]
@@ -43,6 +47,13 @@ pub enum GpuError {
     TwoUses { index: usize, first: String, second: String },
     #[error(transparent)]
     Plan(#[from] PlanError),
+}
+
+impl GpuError {
+    /// Whether the device is gone, with everything on it.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, GpuError::Lost(_) | GpuError::Silent { .. })
+    }
 }
 
 /// Which adapter to ask for.
@@ -90,11 +101,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Keeps the first fault, but a loss outweighs what follows from it.
 fn record(fault: &Mutex<Option<GpuError>>, error: GpuError) {
     let mut fault = lock(fault);
-    match *fault {
-        None => *fault = Some(error),
-        Some(GpuError::Lost(_)) => {}
-        Some(_) if matches!(error, GpuError::Lost(_)) => *fault = Some(error),
-        Some(_) => {}
+    if fault.as_ref().is_none_or(|known| error.is_loss() && !known.is_loss()) {
+        *fault = Some(error);
     }
 }
 
@@ -102,32 +110,66 @@ impl Gpu {
     /// Opens a device with WebGPU's default limits, natively or in a browser's page or worker.
     pub async fn request(options: GpuOptions) -> Result<Self, GpuError> {
         let instance = wgpu::Instance::default();
-        let adapter = instance
-            .request_adapter(&wgpu::RequestAdapterOptions {
-                power_preference: wgpu::PowerPreference::HighPerformance,
-                force_fallback_adapter: options.is_software,
-                ..Default::default()
-            })
-            .await
-            .map_err(|error| match has_webgpu() {
-                true => GpuError::NoAdapter(error.to_string()),
-                false => GpuError::NoWebGpu,
-            })?;
+        let wishes = wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            force_fallback_adapter: options.is_software,
+            ..Default::default()
+        };
+        let adapter = deadline::at_start("give an adapter", instance.request_adapter(&wishes)).await?;
+        let adapter = adapter.map_err(|error| match has_webgpu() {
+            true => GpuError::NoAdapter(error.to_string()),
+            false => GpuError::NoWebGpu,
+        })?;
         let timestamps = wgpu::Features::TIMESTAMP_QUERY;
         let features = match options.has_timestamps {
             true => adapter.features() & timestamps,
             false => wgpu::Features::empty(),
         };
-        let (device, queue) = adapter
-            .request_device(&wgpu::DeviceDescriptor {
-                label: Some("cliplet"),
-                required_features: features,
-                required_limits: wgpu::Limits::default(),
-                ..Default::default()
-            })
-            .await
-            .map_err(|error| GpuError::NoDevice(error.to_string()))?;
-        Ok(Self::new(device, queue, adapter_info(&adapter)))
+        let wishes = wgpu::DeviceDescriptor {
+            label: Some("cliplet"),
+            required_features: features,
+            required_limits: wgpu::Limits::default(),
+            ..Default::default()
+        };
+        let device = deadline::at_start("give a device", adapter.request_device(&wishes)).await?;
+        let (device, queue) = device.map_err(|error| GpuError::NoDevice(error.to_string()))?;
+        let gpu = Self::new(device, queue, adapter_info(&adapter));
+        gpu.say_something().await?;
+        Ok(gpu)
+    }
+
+    /// Lets the device compute nothing and waits for its answer: one that hangs at work does so here, and not behind
+    /// a model whose size decides how long its first run may take.
+    async fn say_something(&self) -> Result<(), GpuError> {
+        let device = &self.0.device;
+        let label = Some("nothing");
+        let source = wgpu::ShaderSource::Wgsl("@compute @workgroup_size(1) fn nothing() {}".into());
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label,
+            layout: None,
+            module: &module,
+            entry_point: label,
+            compilation_options: Default::default(),
+            cache: None,
+        });
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let answer = self.buffer("an answer", 4, usage)?;
+        let mut encoder = device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        pass.set_pipeline(&pipeline);
+        pass.dispatch_workgroups(1, 1, 1);
+        drop(pass);
+        encoder.clear_buffer(&answer, 0, None);
+        self.0.queue.submit([encoder.finish()]);
+        let mapped = deadline::at_start("do any work", self.map(&answer)).await;
+        mapped.and_then(|mapped| mapped.map(drop)).inspect_err(|error| self.give_up(error))
+    }
+
+    /// Takes the device for lost, for this reason.
+    fn give_up(&self, why: &GpuError) {
+        record(&self.0.fault, why.clone());
+        self.0.device.destroy();
     }
 
     fn new(device: wgpu::Device, queue: wgpu::Queue, adapter: AdapterInfo) -> Self {
@@ -166,7 +208,7 @@ impl Gpu {
 
     /// Whether the device is gone; everything on it is too.
     pub fn is_lost(&self) -> bool {
-        matches!(*lock(&self.0.fault), Some(GpuError::Lost(_)))
+        lock(&self.0.fault).as_ref().is_some_and(GpuError::is_loss)
     }
 
     /// Gives the device up: its memory is free at once, and later calls fail with [`GpuError::Lost`].
@@ -179,7 +221,7 @@ impl Gpu {
     fn check(&self) -> Result<(), GpuError> {
         let mut fault = lock(&self.0.fault);
         match &*fault {
-            Some(lost @ GpuError::Lost(_)) => Err(lost.clone()),
+            Some(lost) if lost.is_loss() => Err(lost.clone()),
             Some(_) => fault.take().map_or(Ok(()), Err),
             None => Ok(()),
         }

@@ -97,6 +97,10 @@ impl Weights {
         &self.gpu
     }
 
+    pub(super) fn n_values(&self) -> usize {
+        self.shapes.iter().map(|(n_values, _)| n_values).sum()
+    }
+
     fn destroy(&self) {
         for place in lock(&self.places).iter_mut() {
             match std::mem::replace(place, Place::Freed) {

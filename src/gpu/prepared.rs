@@ -4,6 +4,7 @@
 //! on the device, except for one more read-back buffer when a run starts before the last one was read.
 //! Invariant: runs that overlap are right: the queue orders each run's inputs, work and read-back.
 
+use super::deadline::{run_millis, within};
 use super::model::Weights;
 use super::ready::Ready;
 use super::slots::{Assignment, assign};
@@ -30,7 +31,7 @@ struct Place {
 pub struct Prepared {
     gpu: Gpu,
     /// Held, since the steps bind them.
-    _weights: Arc<Weights>,
+    weights: Arc<Weights>,
     steps: Vec<Step>,
     inputs: Vec<Place>,
     outputs: Vec<Place>,
@@ -128,8 +129,8 @@ impl Prepared {
         let outputs = graph.outputs.iter().map(|output| place(output.slot.0)).collect();
         let mut buffers = activations.clone();
         buffers.push(constants);
-        let _weights = weights.clone();
-        let prepared = Self { gpu, _weights, steps, inputs, outputs, buffers, idle: Mutex::default() };
+        let weights = weights.clone();
+        let prepared = Self { gpu, weights, steps, inputs, outputs, buffers, idle: Mutex::default() };
         let readback = prepared.readback()?;
         lock(&prepared.idle).push(readback);
         Ok(prepared)
@@ -138,7 +139,9 @@ impl Prepared {
     /// Runs the graph: inputs and outputs in the graph's order, each as long as its slot.
     pub async fn run(&self, inputs: &[&[f32]]) -> Result<Vec<Vec<f32>>, GpuError> {
         let readback = self.submit(inputs)?;
-        self.read(readback).await
+        let millis = run_millis(self.weights.n_values(), self.gpu.adapter().is_software);
+        let answer = within(millis, "finish a run", self.read(readback)).await;
+        answer.inspect_err(|error| self.gpu.give_up(error))?
     }
 
     /// Queues inputs, work and read-back, and returns the buffer that will hold the outputs.
@@ -316,7 +319,7 @@ impl Gpu {
     }
 
     /// Maps all of `buffer` and waits for it.
-    async fn map(&self, buffer: &wgpu::Buffer) -> Result<wgpu::BufferView, GpuError> {
+    pub(super) async fn map(&self, buffer: &wgpu::Buffer) -> Result<wgpu::BufferView, GpuError> {
         let ready = Ready::new();
         buffer.map_async(wgpu::MapMode::Read, .., {
             let ready = ready.clone();

@@ -1,6 +1,6 @@
 //! The page's ends of both channels.
 //!
-//! Invariant: a picture crosses once: its bytes go with the first question that names its id, to the engine's worker.
+//! Invariant: pictures go to the engine's worker only, with the requests that name them; a frame crosses once.
 //! Invariant: dropping an end ends its worker.
 
 use super::Role;
@@ -59,17 +59,17 @@ impl Thread {
         Ok(Self { worker, _listeners: [message, error] })
     }
 
-    fn send(&self, request: &impl Serialize, payload: Option<&JsValue>) -> Result<(), JsValue> {
+    /// What of `payload` is in `transfer` changes sides, the rest is shared or copied.
+    fn send(
+        &self,
+        request: &impl Serialize,
+        payload: Option<&JsValue>,
+        transfer: &Array,
+    ) -> Result<(), JsValue> {
         let text = serde_json::to_string(request).map_err(|error| JsValue::from_str(&error.to_string()))?;
         let message = Array::of1(&text.into());
-        let transfer = Array::new();
-        if let Some(payload) = payload {
-            message.push(payload);
-            if payload.is_instance_of::<web_sys::ImageBitmap>() {
-                transfer.push(payload);
-            }
-        }
-        self.worker.post_message_with_transfer(&message, &transfer)
+        payload.iter().for_each(|payload| _ = message.push(payload));
+        self.worker.post_message_with_transfer(&message, transfer)
     }
 }
 
@@ -99,7 +99,8 @@ async fn program(role: Role) -> Result<JsValue, JsValue> {
 /// The engine's worker.
 pub struct Client {
     thread: Thread,
-    sent_picture: Cell<u64>,
+    /// Ids of frames grow.
+    last_frame: Cell<u64>,
 }
 
 impl Client {
@@ -108,18 +109,29 @@ impl Client {
     pub fn start(on_event: impl Fn(Event, Option<Uint8Array>) + Clone + 'static) -> Result<Self, JsValue> {
         let on_event = move |event, payload: JsValue| on_event(event, payload.dyn_into().ok());
         let thread = Thread::start(Role::Engine, Event::Crashed, on_event)?;
-        Ok(Self { thread, sent_picture: Cell::new(0) })
+        Ok(Self { thread, last_frame: Cell::new(0) })
     }
 
-    /// Sends `request` with its `payload`: a model's file, or a picture (a blob or a bitmap, and its id) that the worker
-    /// has not got yet.
-    pub fn send(&self, request: &Request, payload: Option<(u64, &JsValue)>) -> Result<(), JsValue> {
-        let is_picture = matches!(request, Request::Ask(_) | Request::Crop { .. });
-        let payload = payload.filter(|(id, _)| !is_picture || *id != self.sent_picture.get());
-        if let Some((id, _)) = payload.filter(|_| is_picture) {
-            self.sent_picture.set(id);
+    /// Asks for a model, with its file where it is the reader's.
+    pub fn load(&self, request: &Request, file: Option<&JsValue>) -> Result<(), JsValue> {
+        self.thread.send(request, file, &Array::new())
+    }
+
+    /// Sends anything else, with those of its pictures that are at hand: files as often as they are named, since only a
+    /// handle travels, and a frame once.
+    pub fn send(&self, request: &Request, picture: impl Fn(u64) -> Option<JsValue>) -> Result<(), JsValue> {
+        let (pictures, frames) = (Array::new(), Array::new());
+        for &id in request.pictures() {
+            let Some(payload) = picture(id) else { continue };
+            if payload.is_instance_of::<web_sys::ImageBitmap>() {
+                if id <= self.last_frame.replace(id.max(self.last_frame.get())) {
+                    continue;
+                }
+                frames.push(&payload);
+            }
+            pictures.push(&Array::of2(&(id as f64).into(), &payload));
         }
-        self.thread.send(request, payload.map(|(_, payload)| payload))
+        self.thread.send(request, Some(&pictures), &frames)
     }
 }
 
@@ -135,7 +147,7 @@ impl Downloader {
 
     /// Sends `request`, with the files of an import as an array.
     pub fn send(&self, request: &FetchRequest, files: Option<&JsValue>) -> Result<(), JsValue> {
-        self.0.send(request, files)
+        self.0.send(request, files, &Array::new())
     }
 }
 

@@ -13,6 +13,11 @@ use gloo::events::EventListener;
 use gloo::timers::callback::Timeout;
 use gloo::timers::future::TimeoutFuture;
 use js_sys::{Promise, Reflect, Uint8Array};
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
@@ -261,6 +266,26 @@ pub fn is_final(code: Code) -> bool {
 /// Waits between the `n_tries`th try and the next.
 pub async fn pause(n_tries: u32) {
     TimeoutFuture::new(PAUSE_MILLIS << n_tries).await;
+}
+
+/// What `work` comes to, unless it is aborted first: for waits that know nothing of the signal.
+pub async fn unless_aborted<T>(
+    cancel: &AbortSignal,
+    work: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    let waker = Rc::new(RefCell::new(None::<Waker>));
+    let to_wake = waker.clone();
+    let _listener =
+        EventListener::new(cancel, "abort", move |_| to_wake.take().into_iter().for_each(Waker::wake));
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        if let Err(aborted) = check(cancel) {
+            return Poll::Ready(Err(aborted));
+        }
+        waker.replace(Some(context.waker().clone()));
+        work.as_mut().poll(context)
+    })
+    .await
 }
 
 /// The problem of a job that was stopped.

@@ -28,6 +28,10 @@ pub enum Code {
     AdapterMissing,
     /// The GPU gave results that differ from the stored ones: the CPU computes instead.
     GpuWrong,
+    /// The GPU did not answer in time: the CPU computes instead.
+    GpuSilent,
+    /// The GPU failed on an earlier visit: the CPU computes until that is long ago or the reader chooses.
+    GpuSetAside,
     /// The GPU was lost and came back.
     DeviceLost,
     /// The GPU was lost twice: the CPU computes instead.
@@ -102,6 +106,8 @@ pub enum Code {
     WorkerCrashed,
     /// Any other failure while computing.
     EngineFailed,
+    /// The ranking was stopped by the reader.
+    RankingCancelled,
     /// Labels or templates that can't be taken as they are.
     LabelsRefused,
     /// The file is no picture, or it is damaged.

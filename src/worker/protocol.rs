@@ -1,11 +1,12 @@
-//! Messages between page and worker, as JSON beside at most one other value (the picture, what the model sees of it).
+//! Messages between page and worker, as JSON beside at most one other value (pictures, what the model sees of one,
+//! embeddings).
 //!
-//! Invariant: every question has an id that no other question of the session has, and its answer carries it back.
+//! Invariant: every request that is answered has an id that no other of the session has, and its answers carry it back.
 //! Invariant: nothing here holds picture bytes or weights.
 
 use super::problem::Problem;
 use crate::convert::catalogue::WeightFile;
-use crate::facts::{LabelNotes, Mode, ModelInfo, RankedLabels};
+use crate::facts::{BackendChoice, LabelNotes, Mode, ModelInfo, RankedLabels};
 use crate::image::Background;
 use crate::weights::sha256_hex;
 use serde::{Deserialize, Serialize};
@@ -15,26 +16,59 @@ use serde::{Deserialize, Serialize};
 pub enum Request {
     /// Load a model, which takes the place of the one there. Also the way to retry.
     /// Its events carry `id` back; a load that is under way is given up for it.
-    Load { id: u32, model: ModelRef },
-    /// Stop fetching.
-    CancelLoad,
-    /// Rank; the picture travels beside it the first time that its id is named.
-    Ask(Question),
-    /// Show what the model sees of a picture, which travels as with [`Request::Ask`].
+    Load {
+        id: u32,
+        model: ModelRef,
+        /// `Gpu` asks for no more than `Auto` does: a page that shows nothing would help nobody.
+        #[serde(default)]
+        backend: BackendChoice,
+    },
+    /// Stop this load.
+    CancelLoad { id: u32 },
+    /// Rank labels for pictures; what is not encoded yet is encoded first. A newer question takes its place.
+    Rank(Question),
+    /// Encode pictures and labels, for rankings to come and for whoever asked. Questions go before it, nothing takes its
+    /// place.
+    Encode(Encoding),
+    /// Show what the model sees of a picture.
     Crop { id: u64, picture: u64 },
+    /// Stop the question or the encoding with this id. What was encoded is kept, and so is the model.
+    Cancel { id: u64 },
     /// Delete the stored weights.
     Forget,
 }
 
-/// What is to be ranked: everything that an answer depends on.
+impl Request {
+    /// The pictures that travel beside it: pairs of an id and a file or a frame.
+    pub fn pictures(&self) -> &[u64] {
+        match self {
+            Request::Rank(Question { pictures, .. }) | Request::Encode(Encoding { pictures, .. }) => pictures,
+            Request::Crop { picture, .. } => std::slice::from_ref(picture),
+            Request::Load { .. } | Request::CancelLoad { .. } | Request::Cancel { .. } | Request::Forget => {
+                &[]
+            }
+        }
+    }
+}
+
+/// What is to be ranked: everything that its answers, one a picture, depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Question {
     pub id: u64,
-    pub picture: u64,
+    pub pictures: Vec<u64>,
     pub labels: Vec<String>,
     pub templates: Vec<String>,
     pub mode: Mode,
     pub has_none: bool,
+}
+
+/// What is to be encoded: any number of pictures, and labels in these templates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Encoding {
+    pub id: u64,
+    pub pictures: Vec<u64>,
+    pub labels: Vec<String>,
+    pub templates: Vec<String>,
 }
 
 /// What the worker tells.
@@ -52,14 +86,20 @@ pub enum Event {
     Notice(Problem),
     /// This load failed; `Load` tries again.
     LoadFailed(u32, Problem),
+    /// One picture of a question is ranked.
     Answered(Answer),
+    /// Labels of the question or encoding with this id are encoded, so many of all; told only where it takes a while.
+    LabelProgress { id: u64, done: usize, total: usize },
+    /// Part of an encoding is there; its embeddings travel beside this, one behind the other.
+    Encoded { id: u64, what: Encoded },
+    /// One picture of several can't be read; the others can.
+    PictureFailed { id: u64, picture: u64, problem: Problem },
+    /// The question or the encoding was stopped by [`Request::Cancel`].
+    Cancelled { id: u64 },
     /// What the model sees; its pixels travel beside this, 3 bytes each, row by row.
     Crop(Crop),
     /// This question can't be answered; others can.
-    Rejected {
-        id: u64,
-        problem: Problem,
-    },
+    Rejected { id: u64, problem: Problem },
     /// The worker broke down and must be replaced.
     Crashed(String),
     /// The stored weights are gone.
@@ -106,10 +146,20 @@ pub struct StageTime {
     pub millis: f64,
 }
 
-/// The labels, best first, for one question.
+/// What of an encoding is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Encoded {
+    Picture(u64),
+    /// All labels that can be read, in their order.
+    Labels(LabelNotes),
+}
+
+/// The labels, best first, for one picture of a question.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
+    /// The question's.
     pub id: u64,
+    pub picture: u64,
     pub ranked: RankedLabels,
     /// Labels that were cut, that cannot be read, that are the same to the model.
     pub notes: LabelNotes,

@@ -198,6 +198,112 @@ fn a_gpu_that_computes_wrong_is_not_used() {
     page.close(&[]);
 }
 
+const NO_ADAPTER_EVER: &str = "GPU.prototype.requestAdapter = () => new Promise(() => {});\n";
+
+/// At whichever call it hangs: the CPU takes over in time, and the next visit does not wait again.
+#[test]
+fn a_gpu_that_never_answers_is_given_up_and_left_alone() {
+    for prelude in [
+        NO_ADAPTER_EVER,
+        "GPUAdapter.prototype.requestDevice = () => new Promise(() => {});\n",
+        // Work is taken in and never done.
+        "GPUBuffer.prototype.mapAsync = () => new Promise(() => {});\n",
+    ] {
+        let page = page_whose_worker_runs(prelude);
+        wait_backend(&page, "CPU");
+        wait_notice(&page, "gpu-silent");
+        assert_works(&page);
+        // It would be asked now, and would answer.
+        page.server.prelude("/worker-boot.js", "GPU.prototype.requestAdapter = () => postMessage([1]);\n");
+        page.browser.reload();
+        page.wait_ready();
+        wait_backend(&page, "CPU");
+        assert_why_cpu(&page, "gpu-set-aside");
+        page.server.prelude("/worker-boot.js", "");
+        page.close(&[]);
+    }
+}
+
+/// Opens the details and looks why it is not the GPU: in plain words, and nothing of a library's.
+fn assert_why_cpu(page: &Page, code: &str) {
+    page.click("details");
+    page.browser.wait_until(&format!("document.querySelector('{}')", with("why-cpu", "code", code)));
+    let words = page.browser.run(
+        "const why = document.querySelector('[data-testid=why-cpu]').cloneNode(true);
+         why.querySelector('details').remove();
+         return why.textContent",
+        json!([]),
+    );
+    let words = words.as_str().expect("words").to_lowercase();
+    let raw = ["wgpu", "adapter", "webgpu instance", "undefined"];
+    assert!(!words.is_empty() && !raw.iter().any(|raw| words.contains(raw)), "{words}");
+}
+
+fn is_pressed(page: &Page, id: &str) -> bool {
+    page.browser.run(
+        "return document.querySelector(arguments[0]).getAttribute('aria-pressed')",
+        json!([format!("[data-testid={id}]")]),
+    ) == "true"
+}
+
+#[test]
+fn the_reader_chooses_the_processor_and_the_choice_is_kept() {
+    let page = Page::ready();
+    wait_backend(&page, "GPU");
+    page.click("details");
+    assert!(is_pressed(&page, "backend-auto") && !is_pressed(&page, "backend-cpu"));
+    page.check_accessibility("the processor can be chosen");
+    page.click("backend-cpu");
+    wait_backend(&page, "CPU");
+    assert!(is_pressed(&page, "backend-cpu") && !is_pressed(&page, "backend-auto"));
+    page.browser.reload();
+    page.wait_ready();
+    wait_backend(&page, "CPU");
+    assert!(!page.is_there("notice"), "what was chosen is no news");
+    assert_works(&page);
+    page.click("details");
+    page.click("backend-gpu");
+    wait_backend(&page, "GPU");
+    assert_works(&page);
+    page.close(&[]);
+}
+
+/// A reader who does not wait for a silent GPU gets the CPU by one press, at once.
+#[test]
+fn a_gpu_that_is_still_waited_for_can_be_left() {
+    let page = Page::unopened(&[]);
+    page.server.prelude("/worker-boot.js", NO_ADAPTER_EVER);
+    page.go("/");
+    page.the("loading");
+    page.click("details");
+    page.click("backend-cpu");
+    let start = std::time::Instant::now();
+    wait_backend(&page, "CPU");
+    assert!(start.elapsed().as_secs() < 8, "{:?}: the deadline ended it", start.elapsed());
+    page.close(&[]);
+}
+
+/// The browser broke down while the GPU was tried, or somebody reloaded after waiting in vain; leaving early is neither.
+#[test]
+fn a_visit_that_ended_over_the_gpu_is_remembered() {
+    let is_marked = "localStorage.getItem('cliplet.trying-gpu')";
+    for (is_breakdown, code) in [(false, "gpu-silent"), (true, "gpu-set-aside")] {
+        let page = Page::unopened(&[]);
+        page.server.prelude("/worker-boot.js", NO_ADAPTER_EVER);
+        page.go("/");
+        page.browser.wait_until(is_marked);
+        if is_breakdown {
+            // After a breakdown nobody says goodbye.
+            page.browser.run("Storage.prototype.removeItem = () => {}", json!([]));
+        }
+        page.browser.reload();
+        page.wait_ready();
+        wait_backend(&page, "CPU");
+        wait_notice(&page, code);
+        page.close(&[]);
+    }
+}
+
 /// A worker whose GPU goes away when [`lose_gpu`] says so.
 const LOSES_ITS_GPU: &str = "const request = GPUAdapter.prototype.requestDevice;
          const channel = new BroadcastChannel('lose');

@@ -6,6 +6,7 @@
 
 #[path = "../awkward/mod.rs"]
 mod awkward;
+mod engine;
 mod faults;
 mod golden;
 mod harness;

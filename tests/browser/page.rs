@@ -78,7 +78,7 @@ impl Page {
     pub fn alert(&self) -> String {
         self.the("alert");
         let script = "const alert = document.querySelector(arguments[0]);
-            const role = alert?.dataset.code === 'load-cancelled' ? 'status' : 'alert';
+            const role = ['load-cancelled', 'ranking-cancelled'].includes(alert?.dataset.code) ? 'status' : 'alert';
             return alert?.closest(`[role=${role}]`) ? alert.dataset.code : null";
         self.browser.wait_for("an alert with a code", || {
             self.browser.run(script, json!([testid("alert")])).as_str().map(str::to_owned)

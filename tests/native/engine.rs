@@ -212,22 +212,31 @@ fn labels_are_embedded_in_one_place() {
 fn known_labels_are_not_encoded_again_and_unwanted_ones_not_at_all() {
     let engine = block_on(Engine::load(&packed(), BackendChoice::Cpu, |_| ())).unwrap();
     let prompts = engine.prompts(&[]).unwrap();
-    let many: Vec<String> = (0..40).map(|idx| format!("red disc {}", "a ".repeat(idx % 5))).collect();
+    let many: Vec<String> = (0..40).map(|idx| format!("red disc {idx}")).collect();
     let mut known = KnownLabels::default();
     assert_eq!(known.n_missing(&many[..20], &prompts), 20);
     let n_asked = Cell::new(0);
-    let stop = async || {
+    let stop = async |n_encoded, n_labels| {
         n_asked.set(n_asked.get() + 1);
+        assert_eq!((n_encoded, n_labels), (16 * n_asked.get(), 40));
         n_asked.get() < 2
     };
     let stopped = block_on(engine.embed_labels_while(&many, &prompts, &mut known, stop)).unwrap();
     assert!(stopped.is_none() && n_asked.get() == 2, "it stops between two chunks");
     let n_missing = known.n_missing(&many, &prompts);
-    assert!(n_missing < 40, "what was encoded is kept");
+    assert_eq!(n_missing, 8, "what was encoded is kept");
     let all =
-        block_on(engine.embed_labels_while(&many, &prompts, &mut known, async || true)).unwrap().unwrap();
+        block_on(engine.embed_labels_while(&many, &prompts, &mut known, async |_, _| true)).unwrap().unwrap();
     assert_eq!(all, block_on(engine.embed_labels(&many, &prompts)).unwrap());
     assert_eq!(known.n_missing(&many, &prompts), 0);
+    let twice = [&many[..1], &many[..1], &["blue".to_owned()]].concat();
+    let told = Cell::new((0, 0));
+    let tell = async |n_encoded, n_labels| {
+        told.set((n_encoded, n_labels));
+        true
+    };
+    block_on(engine.embed_labels_while(&twice, &prompts, &mut known, tell)).unwrap().unwrap();
+    assert_eq!(told.get(), (3, 3), "what is known counts as encoded");
     let other = engine.prompts(&["a {label}".to_owned()]).unwrap();
     assert!(known.n_missing(&many, &other) > 0, "another prompt is another embedding");
 }

@@ -10,7 +10,7 @@ use cliplet::app::ranking::stage::Picture;
 use cliplet::app::settings::{Chosen, PRESETS, Settings};
 use cliplet::app::state::{Action, State};
 use cliplet::app::{share, strings};
-use cliplet::engine::{LabelNotes, ModelInfo, SelfTest};
+use cliplet::engine::{BackendChoice, LabelNotes, ModelInfo, SelfTest};
 use cliplet::image::Fit;
 use cliplet::models::config::About;
 use cliplet::tasks::classify::{Confidence, Mode, RankedLabel, RankedLabels};
@@ -82,6 +82,7 @@ fn answer_of(question: &Question, confidence: Confidence) -> Event {
     let ranked = RankedLabels { mode: question.mode, labels, confidence };
     Event::Answered(Answer {
         id: question.id,
+        picture: question.pictures[0],
         ranked,
         notes: LabelNotes::default(),
         background: None,
@@ -120,7 +121,7 @@ fn asks_once_picture_labels_and_model_are_there() {
     let state = loaded(told(state, Event::Hello));
     assert_eq!(state.phase(), Phase::Ranking);
     let question = asked(&state);
-    assert_eq!((question.picture, &question.labels[..]), (1, &["cat".to_owned(), "dog".to_owned()][..]));
+    assert_eq!((question.pictures[0], &question.labels[..]), (1, &["cat".to_owned(), "dog".to_owned()][..]));
     let state = told(state, answer(&question));
     assert_eq!(state.phase(), Phase::Settled);
     assert_eq!(state.lines().len(), 2);
@@ -311,7 +312,7 @@ fn live_camera_takes_the_next_frame_after_each_answer() {
     let state = ready(&["cat"]).after(Action::OpenCamera).after(Action::CameraOpened);
     assert!(state.wants_frame().is_some() && state.question().is_none());
     let state = state.after(Action::Frame(7));
-    assert_eq!((state.wants_frame(), asked(&state).picture), (None, 7));
+    assert_eq!((state.wants_frame(), asked(&state).pictures[0]), (None, 7));
     let reply = answer(&asked(&state));
     let state = told_at(state, reply, 1000.0);
     assert_eq!(state.phase(), Phase::Settled);
@@ -433,7 +434,7 @@ fn labels_that_are_not_understood_are_named_with_what_would_help() {
     let id = asked(&state).id;
     let ranked = ranked(Mode::Softmax, Confidence::Unsure, &[]);
     let notes = LabelNotes { unreadable: labels(&["猫"]), ..LabelNotes::default() };
-    let answer = Answer { id, ranked, notes, background: None, stages: Vec::new() };
+    let answer = Answer { id, picture: 1, ranked, notes, background: None, stages: Vec::new() };
     let state = told(state, Event::Answered(answer));
     assert_eq!((state.phase(), state.lines().len()), (Phase::Settled, 0));
     assert_eq!(state.notices.announcement.split(" Try").next(), Some(strings::NOTHING_READABLE));
@@ -533,7 +534,7 @@ fn what_is_cut_off_is_said_in_percent_of_each_side() {
 #[test]
 fn messages_survive_the_way_between_threads() {
     let question = asked(&show(ready(&["cat, \"dog\"", "<b>"]), 1));
-    let request = Request::Ask(question);
+    let request = Request::Rank(question);
     let there = serde_json::to_string(&request).unwrap();
     assert_eq!(serde_json::from_str::<Request>(&there).unwrap(), request);
     // What static/worker-boot.js writes by hand.
@@ -580,4 +581,105 @@ proptest! {
         drop(share::from_fragment(&fragment, &Settings::default()));
         drop(share::from_fragment(&format!("labels={fragment}&template={fragment}"), &Settings::default()));
     }
+}
+
+#[test]
+fn many_labels_report_how_far_they_are_and_stop_without_losing_the_model() {
+    let state = show(ready(&["cat", "dog"]), 1);
+    let first = asked(&state);
+    let progress = |id, done| Event::LabelProgress { id, done, total: 300 };
+    let state = told(state, progress(first.id, 16));
+    assert_eq!((state.ranking.label_progress, state.phase()), (Some((16, 300)), Phase::Ranking));
+    // Of a question that was replaced.
+    let state = told(state, progress(first.id + 7, 99));
+    assert_eq!(state.ranking.label_progress, Some((16, 300)));
+    let stopped = state.clone().after(Action::CancelRanking);
+    assert_eq!(
+        (stopped.ranking.label_progress, stopped.phase(), stopped.question()),
+        (None, Phase::Stuck, None)
+    );
+    assert_eq!(stopped.notices.problem.as_ref().map(|problem| problem.code), Some(Code::RankingCancelled));
+    assert!(matches!(stopped.loading.engine, Engine::Ready(_)), "the model stays");
+    // The answer that was on its way is nobody's.
+    let late = told(stopped, answer(&first));
+    assert!(late.ranking.answer.is_none() && late.phase() == Phase::Stuck);
+    let again = late.after(Action::Retry);
+    assert!(asked(&again).id > first.id && again.notices.problem.is_none());
+    // An answer ends the progress, and a press that comes too late stops nothing.
+    let settled = told(state, answer(&first));
+    assert_eq!((settled.ranking.label_progress, settled.phase()), (None, Phase::Settled));
+    assert_eq!(settled.clone().after(Action::CancelRanking).phase(), Phase::Settled);
+}
+
+#[test]
+fn lines_while_ranking_keep_the_ranked_order_and_put_new_labels_behind() {
+    let state = settled(&["b", "a", "c"]);
+    let state = edit(state, Edit::Add("d".into()));
+    let state = edit(state, Edit::Remove(1));
+    let names: Vec<Option<String>> = state.lines().into_iter().map(|line| line.label).collect();
+    assert_eq!(names, [Some("b".into()), Some("c".into()), Some("d".into()), None]);
+}
+
+/// With a step that looks at all labels for each label this would take minutes.
+#[test]
+fn lines_of_very_many_labels_are_made_in_one_pass() {
+    let labels: Vec<String> = (0..200_000).map(|idx| format!("label number {idx}")).collect();
+    let mut state = show(ready(&["cat"]), 1);
+    state.settings.labels = labels;
+    let start = std::time::Instant::now();
+    assert_eq!(state.lines().len(), 200_001);
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+}
+
+const A_DAY: f64 = 86_400_000.0;
+
+#[test]
+fn a_graphics_processor_that_failed_is_left_alone_until_it_is_chosen() {
+    let now = 1.8e12;
+    let state = told(State::new(with_labels(&["cat"])), Event::Hello);
+    assert_eq!(state.settings.backend_in_use(), BackendChoice::Auto);
+    let mut silent = card();
+    silent.fallback = Some(Problem::new(Code::GpuSilent, "no answer"));
+    let load = state.loading.load_generation;
+    let state = told_at(state, Event::Ready(load, silent), now);
+    assert_eq!(state.settings.backend_in_use(), BackendChoice::Cpu, "for loads to come");
+    let kept = state.kept_settings();
+    let trouble = kept.gpu_trouble.unwrap();
+    assert!(trouble.is_recent(now + 6.0 * A_DAY) && !trouble.is_recent(now + 8.0 * A_DAY));
+    assert!(!trouble.is_recent(now - A_DAY), "a clock that was wrong");
+    // The next visit says why it is the processor.
+    let next = loaded(told(State::new(kept), Event::Hello));
+    let why = next.loading.engine.card().unwrap().fallback.as_ref().unwrap();
+    assert_eq!(why.code, Code::GpuSetAside);
+    // The reader's choice counts, and is kept.
+    for (choice, wanted) in
+        [(BackendChoice::Gpu, BackendChoice::Gpu), (BackendChoice::Auto, BackendChoice::Auto)]
+    {
+        let chosen = edit(next.clone(), Edit::Backend(choice));
+        assert_eq!((chosen.settings.backend_in_use(), chosen.kept_settings().backend), (wanted, choice));
+        assert_eq!(chosen.loading.load_generation, next.loading.load_generation + 1, "it loads at once");
+    }
+    let chosen = edit(next.clone(), Edit::Backend(BackendChoice::Cpu));
+    assert_eq!(chosen.loading.load_generation, next.loading.load_generation, "it is there already");
+    assert_eq!(chosen.kept_settings().gpu_trouble, None);
+    // Lost twice is remembered too, lost once is not.
+    for (code, is_trouble) in [(Code::DeviceLost, false), (Code::DeviceLostAgain, true)] {
+        let state = told_at(ready(&["cat"]), Event::Notice(Problem::new(code, "")), now);
+        assert_eq!(state.settings.gpu_trouble.is_some(), is_trouble, "{code:?}");
+    }
+}
+
+#[test]
+fn it_is_known_when_the_graphics_processor_is_tried() {
+    let at = |stage| {
+        let state = told(State::new(with_labels(&["cat"])), Event::Hello);
+        let load = state.loading.load_generation;
+        told(state, Event::Progress(load, Progress { stage, done: 0, total: 0 }))
+    };
+    assert!(!at(LoadStage::Download).is_trying_gpu());
+    for stage in [LoadStage::Read, LoadStage::Build, LoadStage::SelfTest] {
+        assert!(at(stage).is_trying_gpu());
+        assert!(!edit(at(stage), Edit::Backend(BackendChoice::Cpu)).is_trying_gpu());
+    }
+    assert!(!loaded(at(LoadStage::Build)).is_trying_gpu());
 }

@@ -5,8 +5,11 @@
 use super::icon::{Button, bar};
 use crate::app::edits::Edit;
 use crate::app::loading::Model;
+use crate::app::settings::GpuTrouble;
 use crate::app::state::Action;
 use crate::app::strings;
+use crate::facts::BackendChoice;
+use crate::worker::problem::Problem;
 use crate::worker::protocol::{Answer, Card, StageTime};
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
@@ -73,6 +76,9 @@ pub enum Export {
 #[derive(PartialEq, Properties)]
 pub struct DetailsProps {
     pub card: Option<Card>,
+    /// What was chosen, and whether the graphics processor is left alone nevertheless.
+    pub backend: (BackendChoice, Option<GpuTrouble>),
+    pub send: Callback<Action>,
     pub model: Model,
     pub answer: Option<Rc<Answer>>,
     pub on_export: Callback<Export>,
@@ -90,8 +96,8 @@ pub fn Details(props: &DetailsProps) -> Html {
                 None => html! { <p class="hint">{ strings::DETAILS_NO_ANSWER }</p> },
             } }
             { match &props.card {
-                Some(card) => model_card(card, &props.model),
-                None => html! { <p class="hint">{ strings::DETAILS_NO_MODEL }</p> },
+                Some(card) => model_card(card, props),
+                None => html! { <><p class="hint">{ strings::DETAILS_NO_MODEL }</p>{ backend_choice(props) }</> },
             } }
             <div class="row">
                 <Button icon="box" label={strings::OPEN_MODELS} testid="models" onclick={props.on_models.reform(|_| ())} />
@@ -136,7 +142,37 @@ fn times(stages: &[StageTime]) -> Html {
     }
 }
 
-fn model_card(card: &Card, model: &Model) -> Html {
+/// Which processor computes; while the graphics processor is left alone, none is pressed but the processor.
+fn backend_choice(props: &DetailsProps) -> Html {
+    let (chosen, trouble) = &props.backend;
+    let in_use = if trouble.is_some() { BackendChoice::Cpu } else { *chosen };
+    html! {
+        <div class="row" role="group" aria-label={strings::BACKEND} data-testid="backend">
+            <span class="hint">{ strings::BACKEND }</span>
+            { for strings::BACKENDS.iter().map(|(choice, testid, name)| {
+                let choice = *choice;
+                let onclick = props.send.reform(move |_: MouseEvent| Action::Edit(Edit::Backend(choice)));
+                html! {
+                    <button type="button" class="button" data-testid={*testid} aria-pressed={(choice == in_use).to_string()} {onclick}>{ *name }</button>
+                }
+            }) }
+        </div>
+    }
+}
+
+/// Why it is not the graphics processor: in plain words, and behind them what the browser says.
+fn why_cpu(problem: &Problem) -> Html {
+    let strings::Advice { title, todo, .. } = strings::advice(problem.code);
+    html! {
+        <div data-testid="why-cpu" data-code={problem.code.name()}>
+            { format!("{title}. {todo}") }
+            <details><summary>{ strings::WHY_CPU_DETAIL }</summary><p class="detail">{ &problem.detail }</p></details>
+        </div>
+    }
+}
+
+fn model_card(card: &Card, props: &DetailsProps) -> Html {
+    let model = &props.model;
     let about = &card.info.about;
     let fact = |name: &'static str, value: Html| html! { <><dt>{ name }</dt><dd>{ value }</dd></> };
     let text = |text: &str| html! { { text } };
@@ -155,8 +191,9 @@ fn model_card(card: &Card, model: &Model) -> Html {
                 { fact(strings::FACT_RUNS_ON, text(&strings::device(card))) }
                 { fact(strings::FACT_CHECKED, text(&strings::self_test_figure(card).unwrap_or_else(|| strings::self_test(card).to_owned()))) }
                 { fact(strings::FACT_LOADED, text(&strings::millis(card.info.load_millis))) }
-                if let Some(problem) = &card.fallback { { fact(strings::FACT_WHY_CPU, text(&problem.detail)) } }
+                if let Some(problem) = &card.fallback { { fact(strings::FACT_WHY_CPU, why_cpu(problem)) } }
             </dl>
+            { backend_choice(props) }
             <h3>{ strings::DETAILS_MODEL }</h3>
             <dl>
                 { optional(strings::FACT_NAME, &about.name) }

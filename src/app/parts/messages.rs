@@ -29,7 +29,7 @@ pub fn Alert(props: &AlertProps) -> Html {
     let Advice { title, todo, can_retry } = strings::advice(*code);
     let on = |action: Action| props.send.reform(move |_: MouseEvent| action.clone());
     // Cancelling is the reader's own doing, no error.
-    let is_calm = *code == Code::LoadCancelled;
+    let is_calm = matches!(code, Code::LoadCancelled | Code::RankingCancelled);
     let role = if is_calm { "status" } else { "alert" };
     let (label, retry) = props.retry.clone();
     html! {
@@ -117,6 +117,32 @@ pub fn LoadingCard(props: &LoadingProps) -> Html {
             <p class="hint">{ strings::LOADING_HINT }
                 <Button icon="close" label={strings::CANCEL} testid="cancel" class="quiet" onclick={on_cancel.reform(|_| ())} />
             </p>
+        </section>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+pub struct LabelProgressProps {
+    /// Labels that are encoded, and all of them.
+    pub progress: (usize, usize),
+    pub on_cancel: Callback<()>,
+}
+
+/// How far the first ranking of many labels is: a thin line, words, and the way out.
+#[component]
+pub fn LabelProgress(props: &LabelProgressProps) -> Html {
+    let (done, total) = props.progress;
+    let text = strings::label_progress(done, total);
+    let fraction = done as f64 / total.max(1) as f64;
+    html! {
+        <section class="loading thin" data-testid="labels-progress" data-done={done.to_string()} data-total={total.to_string()}>
+            <p class="hint">{ &text }
+                <Button icon="close" label={strings::CANCEL} testid="labels-cancel" class="quiet" onclick={props.on_cancel.reform(|_| ())} />
+            </p>
+            <div class="progress" role="progressbar" aria-label={strings::RANKING_NOW} aria-valuemin="0" aria-valuemax="100"
+                aria-valuenow={format!("{:.0}", fraction * 100.0)} aria-valuetext={text}>
+                { bar(fraction) }
+            </div>
         </section>
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::facts::ModelInfo;
 use crate::worker::protocol::Answer;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -20,6 +21,8 @@ pub struct Ranking {
     /// The answer on show belongs to the labels, settings and picture on show.
     pub is_current: bool,
     pub is_rejected: bool,
+    /// While the question's labels are being encoded and that takes a while: how many are, of all.
+    pub label_progress: Option<(usize, usize)>,
 }
 
 /// Where the ranking stands.
@@ -85,6 +88,7 @@ impl Ranking {
     /// A question that no earlier answer fits.
     pub fn ask_anew(&mut self) {
         self.ask_next();
+        self.label_progress = None;
         self.is_current = false;
         self.is_rejected = false;
     }
@@ -105,13 +109,26 @@ impl Ranking {
 
     pub fn settle(&mut self, answer: Answer) {
         self.done_id = answer.id;
+        self.label_progress = None;
         self.answer = Some(Rc::new(answer));
         self.is_current = true;
     }
 
     pub fn reject(&mut self) {
         self.done_id = self.question_id;
+        self.label_progress = None;
         self.is_rejected = true;
+    }
+
+    /// Gives the question up while its labels are being encoded: an answer that is on its way is to no question any more.
+    /// Says whether there was anything to give up.
+    pub fn cancel(&mut self) -> bool {
+        if self.label_progress.is_none() {
+            return false;
+        }
+        self.ask_next();
+        self.reject();
+        true
     }
 
     pub fn forget_answer(&mut self) {
@@ -138,18 +155,16 @@ impl Ranking {
                 })
                 .collect();
         }
-        let mut lines: Vec<Line> = Vec::new();
-        if phase != Phase::NeedsLabels {
-            let is_wanted = |label: &Option<String>| match label {
-                Some(label) => labels.contains(label),
-                None => has_none,
-            };
-            lines.extend(ranked.iter().map(|line| line.label.clone()).filter(is_wanted).map(Line::unscored));
-            let known: Vec<Option<String>> = lines.iter().map(|line| line.label.clone()).collect();
-            let is_new = |label: &Option<String>| !known.contains(label) && is_wanted(label);
-            let all = labels.iter().cloned().map(Some).chain([None]);
-            lines.extend(all.filter(is_new).map(Line::unscored));
+        if phase == Phase::NeedsLabels {
+            return Vec::new();
         }
-        lines
+        let own = labels.iter().map(|label| Some(label.as_str()));
+        let own: Vec<Option<&str>> = own.chain(has_none.then_some(None)).collect();
+        let wanted: HashSet<_> = own.iter().copied().collect();
+        // Those that were ranked stay in their order, new ones come behind.
+        let ranked = ranked.iter().map(|line| line.label.as_deref()).filter(|label| wanted.contains(label));
+        let mut known = HashSet::new();
+        let labels = ranked.chain(own.iter().copied()).filter(|label| known.insert(*label));
+        labels.map(|label| Line::unscored(label.map(str::to_owned))).collect()
     }
 }

@@ -6,7 +6,7 @@
 //! copy that fails is deleted.
 //! Invariant: works without storage (private mode, quota): then the page's own model is fetched on every visit.
 
-use crate::engine::WarmGpu;
+use crate::engine::{BackendChoice, WarmGpu};
 use crate::models::{Checkpoint, ModelError, own_config};
 use crate::weights::gguf::GgufFile;
 use crate::weights::{Item, Stream, Weights};
@@ -46,14 +46,22 @@ pub struct Loaded {
     pub warm: Option<WarmGpu>,
 }
 
+/// Where a model is to run, and what ends its loading.
+#[derive(Clone, Copy)]
+pub struct How<'a> {
+    pub backend: BackendChoice,
+    pub cancel: &'a AbortSignal,
+}
+
 /// The page's own model.
-pub async fn starter(cancel: &AbortSignal, mut tell: impl FnMut(Progress)) -> Result<Loaded, Problem> {
+pub async fn starter(how: How<'_>, mut tell: impl FnMut(Progress)) -> Result<Loaded, Problem> {
+    let cancel = how.cancel;
     let manifest = manifest(cancel).await?;
     let address = format!("models/{}", manifest.file);
     let key = format!("models/by-sha256/{}", manifest.sha256);
     let known = Some((manifest.bytes, manifest.sha256.as_str()));
     if let Some(blob) = stored(&key).await {
-        match read(&manifest.file, &blob, known, cancel, &mut tell).await {
+        match read(&manifest.file, &blob, known, how, &mut tell).await {
             Err(problem) if problem.code == Code::WeightsDamaged => drop(forget().await),
             outcome => return outcome,
         }
@@ -62,7 +70,7 @@ pub async fn starter(cancel: &AbortSignal, mut tell: impl FnMut(Progress)) -> Re
     fetch::with_tries(cancel, async || {
         let blob = beginning.complete(&address, manifest.bytes, cancel, &mut tell).await?;
         // A damaged copy is worth another try, from the start.
-        let loaded = read(&manifest.file, &blob, known, cancel, &mut tell).await;
+        let loaded = read(&manifest.file, &blob, known, how, &mut tell).await;
         if loaded.is_ok() {
             // Storage is a convenience: without it the model is fetched again next time.
             drop(keep(&key, &blob).await);
@@ -82,7 +90,7 @@ pub async fn forget() -> Result<(), JsValue> {
 pub async fn from_file(
     name: &str,
     file: &Blob,
-    cancel: &AbortSignal,
+    how: How<'_>,
     mut tell: impl FnMut(Progress),
 ) -> Result<Loaded, Problem> {
     let n_bytes = file.size();
@@ -90,18 +98,15 @@ pub async fn from_file(
         let detail = format!("{name}: {n_bytes} bytes; the limit is {MAX_FILE_BYTES}");
         return Err(Problem::new(Code::ModelFileUnusable, detail));
     }
-    read(name, file, None, cancel, &mut tell).await.map_err(|problem| match problem.code {
+    read(name, file, None, how, &mut tell).await.map_err(|problem| match problem.code {
         Code::WeightsUnreadable | Code::StorageFailed => Problem { code: Code::ModelFileUnusable, ..problem },
         _ => problem,
     })
 }
 
 /// A model of the store's. A damaged one is deleted.
-pub async fn from_store(
-    key: &str,
-    cancel: &AbortSignal,
-    mut tell: impl FnMut(Progress),
-) -> Result<Loaded, Problem> {
+pub async fn from_store(key: &str, how: How<'_>, mut tell: impl FnMut(Progress)) -> Result<Loaded, Problem> {
+    let cancel = how.cancel;
     let store = ModelStore::open().await;
     // Nobody deletes it meanwhile.
     let lock = Lock::take(&model_store::lock_name(key), Share::Readers, Some(cancel)).await;
@@ -111,7 +116,7 @@ pub async fn from_store(
     let entry = store.entry(key).await.ok_or_else(missing)?;
     let known = Some((entry.bytes, entry.sha256.as_str()));
     let loaded = match store.model(key).await {
-        Some(blob) => read(&entry.name, &blob, known, cancel, &mut tell).await,
+        Some(blob) => read(&entry.name, &blob, known, how, &mut tell).await,
         None => Err(Problem::new(Code::WeightsDamaged, "its file is gone")),
     };
     match loaded {
@@ -129,7 +134,7 @@ async fn read(
     name: &str,
     blob: &Blob,
     known: Option<(u64, &str)>,
-    cancel: &AbortSignal,
+    how: How<'_>,
     tell: &mut impl FnMut(Progress),
 ) -> Result<Loaded, Problem> {
     let n_bytes = blob.size() as u64;
@@ -138,7 +143,7 @@ async fn read(
         return damaged(format!("{name}: {n_bytes} bytes, {expected} are expected"));
     }
     let mut reader =
-        WeightsReader::open(FileSource::Blob(blob.clone()), Known::default(), Stream::of_gguf, cancel)
+        WeightsReader::open(FileSource::Blob(blob.clone()), Known::default(), Stream::of_gguf, how.cancel)
             .await?;
     let mut told = 0;
     tell(Progress { stage: LoadStage::Read, done: 0, total: n_bytes });
@@ -149,7 +154,7 @@ async fn read(
             tell(Progress { stage: LoadStage::Read, done, total: n_bytes });
         }
     };
-    let parsed = parse(&mut reader, &mut on_piece).await;
+    let parsed = parse(&mut reader, how, &mut on_piece).await;
     if let Err(Failure::Problem(problem)) = parsed {
         return Err(problem);
     }
@@ -165,6 +170,7 @@ async fn read(
 
 async fn parse(
     reader: &mut WeightsReader,
+    How { backend, cancel }: How<'_>,
     on_piece: &mut dyn FnMut(&WeightsReader),
 ) -> Result<(Checkpoint, Option<WarmGpu>), Failure> {
     let (mut gguf, mut outlines) = (GgufFile::default(), Weights::default());
@@ -173,7 +179,15 @@ async fn parse(
     }
     let config = own_config(&gguf)?;
     drop(gguf);
-    let warm = WarmGpu::new(&config, outlines).await;
+    // A GPU that the reader wants left alone is not even asked for.
+    let warm = match backend {
+        BackendChoice::Cpu => None,
+        BackendChoice::Auto | BackendChoice::Gpu => {
+            fetch::unless_aborted(cancel, async { Ok(WarmGpu::new(&config, outlines).await) })
+                .await
+                .map_err(Failure::Problem)?
+        }
+    };
     let mut weights = Weights::default();
     while let Some(item) = reader.next(on_piece).await? {
         if let Item::Tensor(name, tensor) = item {

@@ -1,29 +1,34 @@
 //! The worker's end of the channel: one engine, one job at a time, the newest question first.
 //!
-//! Invariant: while a job runs, of the questions that arrive only the last is kept; the page counts on an answer to
-//! the last question only. A load goes before a question, and ends the one that is under way.
+//! ```text
+//! load       model files to checkpoints
+//! pictures   what the page sends as a picture, made into pixels
+//! model      a loaded model with what it knows of pictures and labels already
+//! ```
+//!
+//! Invariant: while a job runs, of the questions that arrive only the last is kept; the page counts on answers to the
+//! last question only. A load goes before a question, and ends the one that is under way; encodings wait for both, and go
+//! on where they stopped.
 //! Invariant: what was computed of a picture or a label is kept: a new label costs one label, a new picture none.
-//! Invariant: a lost device is replaced once; lost again within two minutes, the CPU takes over for good.
+//! Invariant: a lost device is replaced once; lost again within two minutes, or silent, the CPU takes over for good.
 
 mod load;
+mod model;
 pub mod pictures;
 
-use crate::engine::{
-    BackendChoice, BackendKind, EmbeddedLabels, Engine, EngineError, EngineStage, Fallback, FallbackCause,
-    KnownLabels, now_millis,
-};
+use self::model::Model;
+use crate::engine::{BackendChoice, Engine, EngineError, EngineStage, now_millis};
 use crate::image::Pixels;
-use crate::tasks::{ImageEmbedding, classify};
-use crate::text::Template;
-use crate::worker::fetch::scope;
+use crate::worker::fetch::{check, scope, unless_aborted};
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{
-    Answer, Card, Crop, Event, LoadStage, ModelRef, Progress, Question, Request, StageTime,
+    Answer, Card, Crop, Encoded, Encoding, Event, LoadStage, ModelRef, Progress, Question, Request,
 };
 use gloo::events::EventListener;
 use gloo::timers::future::TimeoutFuture;
-use js_sys::{Array, Reflect, Uint8Array};
+use js_sys::{Array, Float32Array, Uint8Array};
 use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
@@ -55,15 +60,18 @@ pub fn start() {
 
 #[derive(Default)]
 struct Host {
-    /// What to do next, a load first and a question last; a newer one takes the place of one of its kind.
+    /// What to do next, a load first and encodings last; a newer one takes the place of one of its kind, but encodings
+    /// queue.
     next_load: RefCell<Option<Load>>,
     next_forget: Cell<bool>,
-    next_crop: RefCell<Option<CropRequest>>,
-    next_question: RefCell<Option<Question>>,
+    next_crop: RefCell<Option<With<CropRequest>>>,
+    next_question: RefCell<Option<With<Question>>>,
+    encodings: RefCell<VecDeque<With<Encoding>>>,
     is_busy: Cell<bool>,
-    abort: RefCell<Option<AbortController>>,
-    /// The picture that arrived last.
-    picture: RefCell<Option<Picture>>,
+    /// The question or encoding that runs, until it is cancelled.
+    running: Cell<Option<u64>>,
+    /// Ends the load with this id.
+    abort: RefCell<Option<(u32, AbortController)>>,
     /// Only the running job takes it out.
     model: RefCell<Option<Model>>,
     lost_at: Cell<Option<f64>>,
@@ -71,9 +79,16 @@ struct Host {
 
 enum EngineJob {
     Load(Load),
-    Crop(CropRequest),
-    Ask(Question),
+    Crop(With<CropRequest>),
+    Ask(With<Question>),
+    Encode(With<Encoding>),
     Forget,
+}
+
+/// A request with the pictures that came beside it: files and frames by their ids. A frame can be read once.
+struct With<T> {
+    what: T,
+    pictures: HashMap<u64, JsValue>,
 }
 
 struct CropRequest {
@@ -84,45 +99,50 @@ struct CropRequest {
 struct Load {
     id: u32,
     model: ModelRef,
+    backend: BackendChoice,
     /// A file of the reader's.
     file: Option<Blob>,
 }
 
-struct Picture {
-    id: u64,
-    payload: JsValue,
-}
-
-struct Model {
-    engine: Engine,
-    file: String,
-    sha256: String,
-    labels: KnownLabels,
-    /// What the model sees of the picture that was read last: a camera frame can be read once.
-    crop: Option<(u64, Pixels)>,
-    image: Option<(u64, ImageEmbedding)>,
+/// Why a job ends before its time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// Something that goes before it waits.
+    Waiting,
+    Cancelled,
 }
 
 impl Host {
     fn take(self: &Rc<Self>, request: Request, payload: JsValue) {
         match request {
-            Request::CancelLoad => {
-                self.next_load.take();
-                self.give_up_loading();
+            Request::CancelLoad { id } => {
+                self.next_load.borrow_mut().take_if(|load| load.id == id);
+                if self.abort.borrow().as_ref().is_some_and(|(loading, _)| *loading == id) {
+                    self.give_up_loading();
+                }
                 return;
             }
-            Request::Load { id, model } => {
+            Request::Cancel { id } => return self.cancel(id),
+            Request::Load { id, model, backend } => {
                 self.give_up_loading();
-                self.next_load.replace(Some(Load { id, model, file: payload.dyn_into().ok() }));
+                self.next_load.replace(Some(Load { id, model, backend, file: payload.dyn_into().ok() }));
             }
             Request::Forget => self.next_forget.set(true),
             Request::Crop { id, picture } => {
-                self.keep_picture(picture, payload);
-                self.next_crop.replace(Some(CropRequest { id, picture }));
+                let what = CropRequest { id, picture };
+                self.next_crop.replace(Some(With { what, pictures: pictures_in(payload) }));
             }
-            Request::Ask(question) => {
-                self.keep_picture(question.picture, payload);
-                self.next_question.replace(Some(question));
+            Request::Rank(what) => {
+                let mut pictures = pictures_in(payload);
+                if let Some(replaced) = self.next_question.take() {
+                    // A frame that nobody has read yet may be named once more, and does not come again.
+                    pictures
+                        .extend(replaced.pictures.into_iter().filter(|(id, _)| what.pictures.contains(id)));
+                }
+                self.next_question.replace(Some(With { what, pictures }));
+            }
+            Request::Encode(what) => {
+                self.encodings.borrow_mut().push_back(With { what, pictures: pictures_in(payload) });
             }
         }
         if !self.is_busy.replace(true) {
@@ -136,14 +156,20 @@ impl Host {
         }
     }
 
-    fn keep_picture(&self, id: u64, payload: JsValue) {
-        if !payload.is_undefined() {
-            self.picture.replace(Some(Picture { id, payload }));
-        }
+    fn give_up_loading(&self) {
+        self.abort.take().iter().for_each(|(_, abort)| abort.abort());
     }
 
-    fn give_up_loading(&self) {
-        self.abort.take().iter().for_each(AbortController::abort);
+    fn cancel(&self, id: u64) {
+        let question = self.next_question.borrow_mut().take_if(|question| question.what.id == id);
+        let mut encodings = self.encodings.borrow_mut();
+        let n_before = encodings.len();
+        encodings.retain(|encoding| encoding.what.id != id);
+        if self.running.get() == Some(id) {
+            self.running.set(None); // which says so when it stops
+        } else if question.is_some() || encodings.len() < n_before {
+            tell(&Event::Cancelled { id });
+        }
     }
 
     fn next(&self) -> Option<EngineJob> {
@@ -155,7 +181,12 @@ impl Host {
         }
         // A question first: its answer is what is waited for, and it reads the picture.
         let question = self.next_question.take().map(EngineJob::Ask);
-        question.or_else(|| self.next_crop.take().map(EngineJob::Crop))
+        let crop = || self.next_crop.take().map(EngineJob::Crop);
+        // Nothing is encoded before there is a model.
+        let has_model = self.model.borrow().is_some();
+        let encoding =
+            || self.encodings.borrow_mut().pop_front().filter(|_| has_model).map(EngineJob::Encode);
+        question.or_else(crop).or_else(encoding)
     }
 
     async fn run(&self, job: EngineJob) {
@@ -171,10 +202,9 @@ impl Host {
                 drop(load::forget().await);
                 tell(&Event::Forgotten);
             }
-            EngineJob::Crop(request) => {
+            EngineJob::Crop(With { what: CropRequest { id, picture }, pictures }) => {
                 let Some(mut model) = self.model.take() else { return };
-                let CropRequest { id, picture } = request;
-                match self.crop(&mut model, picture, &mut Vec::new()).await {
+                match model.crop(picture, &pictures, &mut Vec::new()).await {
                     Ok(Pixels { width: size, rgb, background, .. }) => {
                         let (size, background) = (*size, *background);
                         let crop = Crop { id, picture, size, background };
@@ -186,30 +216,52 @@ impl Host {
             }
             EngineJob::Ask(question) => {
                 let Some(mut model) = self.model.take() else { return };
-                let answered = self.answer(&mut model, &question).await;
+                let id = question.what.id;
+                self.running.set(Some(id));
+                let answered = self.answer_all(&mut model, &question).await;
+                self.running.set(None);
                 self.model.replace(Some(model));
                 match answered {
-                    Ok(Some(answer)) => tell(&Event::Answered(answer)),
                     // A newer question or model is next.
+                    Ok(None | Some(Stop::Waiting)) => {}
+                    Ok(Some(Stop::Cancelled)) => tell(&Event::Cancelled { id }),
+                    Err(problem) => tell(&Event::Rejected { id, problem }),
+                }
+            }
+            EngineJob::Encode(mut encoding) => {
+                let Some(mut model) = self.model.take() else { return };
+                let id = encoding.what.id;
+                self.running.set(Some(id));
+                let encoded = self.encode(&mut model, &mut encoding).await;
+                self.running.set(None);
+                self.model.replace(Some(model));
+                match encoded {
                     Ok(None) => {}
-                    Err(problem) => tell(&Event::Rejected { id: question.id, problem }),
+                    Ok(Some(Stop::Waiting)) => self.encodings.borrow_mut().push_front(encoding),
+                    Ok(Some(Stop::Cancelled)) => tell(&Event::Cancelled { id }),
+                    Err(problem) => tell(&Event::Rejected { id, problem }),
                 }
             }
         }
     }
 
-    async fn load(&self, Load { id, model, file }: Load) -> Result<Card, Problem> {
+    async fn load(&self, Load { id, model, backend, file }: Load) -> Result<Card, Problem> {
         self.model.take();
         let is_own = matches!(model, ModelRef::File(_));
         let abort =
             AbortController::new().map_err(|error| Problem::new(Code::EngineFailed, format!("{error:?}")))?;
-        self.abort.replace(Some(abort.clone()));
+        self.abort.replace(Some((id, abort.clone())));
         let on_progress = |progress| tell(&Event::Progress(id, progress));
         let cancel = abort.signal();
+        let backend = match backend {
+            BackendChoice::Cpu => BackendChoice::Cpu,
+            BackendChoice::Auto | BackendChoice::Gpu => BackendChoice::Auto,
+        };
+        let how = load::How { backend, cancel: &cancel };
         let loaded = match (model, file) {
-            (ModelRef::Starter, _) => load::starter(&cancel, on_progress).await?,
-            (ModelRef::Stored(key), _) => load::from_store(&key, &cancel, on_progress).await?,
-            (ModelRef::File(name), Some(file)) => load::from_file(&name, &file, &cancel, on_progress).await?,
+            (ModelRef::Starter, _) => load::starter(how, on_progress).await?,
+            (ModelRef::Stored(key), _) => load::from_store(&key, how, on_progress).await?,
+            (ModelRef::File(name), Some(file)) => load::from_file(&name, &file, how, on_progress).await?,
             (ModelRef::File(name), None) => {
                 return Err(Problem::new(Code::ModelFileUnusable, format!("{name} did not arrive")));
             }
@@ -223,29 +275,132 @@ impl Host {
             on_progress(Progress { stage, done: 0, total: 0 });
         };
         let engine = async {
-            let n_bytes = n_bytes as usize;
-            let engine =
-                Engine::on_warm_gpu(warm, checkpoint, n_bytes, BackendChoice::Auto, on_stage).await?;
+            let engine = Engine::on_warm_gpu(warm, checkpoint, n_bytes as usize, backend, on_stage);
+            let engine = engine.await.map_err(load_problem)?;
             // Without a tokenizer no label could be asked about.
-            engine.tokenize("").map(|_| engine)
+            engine.tokenize("").map(|_| engine).map_err(load_problem)
         };
-        let engine = engine.await.map_err(load_problem).map_err(|problem| match (is_own, problem.code) {
-            (true, Code::WeightsUnreadable) => Problem { code: Code::ModelFileUnusable, ..problem },
-            _ => problem,
-        })?;
-        crate::worker::fetch::check(&cancel)?;
-        let model = Model { engine, file, sha256, labels: KnownLabels::default(), crop: None, image: None };
+        // A GPU that is waited for keeps no reader from choosing another way.
+        let engine =
+            unless_aborted(&cancel, engine).await.map_err(|problem| match (is_own, problem.code) {
+                (true, Code::WeightsUnreadable) => Problem { code: Code::ModelFileUnusable, ..problem },
+                _ => problem,
+            })?;
+        check(&cancel)?;
+        let model = Model::new(engine, file, sha256);
         let card = model.card();
         self.model.replace(Some(model));
         Ok(card)
     }
 
-    /// Answers, over one lost device; `None` if the question was replaced meanwhile.
-    async fn answer(&self, model: &mut Model, question: &Question) -> Result<Option<Answer>, Problem> {
-        match self.try_answer(model, question).await {
+    /// Answers for one picture after the other. One that can't be read keeps no other of several from being ranked.
+    async fn answer_all(
+        &self,
+        model: &mut Model,
+        question: &With<Question>,
+    ) -> Result<Option<Stop>, Problem> {
+        let Question { id, pictures, .. } = &question.what;
+        for (idx, &picture) in pictures.iter().enumerate() {
+            if idx > 0
+                && let Some(stop) = self.stop(*id).await
+            {
+                return Ok(Some(stop));
+            }
+            match self.over_a_loss(model, async |model| self.answer(model, question, picture).await).await {
+                Ok(Ok(answer)) => tell(&Event::Answered(answer)),
+                Ok(Err(stop)) => return Ok(Some(stop)),
+                Err(problem) if pictures.len() > 1 => {
+                    tell(&Event::PictureFailed { id: *id, picture, problem });
+                }
+                Err(problem) => return Err(problem),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn answer(
+        &self,
+        model: &mut Model,
+        With { what: question, pictures }: &With<Question>,
+        picture: u64,
+    ) -> Result<Result<Answer, Stop>, Failure> {
+        let mut stages = Vec::new();
+        model.encode(picture, pictures, &mut stages).await?;
+        let stop = model
+            .know(&question.labels, &question.templates, &mut stages, async |done, total| {
+                self.told_progress(question.id, done, total).await
+            })
+            .await?;
+        Ok(match stop {
+            Some(stop) => Err(stop),
+            None => Ok(model.rank(question, picture, stages)?),
+        })
+    }
+
+    /// Encodes until something that goes before it waits; what is done is taken off the request.
+    async fn encode(
+        &self,
+        model: &mut Model,
+        With { what, pictures }: &mut With<Encoding>,
+    ) -> Result<Option<Stop>, Problem> {
+        let id = what.id;
+        while let Some(&picture) = what.pictures.first() {
+            if let Some(stop) = self.stop(id).await {
+                return Ok(Some(stop));
+            }
+            let embedding = self
+                .over_a_loss(model, async |model| {
+                    model.encode(picture, pictures, &mut Vec::new()).await.map(Float32Array::from)
+                })
+                .await;
+            match embedding {
+                Ok(values) => tell_with(&Event::Encoded { id, what: Encoded::Picture(picture) }, &values),
+                Err(problem) => tell(&Event::PictureFailed { id, picture, problem }),
+            }
+            what.pictures.remove(0);
+            pictures.remove(&picture);
+        }
+        if what.labels.is_empty() {
+            return Ok(None);
+        }
+        let stop = self
+            .over_a_loss(model, async |model| {
+                let on_some = async |done, total| self.told_progress(id, done, total).await;
+                model.know(&what.labels, &what.templates, &mut Vec::new(), on_some).await
+            })
+            .await?;
+        if stop.is_none() {
+            let (values, notes) = model.label_values();
+            tell_with(&Event::Encoded { id, what: Encoded::Labels(notes) }, &Float32Array::from(&values[..]));
+        }
+        Ok(stop)
+    }
+
+    async fn told_progress(&self, id: u64, done: usize, total: usize) -> Option<Stop> {
+        if done < total {
+            tell(&Event::LabelProgress { id, done, total });
+        }
+        self.stop(id).await
+    }
+
+    /// Whether the job with this id is to make way; messages are heard between two turns of the event loop only.
+    async fn stop(&self, id: u64) -> Option<Stop> {
+        TimeoutFuture::new(0).await;
+        let is_cancelled = self.running.get() != Some(id);
+        let is_waiting = self.next_question.borrow().is_some() || self.next_load.borrow().is_some();
+        is_cancelled.then_some(Stop::Cancelled).or(is_waiting.then_some(Stop::Waiting))
+    }
+
+    /// Does it, and once more after a device was lost.
+    async fn over_a_loss<T>(
+        &self,
+        model: &mut Model,
+        work: impl AsyncFn(&mut Model) -> Result<T, Failure>,
+    ) -> Result<T, Problem> {
+        match work(model).await {
             Err(Failure::Engine(error)) if error.is_device_lost() => {
                 self.recover(model, error).await?;
-                self.try_answer(model, question).await.map_err(Failure::problem)
+                work(model).await.map_err(Failure::problem)
             }
             other => other.map_err(Failure::problem),
         }
@@ -255,123 +410,26 @@ impl Host {
         let now = now_millis();
         let is_first = self.lost_at.replace(Some(now)).is_none_or(|last| now - last > LOSS_MILLIS);
         let (choice, code) = match is_first {
+            // Another device of the same GPU would hardly answer.
+            _ if error.is_silence() => (BackendChoice::Cpu, Code::GpuSilent),
             true => (BackendChoice::Auto, Code::DeviceLost),
             false => (BackendChoice::Cpu, Code::DeviceLostAgain),
         };
-        model.engine.recover(choice).await.map_err(load_problem)?;
+        model.recover(choice).await.map_err(load_problem)?;
         tell(&Event::Moved(Box::new(model.card())));
         tell(&Event::Notice(Problem::new(code, error)));
         Ok(())
     }
-
-    async fn try_answer(&self, model: &mut Model, question: &Question) -> Result<Option<Answer>, Failure> {
-        let mut stages = Vec::new();
-        let image = self.image(model, question.picture, &mut stages).await?;
-        let Some(labels) = self.labels(model, question, &mut stages).await? else { return Ok(None) };
-        let EmbeddedLabels { readable, notes } = labels;
-        let started = now_millis();
-        let calibration = model.engine.calibration();
-        let ranked = classify::rank(&image, &readable, &calibration, question.mode, question.has_none);
-        stages.push(stage("Rank", now_millis() - started));
-        let crop = model.crop.as_ref().filter(|(id, _)| *id == question.picture);
-        let background = crop.and_then(|(_, crop)| crop.background);
-        Ok(Some(Answer { id: question.id, ranked, notes, background, stages }))
-    }
-
-    async fn image(
-        &self,
-        model: &mut Model,
-        id: u64,
-        stages: &mut Vec<StageTime>,
-    ) -> Result<ImageEmbedding, Failure> {
-        if let Some((_, embedding)) = model.image.as_ref().filter(|(known, _)| *known == id) {
-            return Ok(embedding.clone());
-        }
-        let crop = self.crop(model, id, stages).await?.clone();
-        let started = now_millis();
-        let tensor = model.engine.tensor(&crop);
-        let embedding = model.engine.encode_images(&[tensor]).await?.pop();
-        let embedding =
-            embedding.ok_or_else(|| Problem::new(Code::EngineFailed, "no embedding came for the picture"))?;
-        stages.push(stage("Encode picture", now_millis() - started));
-        model.image = Some((id, embedding.clone()));
-        Ok(embedding)
-    }
-
-    /// What the model sees of a picture.
-    async fn crop<'a>(
-        &self,
-        model: &'a mut Model,
-        id: u64,
-        stages: &mut Vec<StageTime>,
-    ) -> Result<&'a Pixels, Problem> {
-        let missing = || Problem::new(Code::PictureUnreadable, "the picture did not arrive");
-        if model.crop.as_ref().is_none_or(|(known, _)| *known != id) {
-            let started = now_millis();
-            let picture = self
-                .picture
-                .borrow()
-                .as_ref()
-                .filter(|picture| picture.id == id)
-                .map(|picture| picture.payload.clone());
-            let pixels = pictures::pixels(picture.ok_or_else(missing)?).await?;
-            let decoded = now_millis();
-            model.crop = Some((id, model.engine.crop(&pixels)));
-            stages.push(stage("Read picture", decoded - started));
-            stages.push(stage("Fit to model", now_millis() - decoded));
-        }
-        model.crop.as_ref().map(|(_, crop)| crop).ok_or_else(missing)
-    }
-
-    /// The labels' embeddings; `None` if the question was replaced meanwhile.
-    async fn labels(
-        &self,
-        model: &mut Model,
-        question: &Question,
-        stages: &mut Vec<StageTime>,
-    ) -> Result<Option<EmbeddedLabels>, Failure> {
-        let started = now_millis();
-        let prompts: Vec<Template> =
-            question.templates.iter().filter_map(|text| Template::parse(text).ok()).collect();
-        let prompts = if prompts.is_empty() { vec![Template::default()] } else { prompts };
-        let n_missing = model.labels.n_missing(&question.labels, &prompts);
-        let is_wanted = async || {
-            // Messages are heard between two turns of the event loop only.
-            TimeoutFuture::new(0).await;
-            self.next_question.borrow().is_none() && self.next_load.borrow().is_none()
-        };
-        let Model { engine, labels, .. } = model;
-        let embedded = engine.embed_labels_while(&question.labels, &prompts, labels, is_wanted).await?;
-        let name = match n_missing {
-            0 => "Labels (known)".to_owned(),
-            1 => "Encode 1 label".to_owned(),
-            n => format!("Encode {n} labels"),
-        };
-        stages.push(stage(&name, now_millis() - started));
-        Ok(embedded)
-    }
 }
 
-impl Model {
-    fn card(&self) -> Card {
-        let info = self.engine.info().clone();
-        let left = info.backend.fallback.as_ref().filter(|_| info.backend.kind == BackendKind::Cpu);
-        let fallback = left.map(|Fallback { cause, detail }| {
-            let code = match (cause, has_webgpu()) {
-                (_, false) => Code::WebgpuMissing,
-                (FallbackCause::WrongResults, true) => Code::GpuWrong,
-                (FallbackCause::NoGpu, true) => Code::AdapterMissing,
-            };
-            Problem::new(code, detail)
-        });
-        Card {
-            info,
-            templates: self.engine.templates().to_vec(),
-            file: self.file.clone(),
-            sha256: self.sha256.clone(),
-            fallback,
-        }
-    }
+/// Pairs of an id and a file or a frame.
+fn pictures_in(payload: JsValue) -> HashMap<u64, JsValue> {
+    let pairs = payload.dyn_into::<Array>().unwrap_or_default();
+    let pair = |pair: JsValue| {
+        let pair: Array = pair.dyn_into().ok()?;
+        Some((pair.get(0).as_f64()? as u64, pair.get(1)))
+    };
+    pairs.iter().filter_map(pair).collect()
 }
 
 /// Why a question has no answer.
@@ -410,14 +468,6 @@ fn load_problem(error: EngineError) -> Problem {
         _ => Code::EngineFailed,
     };
     Problem::new(code, error)
-}
-
-fn stage(name: &str, millis: f64) -> StageTime {
-    StageTime { name: name.to_owned(), millis }
-}
-
-fn has_webgpu() -> bool {
-    Reflect::get(&scope().navigator(), &"gpu".into()).is_ok_and(|gpu| gpu.is_truthy())
 }
 
 fn tell(event: &Event) {

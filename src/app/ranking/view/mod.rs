@@ -10,7 +10,7 @@ pub mod stage;
 use super::answer::Phase;
 use crate::app::hooks::CameraControl;
 use crate::app::loading::Engine;
-use crate::app::parts::messages::{Alert, LoadingCard};
+use crate::app::parts::messages::{Alert, LabelProgress, LoadingCard};
 use crate::app::state::{Action, State};
 use crate::app::strings;
 use better::{Better, BetterModel};
@@ -30,7 +30,9 @@ pub struct Wires {
     pub on_open: Callback<()>,
     pub on_sample: Callback<usize>,
     pub on_sees: Callback<()>,
+    /// Stop loading, and stop encoding labels.
     pub on_cancel: Callback<()>,
+    pub on_cancel_ranking: Callback<()>,
     /// What happened, and what went wrong besides the picture.
     pub notes: Html,
     pub alerts: Html,
@@ -38,7 +40,18 @@ pub struct Wires {
 
 /// Stage and side.
 pub fn view(page: &State, wires: Wires) -> Html {
-    let Wires { send, control, is_over, label_input, on_open, on_sample, on_sees, on_cancel, .. } = wires;
+    let Wires {
+        send,
+        control,
+        is_over,
+        label_input,
+        on_open,
+        on_sample,
+        on_sees,
+        on_cancel,
+        on_cancel_ranking,
+        ..
+    } = wires;
     let from_model = page.loading.card().map(|card| card.templates.clone()).unwrap_or_default();
     let phase = page.phase();
     let settled = page.ranking.answer.as_ref().filter(|_| phase == Phase::Settled);
@@ -57,6 +70,7 @@ pub fn view(page: &State, wires: Wires) -> Html {
                 if let Some(problem) = &page.notices.problem { <Alert problem={problem.clone()} send={send.clone()} /> }
                 { wires.alerts }
                 if let Engine::Loading(progress) = &page.loading.engine { <LoadingCard progress={progress.clone()} {on_cancel} /> }
+                if let Some(progress) = page.ranking.label_progress { <LabelProgress {progress} on_cancel={on_cancel_ranking} /> }
                 <Ranking {phase} lines={page.lines()} answer={page.ranking.answer.clone()} {camera}
                     has_failed={matches!(page.loading.engine, Engine::Failed(_))} {better} />
                 <LabelField labels={page.settings.labels.clone()} input={label_input} send={send.clone()} />
