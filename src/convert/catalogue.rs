@@ -4,10 +4,10 @@
 //! Invariant: an entry that a reader takes loads: each architecture here is one that `import` knows, each tokenizer one
 //! that `text` reads.
 
-use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 use super::source::{Repo, Source};
+use crate::weights::from_json;
 
 /// The models, in the order in which they are shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,9 +94,7 @@ impl Catalogue {
     /// # Errors
     /// JSON of another form; an entry that [`CatalogueError::Entry`] names, with what is wrong with it.
     pub fn parse(json: &[u8]) -> Result<Catalogue, CatalogueError> {
-        // As text, like all JSON of the page's programs: each kind of source would bring a reader of its own.
-        let json = std::str::from_utf8(json).map_err(serde_json::Error::custom)?;
-        let catalogue: Catalogue = serde_json::from_str(json)?;
+        let catalogue: Catalogue = from_json(json)?;
         for (i, entry) in catalogue.models.iter().enumerate() {
             let is_double = catalogue.models[..i].iter().any(|other| other.id == entry.id);
             let wrong = entry.wrong().or_else(|| is_double.then(|| "its id is there twice".to_owned()));
@@ -199,6 +197,7 @@ mod tests {
     use super::*;
     use crate::models::{ClipShape, Quantization};
     use crate::tensor::Format;
+    use crate::weights::from_json;
 
     const SHIPPED: &str = include_str!("../../static/models/catalogue.json");
 

@@ -9,6 +9,8 @@
 
 use serde::Deserialize;
 
+use crate::weights::from_json;
+
 use super::source::{escaped, is_commit, is_plain};
 
 /// A listing of more pages is cut: models have a few dozen files.
@@ -94,7 +96,7 @@ pub fn parse_revision(json: &[u8]) -> Result<String, String> {
     struct Answer {
         sha: String,
     }
-    let Answer { sha } = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    let Answer { sha } = from_json(json).map_err(|error| error.to_string())?;
     if is_commit(&sha) { Ok(sha) } else { Err(format!("{sha:?} is no commit")) }
 }
 
@@ -118,7 +120,7 @@ pub fn parse_tree(json: &[u8]) -> Result<Vec<ListedFile>, String> {
         oid: String,
         size: Option<u64>,
     }
-    let entries: Vec<Entry> = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+    let entries: Vec<Entry> = from_json(json).map_err(|error| error.to_string())?;
     let is_hash =
         |text: &str, len: usize| text.len() == len && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let file = |entry: Entry| {

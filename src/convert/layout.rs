@@ -17,6 +17,7 @@ use crate::files::is_systems_own;
 use crate::models::ModelFolder;
 use crate::text::TextError;
 use crate::text::vocabulary::{bert_tokenizer_json, clip_tokenizer_json};
+use crate::weights::from_json;
 
 /// How the index of sharded weights ends.
 pub const INDEX_SUFFIX: &str = ".safetensors.index.json";
@@ -350,7 +351,7 @@ impl Index {
             total_size: f64,
         }
         let index = || name.to_owned();
-        let File { metadata, weight_map } = serde_json::from_slice(json)
+        let File { metadata, weight_map } = from_json(json)
             .map_err(|error| LayoutError::Index { index: index(), reason: error.to_string() })?;
         let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (tensor, file) in weight_map {
@@ -403,7 +404,7 @@ impl Modules {
     /// # Errors
     /// A file that is no such list, or that leads out of its folder.
     pub fn parse(json: &[u8]) -> Result<Modules, LayoutError> {
-        let steps: Vec<Module> = serde_json::from_slice(json)
+        let steps: Vec<Module> = from_json(json)
             .map_err(|error| LayoutError::Json { file: MODULES.to_owned(), reason: error.to_string() })?;
         let is_outside = |step: &&Module| step.path.contains(['/', '\\', ':']) || step.path.starts_with('.');
         match steps.iter().find(is_outside) {
@@ -439,7 +440,7 @@ impl Modules {
                 file: step.config(),
                 reason: error.to_string(),
             };
-            serde_json::from_slice(&json).map_err(failed)
+            from_json(&json).map_err(failed)
         };
         let mut dense = None;
         for step in &self.steps {

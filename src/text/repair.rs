@@ -7,8 +7,8 @@
 //!
 //! Invariant: text that is plain already comes out as it was, but for white space and upper case.
 
-use super::unicode::{Class, Form};
-use super::words::collapse_spaces;
+use super::unicode::{Class, Form, uppercase};
+use super::words::{self, collapse_spaces};
 
 /// HTML's names of U+00A0 to U+00FF, in order. They count without a semicolon, too.
 const LATIN: &str = "\
@@ -82,17 +82,18 @@ pub fn clip(text: &str) -> String {
 
 /// Lower case as Python's `lower` makes it, which knows the sigma at a word's end.
 fn lowercase(text: &str) -> String {
+    if !text.contains('Σ') {
+        return words::lowercase(text);
+    }
     let is_letter = |c: Option<char>| c.is_some_and(|c| Class::Letter.has(c));
-    let mut lower = String::with_capacity(text.len());
+    let mut with_ends = String::with_capacity(text.len());
     let (mut before, mut rest) = (None, text.chars());
     while let Some(c) = rest.next() {
-        match c {
-            'Σ' if is_letter(before) && !is_letter(rest.clone().next()) => lower.push('ς'),
-            c => lower.extend(c.to_lowercase()),
-        }
+        let is_end = c == 'Σ' && is_letter(before) && !is_letter(rest.clone().next());
+        with_ends.push(if is_end { 'ς' } else { c });
         before = Some(c);
     }
-    lower
+    words::lowercase(&with_ends)
 }
 
 /// `ftfy.fix_text` without its search for other encodings.
@@ -167,8 +168,8 @@ fn unescape_whole(text: &str) -> String {
         }
         let in_capitals = || {
             let is_capital = !name.contains(|c: char| c.is_ascii_lowercase()) && legacy(name).is_none();
-            let lower = named(&name.to_lowercase()).filter(|_| is_capital)?;
-            Some(lower.to_uppercase().collect())
+            let lower = named(&name.to_ascii_lowercase()).filter(|_| is_capital)?;
+            Some(uppercase(lower.encode_utf8(&mut [0; 4])))
         };
         Some((named(name).map(String::from).or_else(in_capitals)?, n_bytes))
     })

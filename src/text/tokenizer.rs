@@ -1,15 +1,15 @@
 //! Text to token ids, as a model's own `tokenizer.json` says: CLIP's byte-level BPE, BERT's WordPiece, SentencePiece's
 //! Unigram (SigLIP, XLM-R) and BPE (SigLIP 2).
 //!
-//! BPE, WordPiece and BERT's rules are the `tokenizers` crate's. Its own reader of the file stays out: it links every
+//! BPE and WordPiece are the `tokenizers` crate's. Its own reader of the file stays out: it links every
 //! component there is and two regular expression engines, which made the engine's wasm 2.8 MB instead of 1.4 MB, where
 //! the few expressions that such files hold are loops over characters.
 //!
 //! Invariant: ids start and end with the special tokens of the file and are at most `context_len`; a longer text
 //! loses its tail, never its end token (CLIP reads the embedding there).
 //! Invariant: special-token literals in a text are plain text.
-//! Invariant: ids equal those of the crate's own pipeline, but for accents that are newer than it; a component that is
-//! not known here is an error.
+//! Invariant: ids equal those of the crate's own pipeline, but where BERT's rules look at characters that are newer than
+//! it; a component that is not known here is an error.
 
 use super::charsmap::Charsmap;
 use super::subword::SubwordModel;
@@ -19,9 +19,6 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use tokenizers::normalizers::BertNormalizer;
-use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _};
 
 /// Stands for a space in SentencePiece's vocabularies.
 const SPACE_MARK: char = '\u{2581}';
@@ -74,7 +71,7 @@ enum Normalizer {
     Spaces,
     /// Two spaces or more become this.
     Runs(String),
-    Bert(BertNormalizer),
+    Bert(words::Bert),
     Charsmap(Charsmap),
     Replace {
         from: String,
@@ -253,7 +250,7 @@ impl Tokenizer {
         max_len: usize,
         ids: &mut Vec<u32>,
     ) -> Result<(), TextError> {
-        for word in self.words(self.normalized(text)?, is_start)? {
+        for word in self.words(self.normalized(text), is_start) {
             ids.extend(self.subwords.ids(&word).map_err(failed)?);
             if ids.len() > max_len {
                 break;
@@ -262,16 +259,15 @@ impl Tokenizer {
         Ok(())
     }
 
-    fn normalized(&self, text: &str) -> Result<String, TextError> {
-        let apply = |text, normalizer: &Normalizer| normalizer.apply(text).map_err(failed);
-        self.normalizers.iter().try_fold(text.to_owned(), apply)
+    fn normalized(&self, text: &str) -> String {
+        self.normalizers.iter().fold(text.to_owned(), |text, normalizer| normalizer.apply(text))
     }
 
-    fn words(&self, normalized: String, is_start: bool) -> Result<Vec<String>, TextError> {
-        let cut = |words: Vec<String>, part: &PreTokenizer| part.apply(&words, is_start).map_err(failed);
-        let mut words = self.pre_tokenizers.iter().try_fold(vec![normalized], cut)?;
+    fn words(&self, normalized: String, is_start: bool) -> Vec<String> {
+        let cut = |words: Vec<String>, part: &PreTokenizer| part.apply(&words, is_start);
+        let mut words = self.pre_tokenizers.iter().fold(vec![normalized], cut);
         words.retain(|word| !word.is_empty());
-        Ok(words)
+        words
     }
 
     /// Whether the vocabulary has a token for anything of `text`: for a letter or a digit of it, where it has any, and else
@@ -282,10 +278,10 @@ impl Tokenizer {
     /// A character that the file has no token for at all.
     pub fn can_read(&self, text: &str) -> Result<bool, TextError> {
         let is_letter = |c: char| Class::Letter.has(c) || Class::Number.has(c);
-        let normalized = self.normalized(&self.cleaned(text))?;
+        let normalized = self.normalized(&self.cleaned(text));
         let has_letters = normalized.chars().any(is_letter);
         let counts = |c: char| if has_letters { is_letter(c) } else { !c.is_whitespace() && c != SPACE_MARK };
-        for word in self.words(normalized, true)? {
+        for word in self.words(normalized, true) {
             if self.subwords.known(&word, self.is_byte_level()).map_err(failed)?.chars().any(counts) {
                 return Ok(true);
             }
@@ -295,11 +291,11 @@ impl Tokenizer {
 }
 
 impl Normalizer {
-    fn apply(&self, text: String) -> tokenizers::Result<String> {
-        Ok(match self {
+    fn apply(&self, text: String) -> String {
+        match self {
             Normalizer::Form(form) => form.of(&text),
             Normalizer::Lowercase => words::lowercase(&text),
-            Normalizer::Bert(bert) => return words::bert(*bert, text),
+            Normalizer::Bert(bert) => bert.apply(text),
             Normalizer::Spaces => words::collapse_spaces(&text),
             Normalizer::Runs(to) => words::replace_runs(&text, to),
             Normalizer::Charsmap(charsmap) => charsmap.apply(&text),
@@ -314,24 +310,19 @@ impl Normalizer {
             Normalizer::Prepend(prefix) => format!("{prefix}{text}"),
             Normalizer::Double(prefix) if text.starts_with(prefix) => format!("{prefix}{text}"),
             Normalizer::Double(_) => text,
-        })
+        }
     }
 }
 
 impl PreTokenizer {
     /// Cuts every word; `is_start`: the first is the start of the text.
-    fn apply(self, all: &[String], is_start: bool) -> tokenizers::Result<Vec<String>> {
+    fn apply(self, all: &[String], is_start: bool) -> Vec<String> {
         let owned = |word: &str| word.to_owned();
         let mut cut: Vec<String> = Vec::new();
         for (idx, word) in all.iter().enumerate() {
             match self {
                 PreTokenizer::Clip => cut.extend(words::clip(word).map(words::printable_bytes)),
-                PreTokenizer::Bert => {
-                    let mut words = PreTokenizedString::from(word.as_str());
-                    BertPreTokenizer.pre_tokenize(&mut words)?;
-                    let words = words.get_splits(OffsetReferential::Normalized, OffsetType::None);
-                    cut.extend(words.into_iter().map(|(word, ..)| owned(word)));
-                }
+                PreTokenizer::Bert => cut.extend(words::bert(word).map(owned)),
                 PreTokenizer::WhiteSpace => cut.extend(word.split_whitespace().map(owned)),
                 PreTokenizer::BehindSpaces => cut.extend(words::behind_each(word, ' ').map(owned)),
                 PreTokenizer::Metaspace { mark, prepend, is_cut } => {
@@ -348,7 +339,7 @@ impl PreTokenizer {
                 }
             }
         }
-        Ok(cut)
+        cut
     }
 }
 

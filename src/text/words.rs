@@ -3,9 +3,9 @@
 //!
 //! Invariant: [`clip`] cuts exactly where [`CLIP_PATTERN`] matches.
 
+pub use super::unicode::lowercase;
 use super::unicode::{Class, Form};
-use tokenizers::normalizers::BertNormalizer;
-use tokenizers::{NormalizedString, Normalizer};
+use serde::Deserialize;
 
 /// What `tokenizer.json` of a CLIP says.
 pub const CLIP_PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
@@ -38,22 +38,74 @@ pub fn clip(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Character by character, as the `tokenizers` crate does: a sigma at a word's end is one like any other.
-pub fn lowercase(text: &str) -> String {
-    text.chars().flat_map(char::to_lowercase).collect()
+/// BERT's rules for a text, as a tokenizer's file has them.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Bert {
+    clean_text: bool,
+    handle_chinese_chars: bool,
+    /// Absent: where it makes lower case.
+    strip_accents: Option<bool>,
+    lowercase: bool,
 }
 
-/// As `bert` says. Accents are told by [`Class`], as Python's are, of which the crate knows those until 2014; and with its
-/// forms their tables would come.
-pub fn bert(bert: BertNormalizer, text: String) -> tokenizers::Result<String> {
-    let mut cleaned = NormalizedString::from(text);
-    BertNormalizer::new(bert.clean_text, bert.handle_chinese_chars, Some(false), false)
-        .normalize(&mut cleaned)?;
-    let mut text = cleaned.get().to_owned();
-    if bert.strip_accents.unwrap_or(bert.lowercase) {
-        text = Form::Nfd.of(&text).chars().filter(|c| !Class::NonspacingMark.has(*c)).collect();
+impl Bert {
+    /// As the `tokenizers` crate does, but for characters that are newer than its tables (of 2014). Those and the forms'
+    /// would come with it.
+    pub fn apply(self, mut text: String) -> String {
+        if self.clean_text {
+            let is_left_out = |c: char| {
+                matches!(c, '\0' | '\u{fffd}') || !matches!(c, '\t' | '\n' | '\r') && Class::Other.has(c)
+            };
+            let cleaned = text.chars().filter(|c| !is_left_out(*c));
+            text = cleaned.map(|c| if c.is_whitespace() { ' ' } else { c }).collect();
+        }
+        if self.handle_chinese_chars && !text.is_ascii() {
+            let mut apart = String::with_capacity(text.len());
+            for c in text.chars() {
+                match is_chinese(c) {
+                    true => apart.extend([' ', c, ' ']),
+                    false => apart.push(c),
+                }
+            }
+            text = apart;
+        }
+        if self.strip_accents.unwrap_or(self.lowercase) {
+            text = Form::Nfd.of(&text).chars().filter(|c| !Class::NonspacingMark.has(*c)).collect();
+        }
+        if self.lowercase { lowercase(&text) } else { text }
     }
-    Ok(if bert.lowercase { lowercase(&text) } else { text })
+}
+
+/// The blocks of CJK ideographs that BERT knows.
+fn is_chinese(c: char) -> bool {
+    matches!(
+        c,
+        '\u{4e00}'..='\u{9fff}'
+            | '\u{3400}'..='\u{4dbf}'
+            | '\u{20000}'..='\u{2a6df}'
+            | '\u{2a700}'..='\u{2b73f}'
+            | '\u{2b740}'..='\u{2b81f}'
+            | '\u{2b920}'..='\u{2ceaf}'
+            | '\u{f900}'..='\u{faff}'
+            | '\u{2f800}'..='\u{2fa1f}'
+    )
+}
+
+/// Words between white space, each punctuation mark by itself.
+pub fn bert(text: &str) -> impl Iterator<Item = &str> {
+    text.split_whitespace().flat_map(|word| {
+        let mut rest = word;
+        std::iter::from_fn(move || {
+            let first = rest.chars().next()?;
+            let end = match Class::Punctuation.has(first) {
+                true => first.len_utf8(),
+                false => rest.find(|c| Class::Punctuation.has(c)).unwrap_or(rest.len()),
+            };
+            let (part, after) = rest.split_at(end);
+            rest = after;
+            Some(part)
+        })
+    })
 }
 
 /// One space for every run of white space.

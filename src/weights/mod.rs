@@ -11,6 +11,8 @@ mod stream;
 pub use stream::{Header, Item, Stream};
 
 use crate::tensor::{Tensor, TensorError};
+use serde::Deserialize;
+use serde::de::Error as _;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -179,6 +181,11 @@ impl TryFrom<safetensors::SafetensorsFile> for Weights {
         }
         Ok(weights)
     }
+}
+
+/// JSON from the bytes of a file. As text everywhere: for bytes and for text serde would bring a reader of each type.
+pub fn from_json<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_str(std::str::from_utf8(bytes).map_err(serde_json::Error::custom)?)
 }
 
 /// The SHA-256 of `bytes` in lower-case hexadecimal.

@@ -12,6 +12,7 @@ use super::fetch::{self, message, scope, settled};
 use super::lock::{Lock, Share};
 use super::problem::{Code, Problem};
 use super::protocol::{Store, StoredModel, Unfinished};
+use crate::weights::from_json;
 use crate::weights::gguf::Table;
 use js_sys::{Array, AsyncIterator, Object, Promise, Reflect, Uint8Array};
 use sha2::{Digest, Sha256};
@@ -139,7 +140,7 @@ impl ModelStore {
     }
 
     async fn get_json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
-        serde_json::from_str(std::str::from_utf8(&self.get_bytes(name).await?).ok()?).ok()
+        from_json(&self.get_bytes(name).await?).ok()
     }
 
     /// Writes a small file.

@@ -26,7 +26,9 @@ const LIMITS: [Limit; 4] = [
         names: &["app-", "boot", "engine", "worker-boot", "style-", "sw"],
         gzipped_bytes: 600_000,
     },
-    Limit { what: "everything", names: &[], gzipped_bytes: 900_000 },
+    // The goal is 900 kB. The downloader carries towers, tokenizer and CPU backend a second time, for the record that a
+    // device is checked with.
+    Limit { what: "everything", names: &[], gzipped_bytes: 940_000 },
 ];
 
 pub fn check() -> Result<()> {

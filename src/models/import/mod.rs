@@ -36,7 +36,7 @@ use super::{Checkpoint, Config, ModelError, file};
 use crate::graph::Activation;
 use crate::image::Preprocess;
 use crate::weights::gguf::GgufFile;
-use crate::weights::{TensorSource, Weights};
+use crate::weights::{TensorSource, Weights, from_json};
 pub use efficientnet::efficientnet_lite_strides;
 use rules::{Rules, TensorRule};
 pub use stream::{Importer, Sink};
@@ -108,7 +108,7 @@ fn plan_folder(
     folder: ModelFolder,
     weights: &dyn TensorSource,
 ) -> Result<(Config, Vec<TensorRule>), ModelError> {
-    let json: Value = serde_json::from_slice(folder.config).map_err(config_error)?;
+    let json: Value = from_json(folder.config).map_err(config_error)?;
     let name = ["model_type", "architecture"].iter().find_map(|key| json.get(key)?.as_str()).unwrap_or("");
     let (mut config, rules) = match name {
         // open_clip's name themselves by the towers that they describe.

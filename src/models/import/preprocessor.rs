@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::image::{Filter, Fit, Preprocess};
 use crate::models::ModelError;
+use crate::weights::from_json;
 
 /// One of the files, key by key.
 struct Settings<'a> {
@@ -229,8 +230,7 @@ const FOLLOWED: [&str; 13] = [
 /// `preprocessor_config.json`, over `fallback`.
 pub(super) fn preprocess(json: &[u8], fallback: Preprocess) -> Result<Preprocess, ModelError> {
     const FILE: &str = "preprocessor_config.json";
-    let json: Value =
-        serde_json::from_slice(json).map_err(|error| ModelError::Config(format!("{FILE}: {error}")))?;
+    let json: Value = from_json(json).map_err(|error| ModelError::Config(format!("{FILE}: {error}")))?;
     let settings = Settings::new(FILE, &json)?;
     if let Some(json) = json.get("pretrained_cfg") {
         return timm(&Settings::new("preprocessor_config.json: pretrained_cfg", json)?, fallback);

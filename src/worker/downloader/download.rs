@@ -13,7 +13,7 @@ use crate::engine::{EngineError, Recorder, Side, now_millis};
 use crate::models::{Config, Importer, ModelError, ModelFolder, Origin, Quantization, file_of};
 use crate::tensor::{Format, TensorError};
 use crate::weights::gguf::Table;
-use crate::weights::{Header, Item, Looks, WeightsError};
+use crate::weights::{Header, Item, Looks, WeightsError, from_json};
 use crate::worker::fetch;
 use crate::worker::lock::{Lock, Share};
 use crate::worker::model_store::{Finished, ModelStore, Part, failed, lock_name};
@@ -153,7 +153,7 @@ impl Download<'_> {
         let mut todo: Option<Todo> = None;
         if may_go_on && matches!(sources[..], [Files::Remote { .. }, ..]) {
             let found = self.store.get_bytes(&format!("{}.todo", self.key)).await;
-            todo = found.and_then(|json| serde_json::from_slice(&json).ok());
+            todo = found.and_then(|json| from_json(&json).ok());
         }
         let quantization = Quantization::preset(match self.task.order.format {
             StoredFormat::Q8_0 => Format::Q8_0,

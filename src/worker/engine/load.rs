@@ -9,7 +9,7 @@
 use crate::engine::{BackendChoice, WarmGpu};
 use crate::models::{Checkpoint, ModelError, own_config};
 use crate::weights::gguf::GgufFile;
-use crate::weights::{Item, Stream, Weights};
+use crate::weights::{Item, Stream, Weights, from_json};
 use crate::worker::fetch::{self, Body, settled};
 use crate::worker::lock::{Lock, Share};
 use crate::worker::model_store::{self, ModelStore};
@@ -228,8 +228,7 @@ impl From<ModelError> for Failure {
 
 async fn manifest(cancel: &AbortSignal) -> Result<Manifest, Problem> {
     let (text, _) = fetch::small(MANIFEST, 1 << 20, cancel).await?;
-    serde_json::from_str(&String::from_utf8_lossy(&text))
-        .map_err(|error| Problem::new(Code::WeightsDamaged, format!("{MANIFEST}: {error}")))
+    from_json(&text).map_err(|error| Problem::new(Code::WeightsDamaged, format!("{MANIFEST}: {error}")))
 }
 
 /// The beginning of a download, outside the memory of this program.

@@ -326,11 +326,8 @@ impl Host {
     ) -> Result<Result<Answer, Stop>, Failure> {
         let mut stages = Vec::new();
         model.encode(picture, pictures, &mut stages).await?;
-        let stop = model
-            .know(&question.labels, &question.templates, &mut stages, async |done, total| {
-                self.told_progress(question.id, done, total).await
-            })
-            .await?;
+        let stop =
+            model.know(&question.labels, &question.templates, &mut stages, (self, question.id)).await?;
         Ok(match stop {
             Some(stop) => Err(stop),
             None => Ok(model.rank(question, picture, stages)?),
@@ -365,8 +362,7 @@ impl Host {
         }
         let stop = self
             .over_a_loss(model, async |model| {
-                let on_some = async |done, total| self.told_progress(id, done, total).await;
-                model.know(&what.labels, &what.templates, &mut Vec::new(), on_some).await
+                model.know(&what.labels, &what.templates, &mut Vec::new(), (self, id)).await
             })
             .await?;
         if stop.is_none() {
@@ -397,12 +393,16 @@ impl Host {
         model: &mut Model,
         work: impl AsyncFn(&mut Model) -> Result<T, Failure>,
     ) -> Result<T, Problem> {
-        match work(model).await {
-            Err(Failure::Engine(error)) if error.is_device_lost() => {
-                self.recover(model, error).await?;
-                work(model).await.map_err(Failure::problem)
+        let mut has_recovered = false;
+        // A loop and no second call: what is done is a large part of this program.
+        loop {
+            match work(model).await {
+                Err(Failure::Engine(error)) if error.is_device_lost() && !has_recovered => {
+                    has_recovered = true;
+                    self.recover(model, error).await?;
+                }
+                other => return other.map_err(Failure::problem),
             }
-            other => other.map_err(Failure::problem),
         }
     }
 

@@ -3,7 +3,7 @@
 //! Invariant: a picture's embedding is kept by the picture's id, a label's by its prompts and itself; the labels of the last
 //! question are kept together, so that a new picture costs one product with all of them.
 
-use super::{Failure, Stop, pictures};
+use super::{Failure, Host, Stop, pictures};
 use crate::engine::{
     BackendChoice, BackendKind, EmbeddedLabels, Engine, EngineError, Fallback, FallbackCause, KnownLabels,
     LabelNotes, now_millis,
@@ -118,14 +118,14 @@ impl Model {
         Ok(self.images.get(&id).ok_or_else(not_encoded)?.embedding.values())
     }
 
-    /// Has the embeddings of these labels at hand; `on_some` hears after a few each how many of all are encoded, and may
-    /// stop it.
+    /// Has the embeddings of these labels at hand; the host hears after a few each how many of all are encoded, for the
+    /// request with this id, and may stop it.
     pub async fn know(
         &mut self,
         labels: &[String],
         templates: &[String],
         stages: &mut Vec<StageTime>,
-        on_some: impl AsyncFn(usize, usize) -> Option<Stop>,
+        (host, id): (&Host, u64),
     ) -> Result<Option<Stop>, Failure> {
         let started = now_millis();
         let is_known = |set: &LabelSet| set.labels == labels && set.templates == templates;
@@ -137,7 +137,7 @@ impl Model {
             n_missing = self.labels.n_missing(labels, &prompts);
             let stop = std::cell::Cell::new(None);
             let is_wanted = async |done, total| {
-                stop.set(on_some(done, total).await);
+                stop.set(host.told_progress(id, done, total).await);
                 stop.get().is_none()
             };
             let embedded =
