@@ -416,6 +416,11 @@ pub fn advice(code: Code) -> Advice {
         Code::CameraBusy => {
             ("The camera is in use", "Close the program that uses it, then try again.", false)
         }
+        Code::CameraUnreadable => (
+            "The camera gives no picture",
+            "Open its cover or unplug it and plug it in again, then switch the camera on. Pictures work without.",
+            false,
+        ),
         Code::CameraUnsupported => (
             "The camera can't be used here",
             "Browsers allow it only on secure pages (https). Pictures work without.",

@@ -112,7 +112,7 @@ fn xmp_orientation(packet: &[u8]) -> Option<Orientation> {
     Orientation::from_exif(digit.checked_sub(b'0')?)
 }
 
-/// Without the metadata, which browsers follow as they please.
+/// Without metadata and colour profile, which browsers follow as they please.
 fn webp(bytes: &[u8]) -> Option<Plain<'_>> {
     let n_bytes = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?) as usize;
     let file = bytes.get(..n_bytes.checked_add(8)?)?;
@@ -126,12 +126,12 @@ fn webp(bytes: &[u8]) -> Option<Plain<'_>> {
         let (chunk, behind) = rest.split_at_checked(8 + n_bytes + n_bytes % 2).unwrap_or((rest, &[]));
         match rest.get(..4)? {
             b"EXIF" => orientation = orientation.or(exif_orientation(data)),
-            b"XMP " => {}
+            b"XMP " | b"ICCP" => {}
             b"VP8X" => {
                 kept.extend_from_slice(chunk);
-                const HAS_EXIF_AND_XMP: u8 = 0x0C;
+                const HAS_PROFILE_EXIF_OR_XMP: u8 = 0x2C;
                 let flags = kept.len() - chunk.len() + 8;
-                *kept.get_mut(flags)? &= !HAS_EXIF_AND_XMP;
+                *kept.get_mut(flags)? &= !HAS_PROFILE_EXIF_OR_XMP;
             }
             _ => kept.extend_from_slice(chunk),
         }
@@ -142,10 +142,11 @@ fn webp(bytes: &[u8]) -> Option<Plain<'_>> {
     Some(Plain { bytes: Cow::Owned(kept), orientation: orientation.unwrap_or(Orientation::NoTransforms) })
 }
 
-/// To the marker that ends it, without an Adobe marker that is too short to say anything.
+/// To the marker that ends it, without the colour profile, which some browsers apply whatever they are told, and without an
+/// Adobe marker that is too short to say anything.
 fn jpeg(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
     const MIN_ADOBE_BYTES: usize = 14;
-    let mut too_short = None;
+    let mut dropped = Vec::new();
     let mut at = 2;
     loop {
         // What is no marker is data between two, or what an editor left behind; `FF 00` is data, and so is `FF FF`.
@@ -157,18 +158,26 @@ fn jpeg(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
             marker => {
                 let n_bytes = usize::from(u16::from_be_bytes(*bytes.get(at + 2..)?.first_chunk()?)).max(2);
                 let segment = at..at + 2 + n_bytes;
-                bytes.get(segment.clone())?;
+                let data = bytes.get(segment.clone())?.get(4..).unwrap_or_default();
                 at = segment.end;
-                if *marker == 0xEE && n_bytes < MIN_ADOBE_BYTES {
-                    too_short = Some(segment);
+                let is_profile = *marker == 0xE2 && data.starts_with(b"ICC_PROFILE\0");
+                if is_profile || (*marker == 0xEE && n_bytes < MIN_ADOBE_BYTES) {
+                    dropped.push(segment);
                 }
             }
         }
     }
-    Some(match too_short {
-        Some(segment) => Cow::Owned([bytes.get(..segment.start)?, bytes.get(segment.end..)?].concat()),
-        None => Cow::Borrowed(bytes),
-    })
+    if dropped.is_empty() {
+        return Some(Cow::Borrowed(bytes));
+    }
+    let mut kept = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    for segment in dropped {
+        kept.extend_from_slice(bytes.get(at..segment.start)?);
+        at = segment.end;
+    }
+    kept.extend_from_slice(bytes.get(at..)?);
+    Some(Cow::Owned(kept))
 }
 
 /// To the end of the first picture, which must have colours and no longer codes than the format allows.

@@ -124,6 +124,8 @@ pub enum Code {
     CameraMissing,
     /// Another program holds the camera.
     CameraBusy,
+    /// The camera is open, and the browser gets no picture of it.
+    CameraUnreadable,
     /// The page may not use cameras at all (no HTTPS, old browser).
     CameraUnsupported,
 }

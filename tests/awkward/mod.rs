@@ -237,7 +237,7 @@ impl Default for Bmp {
 
 impl Bmp {
     fn colour(idx: usize) -> [u8; 3] {
-        [idx as u8 * 30, 255 - idx as u8 * 20, if idx % 2 == 0 { 0 } else { 99 }]
+        [idx as u8 * 30, 255 - idx as u8 * 20, if idx.is_multiple_of(2) { 0 } else { 99 }]
     }
 
     fn bytes(&self) -> Vec<u8> {
