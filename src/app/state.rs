@@ -399,7 +399,11 @@ impl State {
             Event::Rejected { id, problem } if id == self.ranking.question_id => {
                 self.ranking.reject();
                 let is_about_picture = self.stage.camera == Camera::Off;
-                if is_about_picture && matches!(problem.code, Code::PictureUnreadable | Code::PictureTooLarge)
+                if is_about_picture
+                    && matches!(
+                        problem.code,
+                        Code::PictureUnreadable | Code::PictureCutShort | Code::PictureTooLarge
+                    )
                 {
                     // The browser may not be able to draw it either.
                     self.stage.picture = None;
@@ -632,6 +636,7 @@ fn is_about_ranking(code: Code) -> bool {
     matches!(
         code,
         Code::PictureUnreadable
+            | Code::PictureCutShort
             | Code::PictureTooLarge
             | Code::PictureScrambled
             | Code::PictureNotAFile

@@ -394,6 +394,11 @@ pub fn advice(code: Code) -> Advice {
             "It may be damaged or of another kind. JPEG, PNG, WebP, GIF and BMP work.",
             false,
         ),
+        Code::PictureCutShort => (
+            "A part of this picture is missing",
+            "Its file ends early. Copy or download it again, then open it.",
+            false,
+        ),
         Code::PictureTooLarge => ("This picture is too large", "Make it smaller, then open it again.", false),
         Code::PictureScrambled => (
             "This browser scrambles pictures",

@@ -112,6 +112,8 @@ pub enum Code {
     LabelsRefused,
     /// The file is no picture, or it is damaged.
     PictureUnreadable,
+    /// The file ends before the picture does.
+    PictureCutShort,
     /// More bytes or pixels than the limit.
     PictureTooLarge,
     /// The browser gives changed pixels back, against fingerprinting.

@@ -92,19 +92,23 @@ pub fn all() -> Vec<Awkward> {
     unpadded.pop();
     add("a-pixel-less.bmp", unpadded, None);
 
+    let mut unmarked = fixture("jpeg_cmyk.jpg");
+    let at = unmarked.windows(5).position(|bytes| bytes == b"Adobe").expect("a marker");
+    unmarked[at] = b'X';
+    add("four-inks.jpg", unmarked, None);
     add("no-colours.gif", gif(false, 2), None);
     add("long-codes.gif", gif(true, 11), None);
     all.extend(cut_short());
     all
 }
 
-/// Whole files of every format, then the same without their ends.
+fn fixture(name: &str) -> Vec<u8> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/preprocess").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Whole files of every format, without their ends.
 fn cut_short() -> Vec<Awkward> {
-    let fixture = |name: &str| {
-        let path =
-            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/preprocess").join(name);
-        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-    };
     let names = [
         "jpeg_q90.jpg",
         "jpeg_progressive_444.jpg",

@@ -4,6 +4,7 @@
 //! nothing from one visit to the next.
 
 use crate::page::{Page, file, testid, with};
+use crate::pictures::awkward_files_in;
 use crate::webdriver::{Kind, key};
 use serde_json::json;
 
@@ -20,11 +21,12 @@ journeys!(
     firefox,
     crate::webdriver::Kind::Firefox,
     pictures_are_ranked,
+    awkward_files_in,
     keys_are_enough,
     the_second_visit_needs_no_server,
     the_camera_ranks_live
 );
-journeys!(webkit, crate::webdriver::Kind::WebKit, pictures_are_ranked, keys_are_enough);
+journeys!(webkit, crate::webdriver::Kind::WebKit, pictures_are_ranked, awkward_files_in, keys_are_enough);
 
 /// Samples, an opened file, a dropped one, one that is no picture, and many labels.
 fn pictures_are_ranked(kind: Kind) {
