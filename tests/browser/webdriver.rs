@@ -11,6 +11,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long anything may take, on a slow machine with everything in software.
@@ -67,7 +68,12 @@ pub struct Browser {
     screen: Option<Child>,
     port: u16,
     session: String,
+    /// WebKitGTK's is held until the browser has ended.
+    _turn: Option<MutexGuard<'static, ()>>,
 }
+
+/// Two of WebKitGTK's driven browsers at once stop answering now and then, so that they take turns.
+static WEBKITS_TURN: Mutex<()> = Mutex::new(());
 
 /// An element of the page, by the driver's reference.
 #[derive(Clone, Debug)]
@@ -95,7 +101,8 @@ impl Browser {
             "goog:chromeOptions": {"binary": chromium, "args": args},
             "goog:loggingPrefs": {"browser": "ALL"},
         });
-        Browser { kind: Kind::Chromium, driver, screen: None, port, session: String::new() }.begun(wishes)
+        Browser { kind: Kind::Chromium, driver, screen: None, port, session: String::new(), _turn: None }
+            .begun(wishes)
     }
 
     /// Another browser than Chromium, whose requests for other hosts go to the proxy on this port.
@@ -121,9 +128,12 @@ impl Browser {
                     "proxy": proxy,
                     "moz:firefoxOptions": {"binary": firefox, "args": ["-headless"], "prefs": preferences},
                 });
-                Browser { kind, driver, screen: None, port, session: String::new() }.begun(wishes)
+                Browser { kind, driver, screen: None, port, session: String::new(), _turn: None }
+                    .begun(wishes)
             }
             Kind::WebKit => {
+                // A test that failed has ended its browser all the same.
+                let turn = WEBKITS_TURN.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut screen = Command::new(program("XVFB", &["Xvfb"]));
                 let size = ["-screen", "0", "1440x900x24", "-nolisten", "tcp", "-displayfd", "1"];
                 let screen = screen.args(size).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
@@ -147,7 +157,15 @@ impl Browser {
                     "proxy": proxy,
                     "webkitgtk:browserOptions": {"binary": mini_browser(), "args": ["--automation"]},
                 });
-                Browser { kind, driver, screen: Some(screen), port, session: String::new() }.begun(wishes)
+                Browser {
+                    kind,
+                    driver,
+                    screen: Some(screen),
+                    port,
+                    session: String::new(),
+                    _turn: Some(turn),
+                }
+                .begun(wishes)
             }
         }
     }
