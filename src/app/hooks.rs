@@ -39,6 +39,8 @@ const NOTICE_MILLIS: u32 = 6_000;
 const PATIENCE_MILLIS: f64 = 5_000.0;
 /// A video that has no frame yet is looked at again after this.
 const NO_FRAME_MILLIS: u32 = 40;
+/// A camera that gives none for so long will give none.
+const MAX_NO_FRAME_MILLIS: f64 = 4_000.0;
 
 /// Of the wall clock.
 fn now_millis() -> f64 {
@@ -419,6 +421,7 @@ pub fn use_camera(page: &Page, pictures: &Rc<Pictures>, show: &Callback<(Blob, S
             let is_over = Rc::new(Cell::new(wanted.is_none()));
             let is_cancelled = is_over.clone();
             spawn_local(async move {
+                let start = now_millis();
                 while !is_cancelled.get() {
                     let Some(video) = video.cast::<HtmlVideoElement>() else { return };
                     match camera::frame(&video).await {
@@ -427,6 +430,10 @@ pub fn use_camera(page: &Page, pictures: &Rc<Pictures>, show: &Callback<(Blob, S
                             return;
                         }
                         Ok(frame) => frame.close(),
+                        Err(error) if now_millis() - start > MAX_NO_FRAME_MILLIS => {
+                            let problem = Problem::new(Code::CameraUnreadable, format!("{error:?}"));
+                            return tell.dispatch(Action::Fail(problem));
+                        }
                         Err(_) => TimeoutFuture::new(NO_FRAME_MILLIS).await,
                     }
                 }

@@ -259,7 +259,22 @@ pub mod camera {
         Device(String),
     }
 
+    /// Opens a camera; where any will do and the first is in use, the next that is free.
     pub async fn open(choice: &Choice) -> Result<MediaStream, Problem> {
+        let first = ask(choice).await;
+        let is_busy = matches!(&first, Err(problem) if problem.code == Code::CameraBusy);
+        if is_busy && *choice == Choice::Any {
+            // Before it was allowed any camera, the browser hides their ids.
+            for id in devices().await.into_iter().filter(|id| !id.is_empty()) {
+                if let Ok(stream) = ask(&Choice::Device(id)).await {
+                    return Ok(stream);
+                }
+            }
+        }
+        first
+    }
+
+    async fn ask(choice: &Choice) -> Result<MediaStream, Problem> {
         let unsupported = |error: JsValue| Problem::new(Code::CameraUnsupported, format!("{error:?}"));
         let navigator = gloo::utils::window().navigator();
         // Undefined on pages that are not secure.

@@ -399,7 +399,11 @@ impl State {
             Event::Rejected { id, problem } if id == self.ranking.question_id => {
                 self.ranking.reject();
                 let is_about_picture = self.stage.camera == Camera::Off;
-                if is_about_picture && matches!(problem.code, Code::PictureUnreadable | Code::PictureTooLarge)
+                if is_about_picture
+                    && matches!(
+                        problem.code,
+                        Code::PictureUnreadable | Code::PictureCutShort | Code::PictureTooLarge
+                    )
                 {
                     // The browser may not be able to draw it either.
                     self.stage.picture = None;
@@ -449,6 +453,8 @@ impl State {
         self.loading.model = model;
         self.notices.problem = None;
         self.notices.notice.take_if(|notice| matches!(notice, Notice::Switched(_)));
+        // Another model's answers are not smoothed into this one's.
+        self.stage.live.begin();
         self.forget_answer();
         self.ask_anew();
         self.loading.load();
@@ -491,8 +497,11 @@ impl State {
         self.loading.engine = Engine::Ready(card);
     }
 
-    fn settle(&mut self, answer: Answer, millis: f64) {
+    fn settle(&mut self, mut answer: Answer, millis: f64) {
         self.loading.prove();
+        if self.stage.is_live() {
+            answer.ranked = self.stage.live.tick(&answer.ranked, millis);
+        }
         let top = answer.ranked.labels.first().map(|line| line.label.as_deref());
         let is_news = top != self.ranking.winner();
         let asked = self.asked();
@@ -510,9 +519,6 @@ impl State {
         // What is stored can be offered without a download.
         if self.loading.model.is_starter() && self.settings.has_stored {
             self.picker.look();
-        }
-        if self.stage.is_live() {
-            self.stage.live.tick(millis);
         }
         self.ranking.settle(answer);
         // A trouble that a settled answer has overcome is no trouble.
@@ -585,7 +591,11 @@ impl State {
     fn fail(&mut self, problem: Problem) {
         if matches!(
             problem.code,
-            Code::CameraRefused | Code::CameraMissing | Code::CameraBusy | Code::CameraUnsupported
+            Code::CameraRefused
+                | Code::CameraMissing
+                | Code::CameraBusy
+                | Code::CameraUnreadable
+                | Code::CameraUnsupported
         ) {
             self.stage.camera = Camera::Off;
         }
@@ -626,6 +636,7 @@ fn is_about_ranking(code: Code) -> bool {
     matches!(
         code,
         Code::PictureUnreadable
+            | Code::PictureCutShort
             | Code::PictureTooLarge
             | Code::PictureScrambled
             | Code::PictureNotAFile

@@ -394,6 +394,11 @@ pub fn advice(code: Code) -> Advice {
             "It may be damaged or of another kind. JPEG, PNG, WebP, GIF and BMP work.",
             false,
         ),
+        Code::PictureCutShort => (
+            "A part of this picture is missing",
+            "Its file ends early. Copy or download it again, then open it.",
+            false,
+        ),
         Code::PictureTooLarge => ("This picture is too large", "Make it smaller, then open it again.", false),
         Code::PictureScrambled => (
             "This browser scrambles pictures",
@@ -416,6 +421,11 @@ pub fn advice(code: Code) -> Advice {
         Code::CameraBusy => {
             ("The camera is in use", "Close the program that uses it, then try again.", false)
         }
+        Code::CameraUnreadable => (
+            "The camera gives no picture",
+            "Open its cover or unplug it and plug it in again, then switch the camera on. Pictures work without.",
+            false,
+        ),
         Code::CameraUnsupported => (
             "The camera can't be used here",
             "Browsers allow it only on secure pages (https). Pictures work without.",

@@ -19,9 +19,6 @@ pub fn decode(bytes: &[u8]) -> Result<Pixels, ImageError> {
     if reader.format().is_none_or(|format| !format.reading_enabled()) {
         return Err(unreadable(bytes));
     }
-    if is_unmarked_cmyk(bytes) {
-        return Err(ImageError::UnsupportedFormat("CMYK (without Adobe's marker)"));
-    }
     let mut decoder = reader.into_decoder().map_err(malformed)?;
     let (width, height) = decoder.dimensions();
     check_size(width.into(), height.into())?;
@@ -47,24 +44,4 @@ pub fn decode(bytes: &[u8]) -> Result<Pixels, ImageError> {
 
 fn malformed(error: impl std::fmt::Display) -> ImageError {
     ImageError::Malformed(error.to_string())
-}
-
-/// Whether `bytes` are a JPEG of four inks that does not say how they are stored: Adobe stores them inverted and
-/// leaves a marker, the decoder takes all of them to be inverted, so that others would come out as negatives.
-fn is_unmarked_cmyk(bytes: &[u8]) -> bool {
-    let Some(mut rest) = bytes.strip_prefix(b"\xFF\xD8") else { return false };
-    let mut has_adobe_marker = false;
-    while let [0xFF, marker, high, low, body @ ..] = rest {
-        match marker {
-            0xEE => has_adobe_marker |= body.starts_with(b"Adobe"),
-            // Tables share the numbers of the frame headers.
-            0xC4 | 0xC8 | 0xCC => (),
-            0xC0..=0xCF => return body.get(5) == Some(&4) && !has_adobe_marker,
-            _ => (),
-        }
-        // The length counts its own two bytes.
-        let n_bytes = usize::from(u16::from_be_bytes([*high, *low])).saturating_sub(2);
-        rest = body.get(n_bytes..).unwrap_or_default();
-    }
-    false
 }

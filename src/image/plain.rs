@@ -12,6 +12,7 @@ use super::{ImageError, Pixels};
 use ::image::metadata::Orientation;
 use ::image::{RgbImage, imageops};
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// What a decoder is given.
 pub struct Plain<'a> {
@@ -28,7 +29,7 @@ impl<'a> Plain<'a> {
         let plain = match bytes {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => png(bytes),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => webp(bytes),
-            [0xFF, 0xD8, ..] => jpeg(bytes).map(upright),
+            [0xFF, 0xD8, ..] => jpeg(bytes)?.map(upright),
             [b'G', b'I', b'F', b'8', ..] => gif(bytes)?.map(|()| upright(Cow::Borrowed(bytes))),
             [b'B', b'M', ..] => bmp(bytes)?.map(upright),
             _ => Some(upright(Cow::Borrowed(bytes))),
@@ -112,7 +113,7 @@ fn xmp_orientation(packet: &[u8]) -> Option<Orientation> {
     Orientation::from_exif(digit.checked_sub(b'0')?)
 }
 
-/// Without the metadata, which browsers follow as they please.
+/// Without metadata and colour profile, which browsers follow as they please.
 fn webp(bytes: &[u8]) -> Option<Plain<'_>> {
     let n_bytes = u32::from_le_bytes(*bytes.get(4..)?.first_chunk()?) as usize;
     let file = bytes.get(..n_bytes.checked_add(8)?)?;
@@ -126,12 +127,12 @@ fn webp(bytes: &[u8]) -> Option<Plain<'_>> {
         let (chunk, behind) = rest.split_at_checked(8 + n_bytes + n_bytes % 2).unwrap_or((rest, &[]));
         match rest.get(..4)? {
             b"EXIF" => orientation = orientation.or(exif_orientation(data)),
-            b"XMP " => {}
+            b"XMP " | b"ICCP" => {}
             b"VP8X" => {
                 kept.extend_from_slice(chunk);
-                const HAS_EXIF_AND_XMP: u8 = 0x0C;
+                const HAS_PROFILE_EXIF_OR_XMP: u8 = 0x2C;
                 let flags = kept.len() - chunk.len() + 8;
-                *kept.get_mut(flags)? &= !HAS_EXIF_AND_XMP;
+                *kept.get_mut(flags)? &= !HAS_PROFILE_EXIF_OR_XMP;
             }
             _ => kept.extend_from_slice(chunk),
         }
@@ -142,33 +143,72 @@ fn webp(bytes: &[u8]) -> Option<Plain<'_>> {
     Some(Plain { bytes: Cow::Owned(kept), orientation: orientation.unwrap_or(Orientation::NoTransforms) })
 }
 
-/// To the marker that ends it, without an Adobe marker that is too short to say anything.
-fn jpeg(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
-    const MIN_ADOBE_BYTES: usize = 14;
-    let mut too_short = None;
-    let mut at = 2;
-    loop {
-        // What is no marker is data between two, or what an editor left behind; `FF 00` is data, and so is `FF FF`.
-        at += bytes.get(at..)?.iter().position(|byte| *byte == 0xFF)?;
-        match bytes.get(at + 1)? {
-            0xFF => at += 1,
-            0xD9 => break,
-            0x00 | 0x01 | 0xD0..=0xD8 => at += 2,
-            marker => {
-                let n_bytes = usize::from(u16::from_be_bytes(*bytes.get(at + 2..)?.first_chunk()?)).max(2);
-                let segment = at..at + 2 + n_bytes;
-                bytes.get(segment.clone())?;
-                at = segment.end;
-                if *marker == 0xEE && n_bytes < MIN_ADOBE_BYTES {
-                    too_short = Some(segment);
+/// What the markers of a JPEG tell, to the one that ends it.
+#[derive(Default)]
+struct JpegMarkers {
+    n_colours: u8,
+    /// Adobe's own, which says how four inks are stored.
+    is_adobes: bool,
+    /// The colour profile, which some browsers apply whatever they are told, and markers of Adobe's that are too short to say
+    /// anything.
+    to_drop: Vec<Range<usize>>,
+}
+
+impl JpegMarkers {
+    /// `None`: the file ends early.
+    fn read(bytes: &[u8]) -> Option<JpegMarkers> {
+        const MIN_ADOBE_BYTES: usize = 14;
+        let mut markers = JpegMarkers::default();
+        let mut at = 2;
+        loop {
+            // What is no marker is data between two, or what an editor left behind; `FF 00` is data, and so is `FF FF`.
+            at += bytes.get(at..)?.iter().position(|byte| *byte == 0xFF)?;
+            let marker = *bytes.get(at + 1)?;
+            match marker {
+                0xFF => at += 1,
+                0xD9 => return Some(markers),
+                0x00 | 0x01 | 0xD0..=0xD8 => at += 2,
+                _ => {
+                    let n_bytes =
+                        usize::from(u16::from_be_bytes(*bytes.get(at + 2..)?.first_chunk()?)).max(2);
+                    let segment = at..at + 2 + n_bytes;
+                    let data = bytes.get(segment.clone())?.get(4..).unwrap_or_default();
+                    at = segment.end;
+                    match marker {
+                        0xE2 if data.starts_with(b"ICC_PROFILE\0") => markers.to_drop.push(segment),
+                        0xEE if n_bytes < MIN_ADOBE_BYTES => markers.to_drop.push(segment),
+                        0xEE => markers.is_adobes |= data.starts_with(b"Adobe"),
+                        // Tables share the numbers of the frame headers.
+                        0xC4 | 0xC8 | 0xCC => {}
+                        0xC0..=0xCF => markers.n_colours = data.get(5).copied().unwrap_or(0),
+                        _ => {}
+                    }
                 }
             }
         }
     }
-    Some(match too_short {
-        Some(segment) => Cow::Owned([bytes.get(..segment.start)?, bytes.get(segment.end..)?].concat()),
-        None => Cow::Borrowed(bytes),
-    })
+}
+
+/// Without a colour profile. Four inks are refused where nothing says how they are stored: Adobe stores them inverted and
+/// leaves a marker, decoders take all of them to be inverted, so that others would come out as negatives.
+fn jpeg(bytes: &[u8]) -> Result<Option<Cow<'_, [u8]>>, ImageError> {
+    let Some(JpegMarkers { n_colours, is_adobes, to_drop }) = JpegMarkers::read(bytes) else {
+        return Ok(None);
+    };
+    if n_colours == 4 && !is_adobes {
+        return Err(ImageError::UnsupportedFormat("CMYK (without Adobe's marker)"));
+    }
+    if to_drop.is_empty() {
+        return Ok(Some(Cow::Borrowed(bytes)));
+    }
+    let mut kept = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    for segment in to_drop {
+        kept.extend_from_slice(bytes.get(at..segment.start).unwrap_or_default());
+        at = segment.end;
+    }
+    kept.extend_from_slice(bytes.get(at..).unwrap_or_default());
+    Ok(Some(Cow::Owned(kept)))
 }
 
 /// To the end of the first picture, which must have colours and no longer codes than the format allows.

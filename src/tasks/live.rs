@@ -7,7 +7,8 @@
 //! Invariant: lines are ordered by probability, as in every answer: while a new winner has to wait, the last answer stands.
 //! Invariant: answers to another question (other labels, another mode) start anew.
 
-use super::classify::{Confidence, RankedLabels};
+use super::classify::{Confidence, RankedLabel, RankedLabels};
+use std::collections::HashMap;
 
 /// The time in which a frame's weight falls to 1/e: a label that takes another's place leads after 0.7 of it.
 const SMOOTHING_MILLIS: f64 = 600.0;
@@ -44,8 +45,9 @@ impl Steady {
         let mut smoothed = answer.clone();
         if let Some(last) = &self.smoothed {
             let weight = (-since / SMOOTHING_MILLIS).exp() as f32;
+            let before = by_label(last);
             for line in &mut smoothed.labels {
-                if let Some(before) = last.labels.iter().find(|before| before.label == line.label) {
+                if let Some(before) = before.get(&line.label) {
                     line.probability += weight * (before.probability - line.probability);
                     line.similarity += weight * (before.similarity - line.similarity);
                 }
@@ -74,12 +76,17 @@ impl Steady {
     }
 }
 
+/// There may be thousands.
+fn by_label(ranked: &RankedLabels) -> HashMap<&Option<String>, &RankedLabel> {
+    ranked.labels.iter().map(|line| (&line.label, line)).collect()
+}
+
 /// The same labels in the same mode, in whatever order.
 fn is_same_question(one: &RankedLabels, other: &RankedLabels) -> bool {
-    let has = |label: &Option<String>| one.labels.iter().any(|line| line.label == *label);
+    let known = by_label(one);
     one.mode == other.mode
         && one.labels.len() == other.labels.len()
-        && other.labels.iter().all(|line| has(&line.label))
+        && other.labels.iter().all(|line| known.contains_key(&line.label))
 }
 
 /// A value that does not change at once.

@@ -112,6 +112,8 @@ pub enum Code {
     LabelsRefused,
     /// The file is no picture, or it is damaged.
     PictureUnreadable,
+    /// The file ends before the picture does.
+    PictureCutShort,
     /// More bytes or pixels than the limit.
     PictureTooLarge,
     /// The browser gives changed pixels back, against fingerprinting.
@@ -124,6 +126,8 @@ pub enum Code {
     CameraMissing,
     /// Another program holds the camera.
     CameraBusy,
+    /// The camera is open, and the browser gets no picture of it.
+    CameraUnreadable,
     /// The page may not use cameras at all (no HTTPS, old browser).
     CameraUnsupported,
 }

@@ -92,19 +92,23 @@ pub fn all() -> Vec<Awkward> {
     unpadded.pop();
     add("a-pixel-less.bmp", unpadded, None);
 
+    let mut unmarked = fixture("jpeg_cmyk.jpg");
+    let at = unmarked.windows(5).position(|bytes| bytes == b"Adobe").expect("a marker");
+    unmarked[at] = b'X';
+    add("four-inks.jpg", unmarked, None);
     add("no-colours.gif", gif(false, 2), None);
     add("long-codes.gif", gif(true, 11), None);
     all.extend(cut_short());
     all
 }
 
-/// Whole files of every format, then the same without their ends.
+fn fixture(name: &str) -> Vec<u8> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/preprocess").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Whole files of every format, without their ends.
 fn cut_short() -> Vec<Awkward> {
-    let fixture = |name: &str| {
-        let path =
-            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/preprocess").join(name);
-        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-    };
     let names = [
         "jpeg_q90.jpg",
         "jpeg_progressive_444.jpg",
@@ -237,7 +241,7 @@ impl Default for Bmp {
 
 impl Bmp {
     fn colour(idx: usize) -> [u8; 3] {
-        [idx as u8 * 30, 255 - idx as u8 * 20, if idx % 2 == 0 { 0 } else { 99 }]
+        [idx as u8 * 30, 255 - idx as u8 * 20, if idx.is_multiple_of(2) { 0 } else { 99 }]
     }
 
     fn bytes(&self) -> Vec<u8> {

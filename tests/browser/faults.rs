@@ -358,6 +358,59 @@ fn a_refused_or_missing_camera_has_its_own_message() {
     page.close(&[]);
 }
 
+#[test]
+fn a_camera_in_use_gives_way_to_one_that_is_free() {
+    let page = Page::unopened(&["--use-fake-device-for-media-stream=device-count=2".to_owned()]);
+    page.go("/");
+    page.wait_ready();
+    page.browser.run(
+        "window.asked = [];
+         const ask = navigator.mediaDevices.getUserMedia;
+         const first = navigator.mediaDevices.enumerateDevices().then((devices) =>
+             devices.filter(({ kind }) => kind === 'videoinput')[0].deviceId);
+         navigator.mediaDevices.getUserMedia = async (wishes) => {
+             const id = wishes.video.deviceId?.exact;
+             asked.push(id ?? 'any');
+             if (!id || id === await first) throw new DOMException('in use', 'NotReadableError');
+             return ask(wishes);
+         };",
+        json!([]),
+    );
+    page.click("camera-open");
+    page.browser.find(&with("results", "state", "settled"));
+    let asked = page.browser.run("return [asked.length, asked[0]]", json!([]));
+    assert_eq!(asked, json!([3, "any"]), "any, the first, which is in use, and the second");
+    assert!(!page.is_there("alert"));
+    page.click("camera-stop");
+    page.close(&[]);
+}
+
+#[test]
+fn a_camera_that_gives_no_frame_is_told_of() {
+    let page = Page::ready();
+    page.browser.run(
+        "window.nTries = 0;
+         const make = window.createImageBitmap.bind(window);
+         window.createImageBitmap = async (source, ...more) => {
+             if (!(source instanceof HTMLVideoElement)) return make(source, ...more);
+             nTries += 1;
+             throw new DOMException('no frame', 'InvalidStateError');
+         };",
+        json!([]),
+    );
+    page.click("camera-open");
+    page.browser
+        .wait_until(&format!("document.querySelector('{}')", with("alert", "code", "camera-unreadable")));
+    let n_tries = || page.browser.run("return nTries", json!([])).as_u64().expect("a count");
+    let n_then = n_tries();
+    assert!(n_then > 2, "it gave up after {n_then} tries");
+    let n_live = "witness.streams.flatMap((stream) => stream.getTracks()).filter((track) => track.readyState === 'live').length";
+    page.browser.wait_until(&format!("{n_live} === 0"));
+    assert_works(&page);
+    assert_eq!(n_tries(), n_then, "it goes on trying");
+    page.close(&[]);
+}
+
 /// A browser holds a worker to the policy of its own file: on a host that sends none, the worker must hold itself.
 #[test]
 fn the_worker_reaches_no_other_host_even_without_a_policy() {

@@ -1,9 +1,9 @@
 //! The golden tensors in the browser: the engine as wasm, on SwiftShader's WebGPU and on its own CPU backend.
 
-use crate::harness::blank_page;
+use crate::harness::blank_page_in;
 use crate::page::file;
 use crate::server::Server;
-use crate::webdriver::Browser;
+use crate::webdriver::{Browser, Kind};
 use cliplet::text::Tokenizer;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -31,8 +31,12 @@ fn report(browser: &Browser, folder: &str, backend: &str, is_spoilt: bool) -> Va
 }
 
 /// A page with the engine's test program and the fixtures in reach.
-pub fn engine_page() -> (Server, Browser) {
-    let (server, browser) = blank_page();
+fn engine_page() -> (Server, Browser) {
+    engine_page_in(Kind::Chromium)
+}
+
+pub fn engine_page_in(kind: Kind) -> (Server, Browser) {
+    let (server, browser) = blank_page_in(kind);
     server.mount("/golden-web", file("target/golden-web"));
     (server, browser)
 }

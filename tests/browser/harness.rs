@@ -1,7 +1,7 @@
 //! The tests' own tools, each seen to notice what the other tests rely on it to notice.
 
 use crate::server::{Fault, Server};
-use crate::webdriver::Browser;
+use crate::webdriver::{Browser, Kind};
 use serde_json::json;
 
 /// A page of which nothing runs, under the strict headers.
@@ -9,9 +9,13 @@ pub const BLANK: &str = "<!doctype html><title>Blank</title>";
 
 /// A server with a blank page and the repository's fixtures, and a browser that stands on that page.
 pub fn blank_page() -> (Server, Browser) {
+    blank_page_in(Kind::Chromium)
+}
+
+pub fn blank_page_in(kind: Kind) -> (Server, Browser) {
     let server = Server::start(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures"));
     server.page("/blank.html", BLANK);
-    let browser = Browser::with_flags(&[server.proxy_flag()]);
+    let browser = Browser::of_kind(kind, server.port());
     browser.open(&server.url("/blank.html"));
     (server, browser)
 }

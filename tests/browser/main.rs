@@ -1,11 +1,12 @@
 //! The browser tests: the page from `trunk build --release`, the kernels and the goldens in Chromium, with WebGPU on the
-//! CPU (SwiftShader). Run by `cargo xtask test`, or alone, on the last build of the page, by `cargo xtask browser`.
+//! CPU (SwiftShader), and the core of it in Firefox and WebKitGTK. Run by `cargo xtask test`, or alone, on the last build of the page, by `cargo xtask browser`.
 //!
 //! Invariant: no test waits for a time; each waits for what it needs to see.
 //! Invariant: nothing leaves the machine, and a request that wants to is a failure.
 
 #[path = "../awkward/mod.rs"]
 mod awkward;
+mod browsers;
 mod engine;
 mod faults;
 mod golden;

@@ -4,7 +4,7 @@
 //! ([`Page::close`]).
 
 use crate::server::{Request, Server};
-use crate::webdriver::{Browser, Element, key};
+use crate::webdriver::{Browser, Element, Kind, key};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -57,6 +57,17 @@ impl Page {
         let browser = Browser::with_flags(&all);
         browser.before_each_page(WITNESS);
         Page { server, browser }
+    }
+
+    /// The page in any browser, ready.
+    pub fn ready_in(kind: Kind) -> Page {
+        let server = Server::start(file("dist"));
+        server.witness(WITNESS);
+        let browser = Browser::of_kind(kind, server.port());
+        let page = Page { server, browser };
+        page.go("/");
+        page.wait_ready();
+        page
     }
 
     pub fn go(&self, path: &str) {

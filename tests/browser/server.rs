@@ -46,11 +46,12 @@ pub struct Request {
     pub is_for_another_host: bool,
 }
 
-/// Chromium asks these about itself, whatever its flags say. No file of the page names them: journeys.rs holds that.
-pub const BROWSERS_OWN_HOSTS: [&str; 2] = ["google.com", "googleapis.com"];
+/// Chromium and Firefox ask these about themselves, whatever their flags say. No file of the page names them: journeys.rs
+/// holds that.
+pub const BROWSERS_OWN_HOSTS: [&str; 3] = ["google.com", "googleapis.com", "mozilla.com"];
 
 impl Request {
-    /// Whether Chromium made it for itself, at start.
+    /// Whether a browser made it for itself, at start.
     pub fn is_browsers_own(&self) -> bool {
         let host =
             self.target.trim_start_matches("http://").split(['/', ':', '?']).next().unwrap_or_default();
@@ -115,6 +116,15 @@ impl Server {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Lets every page of the root run a script before its own, in browsers whose drivers cannot.
+    pub fn witness(&self, script: &str) {
+        self.shared.lock().pages.insert(WITNESS.to_owned(), script.to_owned());
     }
 
     /// The flag that sends a browser's requests for other hosts here.
@@ -228,8 +238,8 @@ impl Shared {
             return say("405 Method Not Allowed", "text/plain", b"");
         }
         let page = self.lock().pages.get(path).cloned();
-        if let Some(html) = page {
-            return say("200 OK", "text/html; charset=utf-8", html.as_bytes());
+        if let Some(text) = page {
+            return say("200 OK", media_type(Path::new(path)), text.as_bytes());
         }
         let Some(path_on_disk) = self.file(path) else { return say("404 Not Found", "text/plain", b"") };
         match fault {
@@ -239,6 +249,11 @@ impl Shared {
             _ => {}
         }
         let media_type = media_type(&path_on_disk);
+        if path_on_disk.ends_with("index.html") && self.lock().pages.contains_key(WITNESS) {
+            let html = std::fs::read_to_string(&path_on_disk)?;
+            let html = html.replacen("<head>", &format!("<head><script src=\"{WITNESS}\"></script>"), 1);
+            return say("200 OK", media_type, html.as_bytes());
+        }
         let mut file = File::open(&path_on_disk)?;
         let n_bytes = file.metadata()?.len();
         let prelude = self.lock().preludes.get(path).cloned();
@@ -302,6 +317,8 @@ impl Shared {
     }
 }
 
+/// Where [`Server::witness`] keeps its script.
+const WITNESS: &str = "/witness.js";
 /// Among the headers: leaves the policy out.
 const NO_POLICY: &str = "X-Policy: none";
 

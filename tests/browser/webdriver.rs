@@ -1,4 +1,4 @@
-//! A WebDriver client: just enough of the protocol to drive Chromium through chromedriver.
+//! A WebDriver client: just enough of the protocol to drive Chromium, Firefox and WebKitGTK, each through its own driver.
 //!
 //! Why not a crate: WebDriver is JSON over HTTP on this machine; the crates for it bring an asynchronous runtime and an
 //! HTTP stack (a hundred packages) to tests that do one thing after another.
@@ -11,6 +11,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long anything may take, on a slow machine with everything in software.
@@ -39,12 +40,40 @@ const FLAGS: [&str; 19] = [
     "--force-color-profile=srgb",
 ];
 
+/// What Firefox is told: a fake camera that needs no permission, and no traffic of its own.
+const PREFERENCES: [(&str, bool); 7] = [
+    ("media.navigator.streams.fake", true),
+    ("media.navigator.permission.disabled", true),
+    ("network.captive-portal-service.enabled", false),
+    ("network.connectivity-service.enabled", false),
+    ("browser.safebrowsing.downloads.remote.enabled", false),
+    ("extensions.systemAddon.update.enabled", false),
+    ("media.gmp-manager.updateEnabled", false),
+];
+
+/// Which browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Chromium,
+    Firefox,
+    /// WebKitGTK's MiniBrowser, on a screen that nobody sees. Its engine is Safari's, its pictures and its camera are not.
+    WebKit,
+}
+
 /// A browser with one window and an empty profile.
 pub struct Browser {
+    kind: Kind,
     driver: Child,
+    /// The screen that nobody sees.
+    screen: Option<Child>,
     port: u16,
     session: String,
+    /// WebKitGTK's is held until the browser has ended.
+    _turn: Option<MutexGuard<'static, ()>>,
 }
+
+/// Two of WebKitGTK's driven browsers at once stop answering now and then, so that they take turns.
+static WEBKITS_TURN: Mutex<()> = Mutex::new(());
 
 /// An element of the page, by the driver's reference.
 #[derive(Clone, Debug)]
@@ -58,36 +87,95 @@ impl Browser {
     }
 
     pub fn with_flags(more: &[String]) -> Browser {
-        let mut driver = Command::new(program("CHROMEDRIVER", &["chromedriver"]))
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver starts");
-        let stdout = driver.stdout.take().expect("piped above");
-        let port = BufReader::new(stdout)
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| {
-                line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok()
-            })
-            .expect("chromedriver says its port");
-        let mut browser = Browser { driver, port, session: String::new() };
+        let mut driver = Command::new(program("CHROMEDRIVER", &["chromedriver"]));
+        let driver = driver.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut driver = driver.expect("chromedriver starts");
+        let port = told(&mut driver, |line| {
+            line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok()
+        });
         let chromium =
             program("CHROMIUM", &["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]);
         let args: Vec<&str> = FLAGS.into_iter().chain(more.iter().map(String::as_str)).collect();
-        let answer = browser.call(
-            "POST",
-            "/session",
-            &json!({"capabilities": {"alwaysMatch": {
-                "browserName": "chrome",
-                "goog:chromeOptions": {"binary": chromium, "args": args},
-                "goog:loggingPrefs": {"browser": "ALL"},
-                "timeouts": {"script": PATIENCE.as_millis() as u64},
-            }}}),
-        );
-        browser.session = answer["sessionId"].as_str().expect("a session id").to_owned();
-        browser
+        let wishes = json!({
+            "browserName": "chrome",
+            "goog:chromeOptions": {"binary": chromium, "args": args},
+            "goog:loggingPrefs": {"browser": "ALL"},
+        });
+        Browser { kind: Kind::Chromium, driver, screen: None, port, session: String::new(), _turn: None }
+            .begun(wishes)
+    }
+
+    /// Another browser than Chromium, whose requests for other hosts go to the proxy on this port.
+    pub fn of_kind(kind: Kind, proxy_port: u16) -> Browser {
+        let proxy = format!("127.0.0.1:{proxy_port}");
+        let proxy =
+            json!({"proxyType": "manual", "httpProxy": proxy, "sslProxy": proxy, "noProxy": ["127.0.0.1"]});
+        match kind {
+            Kind::Chromium => Browser::with_flags(&[format!("--proxy-server=http://127.0.0.1:{proxy_port}")]),
+            Kind::Firefox => {
+                let mut driver = Command::new(program("GECKODRIVER", &["geckodriver"]));
+                let driver =
+                    driver.args(["--port", "0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+                let mut driver = driver.expect("geckodriver starts");
+                let port = told(&mut driver, |line| {
+                    line.split_once("Listening on 127.0.0.1:")?.1.trim().parse().ok()
+                });
+                let preferences = PREFERENCES.map(|(name, value)| (name.to_owned(), json!(value)));
+                let preferences = serde_json::Map::from_iter(preferences);
+                let firefox = program("FIREFOX", &["firefox-esr", "firefox"]);
+                let wishes = json!({
+                    "browserName": "firefox",
+                    "proxy": proxy,
+                    "moz:firefoxOptions": {"binary": firefox, "args": ["-headless"], "prefs": preferences},
+                });
+                Browser { kind, driver, screen: None, port, session: String::new(), _turn: None }
+                    .begun(wishes)
+            }
+            Kind::WebKit => {
+                // A test that failed has ended its browser all the same.
+                let turn = WEBKITS_TURN.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut screen = Command::new(program("XVFB", &["Xvfb"]));
+                let size = ["-screen", "0", "1440x900x24", "-nolisten", "tcp", "-displayfd", "1"];
+                let screen = screen.args(size).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+                let mut screen = screen.expect("Xvfb starts");
+                let display: u32 = told(&mut screen, |line| line.trim().parse().ok());
+                // The driver takes no port of its own choice.
+                let port = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr());
+                let port = port.expect("a free port").port();
+                let mut driver = Command::new(program("WEBKITDRIVER", &["WebKitWebDriver"]));
+                driver.arg(format!("--port={port}")).env("DISPLAY", format!(":{display}"));
+                // No desktop to report to, and nothing to draw with but the processor.
+                driver.env("NO_AT_BRIDGE", "1").env("LIBGL_ALWAYS_SOFTWARE", "1");
+                let driver = driver.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+                let driver = driver.expect("WebKitWebDriver starts");
+                let start = Instant::now();
+                while TcpStream::connect(("127.0.0.1", port)).is_err() {
+                    assert!(start.elapsed() < PATIENCE, "WebKitWebDriver does not listen on port {port}");
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                let wishes = json!({
+                    "proxy": proxy,
+                    "webkitgtk:browserOptions": {"binary": mini_browser(), "args": ["--automation"]},
+                });
+                Browser {
+                    kind,
+                    driver,
+                    screen: Some(screen),
+                    port,
+                    session: String::new(),
+                    _turn: Some(turn),
+                }
+                .begun(wishes)
+            }
+        }
+    }
+
+    /// Begins the session.
+    fn begun(mut self, mut wishes: Value) -> Browser {
+        wishes["timeouts"] = json!({"script": PATIENCE.as_millis() as u64});
+        let answer = self.call("POST", "/session", &json!({"capabilities": {"alwaysMatch": wishes}}));
+        self.session = answer["sessionId"].as_str().expect("a session id").to_owned();
+        self
     }
 
     pub fn open(&self, url: &str) {
@@ -157,6 +245,10 @@ impl Browser {
     }
 
     pub fn resize(&self, width: u32, height: u32) {
+        if self.kind != Kind::Chromium {
+            self.post("/window/rect", &json!({"width": width, "height": height}));
+            return;
+        }
         self.devtools(
             "Emulation.setDeviceMetricsOverride",
             json!({
@@ -183,18 +275,26 @@ impl Browser {
 
     /// The whole page as PNG, kept under target/screenshots for people to look at.
     pub fn keep_screenshot(&self, name: &str) -> PathBuf {
-        let shot =
-            self.devtools("Page.captureScreenshot", json!({"format": "png", "captureBeyondViewport": true}));
+        let shot = match self.kind {
+            Kind::Chromium => {
+                let whole = json!({"format": "png", "captureBeyondViewport": true});
+                self.devtools("Page.captureScreenshot", whole)["data"].take()
+            }
+            _ => self.call("GET", &format!("/session/{}/screenshot", self.session), &Value::Null),
+        };
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
         std::fs::create_dir_all(&folder).expect("a folder for screenshots");
         let file = folder.join(format!("{name}.png"));
-        std::fs::write(&file, from_base64(shot["data"].as_str().expect("a picture")))
-            .expect("a screenshot is kept");
+        std::fs::write(&file, from_base64(shot.as_str().expect("a picture"))).expect("a screenshot is kept");
         file
     }
 
-    /// What the page's console said since the last call, as `LEVEL message`.
+    /// What the page's console said since the last call, as `LEVEL message`. The other drivers than Chromium's keep it to
+    /// themselves.
     pub fn console(&self) -> Vec<String> {
+        if self.kind != Kind::Chromium {
+            return Vec::new();
+        }
         let entries = self.post("/se/log", &json!({"type": "browser"}));
         let entries = entries.as_array().expect("a log").iter();
         entries
@@ -237,7 +337,7 @@ impl Browser {
 
     fn call(&self, method: &str, path: &str, body: &Value) -> Value {
         let body = if method == "POST" { body.to_string() } else { String::new() };
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("chromedriver listens");
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the driver listens");
         stream.set_read_timeout(Some(2 * PATIENCE)).expect("a time limit");
         let length = body.len();
         write!(
@@ -248,10 +348,11 @@ impl Browser {
         )
         .expect("the command is sent");
         let mut reader = BufReader::new(stream);
-        let mut n_bytes = 0;
+        let (mut status, mut n_bytes) = (String::new(), 0);
+        reader.read_line(&mut status).expect("the driver answers");
         loop {
             let mut line = String::new();
-            reader.read_line(&mut line).expect("chromedriver answers");
+            reader.read_line(&mut line).expect("the driver answers");
             if line.trim().is_empty() {
                 break;
             }
@@ -261,10 +362,10 @@ impl Browser {
         }
         let mut answer = vec![0; n_bytes];
         reader.read_exact(&mut answer).expect("the whole answer");
-        let mut answer: Value = serde_json::from_slice(&answer).expect("chromedriver answers in JSON");
+        let mut answer: Value = serde_json::from_slice(&answer).expect("the driver answers in JSON");
         let value = answer["value"].take();
-        if let Some(error) = value.get("error").filter(|_| value.get("stacktrace").is_some()) {
-            panic!("{method} {path} {body:.300}: {error}: {}", value["message"]);
+        if !status.contains(" 200 ") {
+            panic!("{method} {path} {body:.300}: {}: {}", value["error"], value["message"]);
         }
         value
     }
@@ -273,14 +374,16 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         if !self.session.is_empty() {
-            // Ends Chromium; a driver that is gone already has nothing left to end.
+            // Ends the browser; a driver that is gone already has nothing left to end.
             let close = std::panic::AssertUnwindSafe(|| {
                 self.call("DELETE", &format!("/session/{}", self.session), &Value::Null)
             });
             let _ = std::panic::catch_unwind(close);
         }
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
+        for child in std::iter::once(&mut self.driver).chain(&mut self.screen) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
@@ -290,6 +393,31 @@ pub mod key {
     pub const ENTER: &str = "\u{e007}";
     pub const ESCAPE: &str = "\u{e00c}";
     pub const BACKSPACE: &str = "\u{e003}";
+}
+
+/// What a line of a program's output tells, read until one does.
+fn told<T>(child: &mut Child, tell: impl Fn(&str) -> Option<T>) -> T {
+    let stdout = child.stdout.take().expect("piped by whoever started it");
+    let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+    let told = lines.find_map(|line| tell(&line)).expect("a driver says where it is to be found");
+    // What it says later must not block it.
+    std::thread::spawn(move || lines.for_each(drop));
+    told
+}
+
+/// WebKitGTK's own browser, which stands beside its library.
+fn mini_browser() -> PathBuf {
+    if let Some(path) = std::env::var_os("MINIBROWSER") {
+        return PathBuf::from(path);
+    }
+    let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let libraries =
+        libraries.map(|entry| entry.path()).chain([PathBuf::from("/usr/lib"), "/usr/libexec".into()]);
+    let versions = ["webkitgtk-6.0", "webkit2gtk-4.1", "webkit2gtk-4.0"];
+    libraries
+        .flat_map(|library| versions.map(|version| library.join(version).join("MiniBrowser")))
+        .find(|file| file.is_file())
+        .expect("MiniBrowser beside WebKitGTK's library; set-up installs it: cargo xtask setup")
 }
 
 /// The program that a variable names, else the first of `names` on PATH.

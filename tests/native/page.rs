@@ -333,9 +333,38 @@ fn live_camera_takes_the_next_frame_after_each_answer() {
     assert!(hidden.question().is_none() && hidden.wants_frame().is_none());
 }
 
+/// Frames contradict each other; what is shown does not.
+#[test]
+fn a_live_winner_stays_while_frames_disagree() {
+    let mut state = ready(&["cat", "dog"]).after(Action::OpenCamera).after(Action::CameraOpened);
+    let mut shown = Vec::new();
+    for frame in 0..60 {
+        state = state.after(Action::Frame(frame));
+        let mut reply = answer(&asked(&state));
+        if let Event::Answered(answer) = &mut reply
+            && frame % 2 == 1
+        {
+            answer.ranked.labels.reverse();
+            let [first, second] = &mut answer.ranked.labels[..] else { panic!("two labels") };
+            std::mem::swap(&mut first.probability, &mut second.probability);
+        }
+        state = told_at(state, reply, 1000.0 + 160.0 * frame as f64);
+        shown.push(state.ranking.winner().flatten().map(str::to_owned));
+    }
+    let n_flips = shown.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(n_flips <= 9, "{n_flips} flips in 9.6 seconds: {shown:?}");
+    assert!(shown.iter().all(Option::is_some), "{shown:?}");
+}
+
 #[test]
 fn camera_problems_close_the_camera_and_nothing_else() {
-    for code in [Code::CameraRefused, Code::CameraMissing, Code::CameraBusy, Code::CameraUnsupported] {
+    for code in [
+        Code::CameraRefused,
+        Code::CameraMissing,
+        Code::CameraBusy,
+        Code::CameraUnreadable,
+        Code::CameraUnsupported,
+    ] {
         let state = settled(&["cat"]).after(Action::OpenCamera).after(Action::Fail(Problem::new(code, "")));
         assert_eq!(
             (state.stage.camera, state.notices.problem.map(|problem| problem.code)),

@@ -1,5 +1,8 @@
 //! The camera: on or off, and what is known of its film.
 
+use crate::tasks::classify::RankedLabels;
+use crate::tasks::live::Steady;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Camera {
     #[default]
@@ -28,6 +31,7 @@ pub struct Live {
     /// The frame that the question is about.
     pub frame: Option<u64>,
     last_frame_millis: Option<f64>,
+    steady: Steady,
 }
 
 impl Live {
@@ -35,13 +39,15 @@ impl Live {
     pub fn begin(&mut self) {
         self.last_frame_millis = None;
         self.rate = 0.0;
+        self.steady = Steady::default();
     }
 
-    /// A frame was answered at this time of the page's clock.
-    pub fn tick(&mut self, millis: f64) {
+    /// A frame was answered at this time of the page's clock; returns what is to be shown.
+    pub fn tick(&mut self, ranked: &RankedLabels, millis: f64) -> RankedLabels {
         let rate = self.last_frame_millis.map(|last| 1000.0 / (millis - last).max(1.0));
         let smooth = |rate: f64| if self.rate == 0.0 { rate } else { 0.7 * self.rate + 0.3 * rate };
         self.rate = rate.map_or(0.0, smooth);
         self.last_frame_millis = Some(millis);
+        self.steady.after(ranked, millis)
     }
 }

@@ -21,6 +21,7 @@ const TRUNK_VERSION: &str = "0.21.14";
 /// As in Trunk.toml, which downloads it by itself where it can.
 const BINARYEN_VERSION: &str = "132";
 const AXE_VERSION: &str = "4.14.1";
+const GECKODRIVER_VERSION: &str = "0.37.1";
 /// Oldest compiler that builds the page, as in Cargo.toml.
 const MIN_RUST_MINOR: u32 = 95;
 
@@ -41,6 +42,37 @@ pub struct BrowserTools {
     pub chromium: PathBuf,
     pub chromedriver: PathBuf,
     pub axe: PathBuf,
+    /// `None` where WebKitGTK is not to be had.
+    others: Option<OtherBrowsers>,
+}
+
+/// Firefox, and WebKitGTK on a screen that nobody sees; each with its driver.
+struct OtherBrowsers {
+    firefox: PathBuf,
+    geckodriver: PathBuf,
+    webkitdriver: PathBuf,
+    xvfb: PathBuf,
+}
+
+impl BrowserTools {
+    /// The variables by which the tests find everything.
+    pub fn variables(&self) -> Vec<(&'static str, &Path)> {
+        let mut variables: Vec<(&'static str, &Path)> = vec![
+            ("CHROMIUM", &self.chromium),
+            ("CHROMEDRIVER", &self.chromedriver),
+            ("CLIPLET_AXE", &self.axe),
+        ];
+        if let Some(OtherBrowsers { firefox, geckodriver, webkitdriver, xvfb }) = &self.others {
+            variables.extend([("FIREFOX", &**firefox), ("GECKODRIVER", geckodriver)]);
+            variables.extend([("WEBKITDRIVER", &**webkitdriver), ("XVFB", xvfb)]);
+        }
+        variables
+    }
+
+    /// The tests that cannot run here, as arguments of the test binary.
+    pub fn left_out(&self) -> &'static [&'static str] {
+        if self.others.is_some() { &[] } else { &["--skip", "browsers::"] }
+    }
 }
 
 pub fn everything() -> Result<(WebTools, BrowserTools)> {
@@ -170,7 +202,40 @@ pub fn browser() -> Result<BrowserTools> {
                     CHROMEDRIVER"
             .to_owned());
     };
-    Ok(BrowserTools { chromium, chromedriver, axe: axe()? })
+    Ok(BrowserTools { chromium, chromedriver, axe: axe()?, others: other_browsers()? })
+}
+
+fn other_browsers() -> Result<Option<OtherBrowsers>> {
+    if cfg!(target_os = "macos") {
+        say("WebKitGTK is not to be had here: the page is tried in Chrome alone");
+        return Ok(None);
+    }
+    let find = || {
+        Some((
+            from_env("FIREFOX").or_else(|| on_path(&["firefox-esr", "firefox"]))?,
+            from_env("WEBKITDRIVER").or_else(|| on_path(&["WebKitWebDriver"]))?,
+            from_env("XVFB").or_else(|| on_path(&["Xvfb"]))?,
+        ))
+    };
+    if find().is_none() {
+        packages(&[
+            ("a second browser for the browser tests", "firefox-esr"),
+            ("a third, with Safari's engine, and what drives it", "webkit2gtk-driver"),
+            ("the screen that it wants", "xvfb"),
+        ])?;
+    }
+    let (firefox, webkitdriver, xvfb) = find().ok_or(
+        "firefox, WebKitWebDriver and Xvfb are not on PATH; name them in the variables FIREFOX, WEBKITDRIVER and XVFB",
+    )?;
+    let on_machine = from_env("GECKODRIVER").or_else(|| on_path(&["geckodriver"]));
+    let geckodriver = match on_machine {
+        Some(geckodriver) => geckodriver,
+        None => {
+            tool("geckodriver", "geckodriver", GECKODRIVER_VERSION, "drives Firefox", &["--locked"])?;
+            cache()?.join("tools/bin/geckodriver")
+        }
+    };
+    Ok(Some(OtherBrowsers { firefox, geckodriver, webkitdriver, xvfb }))
 }
 
 fn chromium() -> Option<PathBuf> {

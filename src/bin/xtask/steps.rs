@@ -219,9 +219,8 @@ fn browser_tests(browser: &BrowserTools, args: &[impl AsRef<OsStr>]) -> Result<u
             .args(ALL_NATIVE)
             .args(["--test", "browser", "--"])
             .args(args)
-            .env("CHROMIUM", &browser.chromium)
-            .env("CHROMEDRIVER", &browser.chromedriver)
-            .env("CLIPLET_AXE", &browser.axe)
+            .args(browser.left_out())
+            .envs(browser.variables())
             .env("CLIPLET_PILLOW", setup::pillow_folder()?),
     )
 }

@@ -60,6 +60,7 @@ pub async fn pixels(payload: JsValue) -> Result<Pixels, Problem> {
             Problem::new(Code::PictureTooLarge, error)
         }
         ImageError::Scrambled { .. } => Problem::new(Code::PictureScrambled, error),
+        ImageError::CutShort { .. } => Problem::new(Code::PictureCutShort, error),
         error => Problem::new(Code::PictureUnreadable, error),
     })
 }
