@@ -2,23 +2,28 @@
 //!
 //! Invariant: what a hook starts it also stops: listeners, timers, tracks, the worker.
 
+use super::edits::Edit;
+use super::given::{Given, Place, Taken};
 use super::models::picker::{CatalogueState, Pick};
 use super::notices::Notice;
 use super::ranking::camera::{Camera, Stop};
 use super::ranking::look::Seen;
 use super::ranking::stage::Picture;
 use super::services::{
-    Intake, Pictures, camera, catalogue, connection, device, gpu_mark, leave_link, motion, store_settings,
-    what_is_in,
+    Arrival, Pictures, SETTINGS_KEY, camera, catalogue, connection, device, fragment, gpu_mark, last_picture,
+    leave_link, motion, store_settings, text_of,
 };
+use super::settings::Settings;
 use super::state::{Action, State};
 use super::strings;
+use super::window::Window;
 use crate::worker::client::{Client, Downloader, ask_to_persist};
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{Event, FetchRequest, Request};
 use gloo::events::{EventListener, EventListenerOptions};
 use gloo::timers::callback::Timeout;
 use gloo::timers::future::TimeoutFuture;
+use js_sys::Array;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -26,7 +31,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
     Blob, ClipboardEvent, DragEvent, Element, Event as DomEvent, HtmlVideoElement, KeyboardEvent,
-    MediaStream, Url,
+    MediaStream, StorageEvent, Url,
 };
 use yew::prelude::*;
 
@@ -39,6 +44,10 @@ const NOTICE_MILLIS: u32 = 6_000;
 const PATIENCE_MILLIS: f64 = 5_000.0;
 /// A video that has no frame yet is looked at again after this.
 const NO_FRAME_MILLIS: u32 = 40;
+
+/// A long list's row and view before they were measured.
+const FIRST_ROW_PIXELS: f64 = 36.0;
+const FIRST_VIEW_PIXELS: f64 = 400.0;
 
 /// Of the wall clock.
 fn now_millis() -> f64 {
@@ -224,46 +233,126 @@ pub fn use_gpu_watch(page: &Page) {
     });
 }
 
-/// The way to put a picture on the stage.
+/// Labels from elsewhere: another link in this tab, back and forward, another tab's edits.
 #[hook]
-pub fn use_show(page: &Page, pictures: &Rc<Pictures>) -> Callback<(Blob, String)> {
-    let url = page.stage.picture.as_ref().map(|picture| picture.url.clone());
-    use_effect_with(url, |url| {
-        let url = url.clone();
-        move || drop(url.map(|url| Url::revoke_object_url(&url)))
+pub fn use_elsewhere(page: &Page) {
+    let tell = page.dispatcher();
+    use_effect_with((), move |()| {
+        let window = gloo::utils::window();
+        let go = tell.clone();
+        let hash = EventListener::new(&window, "hashchange", move |_| go.dispatch(Action::GoTo(fragment())));
+        let storage = EventListener::new(&window, "storage", move |event| {
+            let Some(event) = event.dyn_ref::<StorageEvent>() else { return };
+            let stored = event.new_value().filter(|_| event.key().as_deref() == Some(SETTINGS_KEY));
+            if let Some(stored) = stored {
+                tell.dispatch(Action::Elsewhere(Box::new(Settings::read(&stored))));
+            }
+        });
+        move || drop((hash, storage))
+    });
+}
+
+/// The way to put pictures on the stage: the first, and the others beside it.
+#[hook]
+pub fn use_show(page: &Page, pictures: &Rc<Pictures>) -> Callback<Vec<(Blob, String)>> {
+    let urls: Vec<String> = page.stage.pictures().map(|picture| picture.url.clone()).collect();
+    let before = use_mut_ref(Vec::<String>::new);
+    use_effect_with(urls, move |urls| {
+        let gone = before.replace(urls.clone()).into_iter().filter(|url| !urls.contains(url));
+        gone.for_each(|url| drop(Url::revoke_object_url(&url)));
     });
     let (tell, pictures) = (page.dispatcher(), pictures.clone());
-    Callback::from(move |(blob, name): (Blob, String)| match Url::create_object_url_with_blob(&blob) {
-        Ok(url) => {
-            let id = pictures.put(blob.into());
-            tell.dispatch(Action::Show(Picture { id, name, url }));
-        }
-        Err(error) => {
-            tell.dispatch(Action::Fail(Problem::new(Code::PictureUnreadable, format!("{error:?}"))))
-        }
+    Callback::from(move |blobs: Vec<(Blob, String)>| {
+        let picture = |(blob, name): (Blob, String)| {
+            let url = Url::create_object_url_with_blob(&blob)?;
+            Ok(Picture { id: pictures.put(blob.into()), name, url })
+        };
+        let shown: Result<Vec<Picture>, JsValue> = blobs.into_iter().map(picture).collect();
+        tell.dispatch(match shown {
+            Ok(mut shown) if shown.len() == 1 => Action::Show(shown.remove(0)),
+            Ok(shown) => Action::ShowAll(shown),
+            Err(error) => Action::Fail(Problem::new(Code::PictureUnreadable, format!("{error:?}"))),
+        });
     })
 }
 
-/// The way to take files, however they came: those of a model as a model, else the first as a picture.
+/// The picture of the last visit in this tab comes back; the one on the stage is kept for the next.
 #[hook]
-pub fn use_take(page: &Page, pictures: &Rc<Pictures>, show: &Callback<(Blob, String)>) -> Callback<Intake> {
+pub fn use_last_picture(page: &Page, pictures: &Rc<Pictures>) {
+    let is_read = use_state(|| false);
+    {
+        let (tell, pictures, is_read) = (page.dispatcher(), pictures.clone(), is_read.setter());
+        use_effect_with((), move |()| {
+            spawn_local(async move {
+                let found = last_picture::read().await;
+                let found = found.and_then(|(blob, name)| Some((Url::create_object_url_with_blob(&blob).ok()?, blob, name)));
+                if let Some((url, blob, name)) = found {
+                    tell.dispatch(Action::ShowAgain(Picture { id: pictures.put(blob.into()), name, url }));
+                }
+                is_read.set(true);
+            });
+        });
+    }
+    let pictures = pictures.clone();
+    use_effect_with((*is_read, page.stage.picture.clone()), move |(is_read, picture)| {
+        let file = picture.as_ref().and_then(|picture| Some((pictures.get(picture.id)?, picture.name.clone())));
+        if *is_read {
+            spawn_local(async move {
+                match file.and_then(|(file, name)| Some((file.dyn_into::<Blob>().ok()?, name))) {
+                    Some((file, name)) => last_picture::keep(&file, &name).await,
+                    None => last_picture::forget().await,
+                }
+            });
+        }
+    });
+}
+
+/// The way to take what was given, however it came. Returns whether anything was taken: else the browser may do what it does.
+#[hook]
+pub fn use_take(
+    page: &Page,
+    pictures: &Rc<Pictures>,
+    show: &Callback<Vec<(Blob, String)>>,
+) -> Callback<(Arrival, Place), bool> {
     let (tell, pictures, show) = (page.dispatcher(), pictures.clone(), show.clone());
-    Callback::from(move |intake: Intake| match intake {
-        Intake::Picture(file) => {
-            let name = file.name();
-            show.emit((file.into(), name));
+    Callback::from(move |(arrival, place): (Arrival, Place)| {
+        let Arrival { given, files } = arrival;
+        let with_name = |idx: usize| (files[idx].clone().into(), files[idx].name());
+        let tell_of = |left_out: Vec<String>| {
+            if !left_out.is_empty() {
+                tell.dispatch(Action::LeftOut(left_out));
+            }
+        };
+        match given.taken(place) {
+            Taken::Pictures { pictures, left_out } => {
+                show.emit(pictures.into_iter().map(with_name).collect());
+                tell_of(left_out);
+            }
+            Taken::Model { files: which, left_out } => {
+                let names = which.iter().map(|idx| files[*idx].name()).collect();
+                let payload = which.iter().map(|idx| JsValue::from(&files[*idx])).collect::<Array>();
+                let payload = pictures.put(payload.into());
+                tell.dispatch(Action::Pick(Pick::Import { payload, names }));
+                tell_of(left_out);
+            }
+            Taken::Labels(text) if place == Place::LabelField => tell.dispatch(Action::Edit(Edit::Add(text))),
+            Taken::Labels(text) => tell.dispatch(Action::Edit(Edit::Paste(text))),
+            Taken::LabelFile(idx) => {
+                let (tell, file) = (tell.clone(), files[idx].clone());
+                spawn_local(async move { tell.dispatch(Action::Edit(Edit::Paste(text_of(&file).await))) });
+            }
+            Taken::LeftToField => return false,
+            Taken::Address | Taken::Nothing => {
+                tell.dispatch(Action::Fail(Problem::new(Code::PictureNotAFile, "")));
+            }
         }
-        Intake::Model(files, names) => {
-            let payload = pictures.put(files.into());
-            tell.dispatch(Action::Pick(Pick::Import { payload, names }));
-        }
-        Intake::Nothing => tell.dispatch(Action::Fail(Problem::new(Code::PictureNotAFile, ""))),
+        true
     })
 }
 
-/// Files dropped anywhere or pasted; says whether something is held over the page.
+/// What is dropped anywhere or pasted; says whether something is held over the page.
 #[hook]
-pub fn use_intake(take: &Callback<Intake>) -> bool {
+pub fn use_intake(take: &Callback<(Arrival, Place), bool>) -> bool {
     let is_over = use_state(|| false);
     let (take, over) = (take.clone(), is_over.setter());
     use_effect_with((), move |_| {
@@ -278,8 +367,10 @@ pub fn use_intake(take: &Callback<Intake>) -> bool {
             listen(
                 "dragover",
                 Box::new(move |event| {
-                    event.prevent_default();
-                    entered.set(true);
+                    if !is_left_to_field(event) {
+                        event.prevent_default();
+                        entered.set(true);
+                    }
                 }),
             ),
             listen(
@@ -294,22 +385,25 @@ pub fn use_intake(take: &Callback<Intake>) -> bool {
             listen(
                 "drop",
                 Box::new(move |event| {
-                    event.prevent_default();
                     dropped.set(false);
+                    if is_left_to_field(event) {
+                        return;
+                    }
+                    event.prevent_default();
                     let data = event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer);
-                    on_drop.emit(what_is_in(data.and_then(|data| data.files())));
+                    on_drop.emit((Arrival::carried(data.as_ref()), Place::Page));
                 }),
             ),
             listen(
                 "paste",
                 Box::new(move |event| {
                     let data = event.dyn_ref::<ClipboardEvent>().and_then(ClipboardEvent::clipboard_data);
-                    let files = data.and_then(|data| data.files());
-                    let has_files = files.as_ref().is_some_and(|files| files.length() > 0);
-                    // Text pasted into a field is the field's.
-                    if has_files || !is_typing(event) {
+                    let arrival = Arrival::carried(data.as_ref());
+                    let place = place(event);
+                    // An empty clipboard is no mistake where a field has the focus.
+                    let is_nothing = place != Place::Page && arrival.given == Given::default();
+                    if !is_nothing && take.emit((arrival, place)) {
                         event.prevent_default();
-                        take.emit(what_is_in(files));
                     }
                 }),
             ),
@@ -317,6 +411,24 @@ pub fn use_intake(take: &Callback<Intake>) -> bool {
         move || drop(listeners)
     });
     *is_over
+}
+
+/// Text that is dragged over a field which is not for labels: the browser puts it in.
+fn is_left_to_field(event: &DomEvent) -> bool {
+    let data = event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer);
+    let has_files = data.is_some_and(|data| data.types().includes(&"Files".into(), 0));
+    place(event) == Place::OtherField && !has_files
+}
+
+/// Where something was given. A dialog lies over the page: nothing but its own fields takes text then.
+fn place(event: &DomEvent) -> Place {
+    if is_within(event, "#label-input, .chip-editor") {
+        Place::LabelField
+    } else if is_within(event, "input, textarea, dialog") {
+        Place::OtherField
+    } else {
+        Place::Page
+    }
 }
 
 /// Single keys, outside of fields and dialogs.
@@ -342,10 +454,6 @@ pub fn use_keys(is_on: bool, on_key: Callback<String>) {
     });
 }
 
-fn is_typing(event: &DomEvent) -> bool {
-    is_within(event, "input, textarea")
-}
-
 fn is_within(event: &DomEvent, selector: &str) -> bool {
     let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
     target.is_some_and(|target| target.closest(selector).is_ok_and(|found| found.is_some()))
@@ -356,7 +464,7 @@ fn is_within(event: &DomEvent, selector: &str) -> bool {
 pub fn use_fading_notice(page: &Page) {
     let tell = page.dispatcher();
     use_effect_with(page.notices.notice.clone(), move |notice| {
-        let timer = matches!(notice, Some(Notice::Told(_)))
+        let timer = matches!(notice, Some(Notice::Told(_) | Notice::Counted(_)))
             .then(|| Timeout::new(NOTICE_MILLIS, move || tell.dispatch(Action::DismissNotice)));
         move || drop(timer)
     });
@@ -373,7 +481,7 @@ pub struct CameraControl {
 
 /// The camera while the state wants one: opened, shown, its frames taken, closed when the tab hides.
 #[hook]
-pub fn use_camera(page: &Page, pictures: &Rc<Pictures>, show: &Callback<(Blob, String)>) -> CameraControl {
+pub fn use_camera(page: &Page, pictures: &Rc<Pictures>, show: &Callback<Vec<(Blob, String)>>) -> CameraControl {
     let video = use_node_ref();
     let devices = use_state(Vec::<String>::new);
     let choice = use_state(|| camera::Choice::Any);
@@ -451,7 +559,7 @@ pub fn use_camera(page: &Page, pictures: &Rc<Pictures>, show: &Callback<(Blob, S
             let (tell, show) = (tell.clone(), show.clone());
             spawn_local(async move {
                 match camera::still(&video).await {
-                    Ok(blob) => show.emit((blob, strings::CAMERA_PICTURE.to_owned())),
+                    Ok(blob) => show.emit(vec![(blob, strings::CAMERA_PICTURE.to_owned())]),
                     Err(error) => {
                         tell.dispatch(Action::Fail(Problem::new(Code::CameraBusy, format!("{error:?}"))))
                     }
@@ -529,4 +637,46 @@ pub fn use_gliding(list: &NodeRef, order: Vec<String>) {
         }
         places.replace(new);
     });
+}
+
+/// What is in view of a long list, and what its scroll event is to call. Rows carry `data-row`; those of a list that is not
+/// long are all drawn.
+#[hook]
+pub fn use_window(list: &NodeRef, n_rows: usize, is_long: bool) -> (Window, Callback<DomEvent>) {
+    let seen = use_state(|| Window { n_rows: 0, row_height: FIRST_ROW_PIXELS, top: 0.0, height: FIRST_VIEW_PIXELS });
+    let window = Window { n_rows, ..*seen };
+    let look = {
+        let (list, seen) = (list.clone(), seen.setter());
+        Rc::new(move |window: Window| {
+            let Some(list) = list.cast::<Element>() else { return };
+            let (top, height) = (list.scroll_top().into(), list.client_height().into());
+            let row_height = row_height(&list).unwrap_or(window.row_height);
+            let now = Window { top, height, row_height, ..window };
+            // What draws the same rows is no news.
+            if (now.rows(), now.room()) != (window.rows(), window.room()) {
+                seen.set(now);
+            }
+        })
+    };
+    let onscroll = {
+        let look = look.clone();
+        Callback::from(move |_: DomEvent| look(window))
+    };
+    use_effect_with((n_rows, is_long, *seen), move |_| {
+        let listener = is_long.then(|| {
+            look(window);
+            EventListener::new(&gloo::utils::window(), "resize", move |_| look(window))
+        });
+        move || drop(listener)
+    });
+    (window, onscroll)
+}
+
+/// From one row to the next, gaps included.
+fn row_height(list: &Element) -> Option<f64> {
+    let first = list.query_selector("[data-row]").ok()??;
+    let top = first.get_bounding_client_rect().top();
+    let next = first.next_element_sibling().filter(|next| next.has_attribute("data-row"));
+    let height = next.map_or(first.get_bounding_client_rect().height(), |next| next.get_bounding_client_rect().top() - top);
+    (height > 0.0).then_some(height)
 }

@@ -58,6 +58,8 @@
 //! | `model-back` | in a notice: back to the built-in model |
 
 pub mod edits;
+pub mod export;
+pub mod given;
 pub mod loading;
 pub mod models;
 pub mod notices;
@@ -66,6 +68,7 @@ pub mod settings;
 pub mod share;
 pub mod state;
 pub mod strings;
+pub mod window;
 
 #[cfg(feature = "web")]
 mod hooks;

@@ -27,6 +27,10 @@ pub enum Notice {
     /// The model that was chosen on an earlier visit is stored no more.
     ModelGone(String),
     Told(&'static str),
+    /// Another tab has other labels: whose stay?
+    Elsewhere,
+    /// What happened, with figures or names in it.
+    Counted(String),
 }
 
 impl Notice {
@@ -36,6 +40,8 @@ impl Notice {
             Notice::Replaced(text) | Notice::Told(text) => (*text).to_owned(),
             Notice::Switched(name) => strings::switched(name),
             Notice::ModelGone(name) => strings::model_gone(name),
+            Notice::Elsewhere => strings::LABELS_ELSEWHERE.to_owned(),
+            Notice::Counted(text) => text.clone(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod faults;
 mod golden;
 mod harness;
 mod hub;
+mod input;
 mod journeys;
 mod js;
 mod kernels;

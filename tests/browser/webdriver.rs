@@ -185,11 +185,15 @@ impl Browser {
     pub fn keep_screenshot(&self, name: &str) -> PathBuf {
         let shot =
             self.devtools("Page.captureScreenshot", json!({"format": "png", "captureBeyondViewport": true}));
+        self.keep(name, shot["data"].as_str().expect("a picture"))
+    }
+
+    /// A PNG in base64, kept in the same place.
+    pub fn keep(&self, name: &str, png: &str) -> PathBuf {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
         std::fs::create_dir_all(&folder).expect("a folder for screenshots");
         let file = folder.join(format!("{name}.png"));
-        std::fs::write(&file, from_base64(shot["data"].as_str().expect("a picture")))
-            .expect("a screenshot is kept");
+        std::fs::write(&file, from_base64(png)).expect("a screenshot is kept");
         file
     }
 

@@ -5,7 +5,7 @@
 use super::icon::{Button, bar, icon};
 use crate::app::loading::Model;
 use crate::app::notices::Notice;
-use crate::app::state::Action;
+use crate::app::state::{Action, Whose};
 use crate::app::strings::{self, Advice};
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::Progress;
@@ -25,8 +25,8 @@ pub struct AlertProps {
 
 #[component]
 pub fn Alert(props: &AlertProps) -> Html {
-    let Problem { code, detail } = &props.problem;
-    let Advice { title, todo, can_retry } = strings::advice(*code);
+    let Problem { code, detail, .. } = &props.problem;
+    let Advice { title, todo, can_retry } = strings::advice_on(&props.problem);
     let on = |action: Action| props.send.reform(move |_: MouseEvent| action.clone());
     // Cancelling is the reader's own doing, no error.
     let is_calm = matches!(code, Code::LoadCancelled | Code::RankingCancelled);
@@ -82,6 +82,12 @@ pub fn NoticeBar(props: &NoticeProps) -> Html {
                 <p>{ notice.text() }</p>
                 { match notice {
                     Notice::Replaced(_) => html! { <Button icon="undo" label={strings::UNDO} testid="undo" onclick={on(Action::Undo)} /> },
+                    Notice::Elsewhere => html! {
+                        <>
+                            <Button icon="check" label={strings::KEEP_MINE} testid="keep-mine" onclick={on(Action::Decide(Whose::Mine))} />
+                            <Button icon="switch" label={strings::TAKE_THEIRS} testid="take-theirs" onclick={on(Action::Decide(Whose::Theirs))} />
+                        </>
+                    },
                     Notice::Switched(_) => html! {
                         <Button icon="undo" label={strings::USE_STARTER} testid="model-back" onclick={on(Action::UseModel(Model::Starter))} />
                     },

@@ -131,6 +131,12 @@ impl Ranking {
         true
     }
 
+    /// The answer of a picture that is back on the stage.
+    pub fn restore(&mut self, answer: Rc<Answer>) {
+        self.answer = Some(answer);
+        self.is_current = true;
+    }
+
     pub fn forget_answer(&mut self) {
         self.answer = None;
         self.is_current = false;

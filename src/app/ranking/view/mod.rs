@@ -30,6 +30,8 @@ pub struct Wires {
     pub on_open: Callback<()>,
     pub on_sample: Callback<usize>,
     pub on_sees: Callback<()>,
+    /// The browser cannot draw the picture with this id.
+    pub on_broken: Callback<u64>,
     /// Stop loading, and stop encoding labels.
     pub on_cancel: Callback<()>,
     pub on_cancel_ranking: Callback<()>,
@@ -48,6 +50,7 @@ pub fn view(page: &State, wires: Wires) -> Html {
         on_open,
         on_sample,
         on_sees,
+        on_broken,
         on_cancel,
         on_cancel_ranking,
         ..
@@ -63,8 +66,8 @@ pub fn view(page: &State, wires: Wires) -> Html {
     let better = html! { <BetterModel better={Better::of(page)} send={send.clone()} /> };
     html! {
         <>
-            <Stage picture={page.stage.picture.clone()} {camera} {control} is_mirrored={page.settings.is_mirrored}
-                {top} rate={page.stage.live.rate} {is_over} {on_open} {on_sample} {on_sees} send={send.clone()} />
+            <Stage picture={page.stage.picture.clone()} tray={page.stage.tray_with_answers()} {camera} {control} is_mirrored={page.settings.is_mirrored}
+                {top} rate={page.stage.live.rate} {is_over} {on_open} {on_sample} {on_sees} {on_broken} send={send.clone()} />
             <div class="side">
                 { wires.notes }
                 if let Some(problem) = &page.notices.problem { <Alert problem={problem.clone()} send={send.clone()} /> }
@@ -73,7 +76,8 @@ pub fn view(page: &State, wires: Wires) -> Html {
                 if let Some(progress) = page.ranking.label_progress { <LabelProgress {progress} on_cancel={on_cancel_ranking} /> }
                 <Ranking {phase} lines={page.lines()} answer={page.ranking.answer.clone()} {camera}
                     has_failed={matches!(page.loading.engine, Engine::Failed(_))} {better} />
-                <LabelField labels={page.settings.labels.clone()} input={label_input} send={send.clone()} />
+                <LabelField labels={page.settings.labels.clone()} refused={page.refused.clone()} n_refused={page.n_refused}
+                    input={label_input} send={send.clone()} />
                 <Compare settings={page.settings.clone()} {from_model} none_line={page.none_line()} {send} />
             </div>
         </>

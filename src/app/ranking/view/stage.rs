@@ -7,6 +7,8 @@ use crate::app::ranking::camera::{Camera, Stop};
 use crate::app::ranking::stage::Picture;
 use crate::app::state::Action;
 use crate::app::strings;
+use crate::worker::protocol::Answer;
+use std::rc::Rc;
 use yew::prelude::*;
 
 /// A picture that comes with the page.
@@ -27,6 +29,8 @@ pub const SAMPLES: [Sample; 6] = [
 #[derive(PartialEq, Properties)]
 pub struct StageProps {
     pub picture: Option<Picture>,
+    /// Pictures that came together, and their answers as far as they are there.
+    pub tray: Vec<(Picture, Option<Rc<Answer>>)>,
     pub camera: Camera,
     pub control: CameraControl,
     pub is_mirrored: bool,
@@ -38,6 +42,7 @@ pub struct StageProps {
     pub on_sample: Callback<usize>,
     /// Shows what the model sees.
     pub on_sees: Callback<()>,
+    pub on_broken: Callback<u64>,
     pub send: Callback<Action>,
 }
 
@@ -98,18 +103,42 @@ fn samples(props: &StageProps) -> Html {
 }
 
 fn still(props: &StageProps, picture: &Picture) -> Html {
+    let id = picture.id;
     html! {
         <>
             <figure class="frame">
-                <img class="picture" data-testid="picture" src={picture.url.clone()} alt={picture.name.clone()} draggable="false" />
+                <img class="picture" data-testid="picture" src={picture.url.clone()} alt={picture.name.clone()} draggable="false"
+                    onerror={props.on_broken.reform(move |_| id)} />
                 <Button icon="close" label={strings::REMOVE_PICTURE} testid="picture-remove" class="over-picture" has_text={false}
                     onclick={props.send.reform(|_| Action::ClearPicture)} />
                 <Button icon="eye" label={strings::SEES} testid="sees-open" class="over-picture second" has_text={false}
                     onclick={props.on_sees.reform(|_| ())} />
             </figure>
+            if props.tray.len() > 1 { { tray(props, picture) } }
             <div class="tools">{ open_buttons(props, "") }{ samples(props) }</div>
         </>
     }
+}
+
+fn tray(props: &StageProps, on_stage: &Picture) -> Html {
+    let one = |(picture, answer): &(Picture, Option<Rc<Answer>>)| {
+        let first = answer.as_ref().and_then(|answer| answer.ranked.labels.first());
+        let label = first.map(|line| strings::label_or_none(line.label.as_deref()));
+        let is_on_stage = picture.id == on_stage.id;
+        let show = {
+            let picture = picture.clone();
+            props.send.reform(move |_: MouseEvent| Action::Show(picture.clone()))
+        };
+        html! {
+            <li key={picture.id}><button type="button" class="thumb" data-testid="tray-picture" data-name={picture.name.clone()}
+                title={strings::show_picture(&picture.name)} aria-current={is_on_stage.then_some("true")} onclick={show} disabled={is_on_stage}>
+                <img src={picture.url.clone()} alt="" draggable="false" loading="lazy" decoding="async" width="56" height="56" />
+                <span class="name" data-testid="tray-label">{ label.unwrap_or("…") }</span>
+                <span class="percent">{ first.map(|line| strings::percent(line.probability)) }</span>
+            </button></li>
+        }
+    };
+    html! { <ul class="tray" data-testid="tray" aria-label={strings::TRAY}>{ for props.tray.iter().map(one) }</ul> }
 }
 
 fn camera(props: &StageProps) -> Html {
