@@ -36,9 +36,15 @@ pub enum Place {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Taken {
     /// The first takes the stage. `left_out` are the names of files that are neither picture nor model.
-    Pictures { pictures: Vec<usize>, left_out: Vec<String> },
+    Pictures {
+        pictures: Vec<usize>,
+        left_out: Vec<String>,
+    },
     /// All files together are to be a model.
-    Model { files: Vec<usize>, left_out: Vec<String> },
+    Model {
+        files: Vec<usize>,
+        left_out: Vec<String>,
+    },
     /// Text with labels.
     Labels(String),
     /// A file whose text is labels.
@@ -71,7 +77,8 @@ impl GivenFile {
             Use::Json
         } else if self.media_type.starts_with("image/") {
             Use::Picture
-        } else if ends(&[".txt", ".csv", ".tsv"]) || matches!(&self.media_type[..], "text/plain" | "text/csv") {
+        } else if ends(&[".txt", ".csv", ".tsv"]) || matches!(&self.media_type[..], "text/plain" | "text/csv")
+        {
             Use::Labels
         } else {
             Use::Unknown
@@ -87,7 +94,9 @@ impl Given {
             return match place {
                 Place::OtherField if self.files.is_empty() || self.is_table => Taken::LeftToField,
                 // One label is typed by the browser, where the caret stands.
-                Place::LabelField if !labels::has_separator(text) && labels::split(text) == [text] => Taken::LeftToField,
+                Place::LabelField if !labels::has_separator(text) && labels::split(text) == [text] => {
+                    Taken::LeftToField
+                }
                 _ if is_address(text) && place == Place::Page => Taken::Address,
                 _ => Taken::Labels(self.text.clone()),
             };

@@ -4,6 +4,7 @@
 
 use super::edits::Edit;
 use super::given::{Given, Place, Taken};
+use super::history::Direction;
 use super::models::picker::{CatalogueState, Pick};
 use super::notices::Notice;
 use super::ranking::camera::{Camera, Stop};
@@ -255,7 +256,7 @@ pub fn use_elsewhere(page: &Page) {
 /// The way to put pictures on the stage: the first, and the others beside it.
 #[hook]
 pub fn use_show(page: &Page, pictures: &Rc<Pictures>) -> Callback<Vec<(Blob, String)>> {
-    let urls: Vec<String> = page.stage.pictures().map(|picture| picture.url.clone()).collect();
+    let urls: Vec<String> = page.pictures().map(|picture| picture.url.clone()).collect();
     let before = use_mut_ref(Vec::<String>::new);
     use_effect_with(urls, move |urls| {
         let gone = before.replace(urls.clone()).into_iter().filter(|url| !urls.contains(url));
@@ -285,7 +286,9 @@ pub fn use_last_picture(page: &Page, pictures: &Rc<Pictures>) {
         use_effect_with((), move |()| {
             spawn_local(async move {
                 let found = last_picture::read().await;
-                let found = found.and_then(|(blob, name)| Some((Url::create_object_url_with_blob(&blob).ok()?, blob, name)));
+                let found = found.and_then(|(blob, name)| {
+                    Some((Url::create_object_url_with_blob(&blob).ok()?, blob, name))
+                });
                 if let Some((url, blob, name)) = found {
                     tell.dispatch(Action::ShowAgain(Picture { id: pictures.put(blob.into()), name, url }));
                 }
@@ -295,7 +298,8 @@ pub fn use_last_picture(page: &Page, pictures: &Rc<Pictures>) {
     }
     let pictures = pictures.clone();
     use_effect_with((*is_read, page.stage.picture.clone()), move |(is_read, picture)| {
-        let file = picture.as_ref().and_then(|picture| Some((pictures.get(picture.id)?, picture.name.clone())));
+        let file =
+            picture.as_ref().and_then(|picture| Some((pictures.get(picture.id)?, picture.name.clone())));
         if *is_read {
             spawn_local(async move {
                 match file.and_then(|(file, name)| Some((file.dyn_into::<Blob>().ok()?, name))) {
@@ -454,6 +458,34 @@ pub fn use_keys(is_on: bool, on_key: Callback<String>) {
     });
 }
 
+/// Ctrl+Z and Ctrl+Shift+Z (or Ctrl+Y) take steps back and forth; within a field they are the field's.
+#[hook]
+pub fn use_steps(page: &Page) {
+    let tell = page.dispatcher();
+    use_effect_with((), move |()| {
+        let options = EventListenerOptions::enable_prevent_default();
+        let listener =
+            EventListener::new_with_options(&gloo::utils::window(), "keydown", options, move |event| {
+                let Some(key) = event.dyn_ref::<KeyboardEvent>() else { return };
+                let has_command = (key.ctrl_key() || key.meta_key()) && !key.alt_key();
+                let direction = match key.key().to_ascii_lowercase().as_str() {
+                    "z" if key.shift_key() => Direction::Forth,
+                    "y" => Direction::Forth,
+                    "z" => Direction::Back,
+                    _ => return,
+                };
+                // A field that holds nothing has nothing to take back.
+                let is_typing =
+                    is_within(event, "input, textarea") && !is_within(event, "input:placeholder-shown");
+                if has_command && !is_typing && !is_within(event, "dialog") {
+                    event.prevent_default();
+                    tell.dispatch(Action::Step(direction));
+                }
+            });
+        move || drop(listener)
+    });
+}
+
 fn is_within(event: &DomEvent, selector: &str) -> bool {
     let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
     target.is_some_and(|target| target.closest(selector).is_ok_and(|found| found.is_some()))
@@ -481,7 +513,11 @@ pub struct CameraControl {
 
 /// The camera while the state wants one: opened, shown, its frames taken, closed when the tab hides.
 #[hook]
-pub fn use_camera(page: &Page, pictures: &Rc<Pictures>, show: &Callback<Vec<(Blob, String)>>) -> CameraControl {
+pub fn use_camera(
+    page: &Page,
+    pictures: &Rc<Pictures>,
+    show: &Callback<Vec<(Blob, String)>>,
+) -> CameraControl {
     let video = use_node_ref();
     let devices = use_state(Vec::<String>::new);
     let choice = use_state(|| camera::Choice::Any);
@@ -643,7 +679,8 @@ pub fn use_gliding(list: &NodeRef, order: Vec<String>) {
 /// long are all drawn.
 #[hook]
 pub fn use_window(list: &NodeRef, n_rows: usize, is_long: bool) -> (Window, Callback<DomEvent>) {
-    let seen = use_state(|| Window { n_rows: 0, row_height: FIRST_ROW_PIXELS, top: 0.0, height: FIRST_VIEW_PIXELS });
+    let seen =
+        use_state(|| Window { n_rows: 0, row_height: FIRST_ROW_PIXELS, top: 0.0, height: FIRST_VIEW_PIXELS });
     let window = Window { n_rows, ..*seen };
     let look = {
         let (list, seen) = (list.clone(), seen.setter());
@@ -677,6 +714,8 @@ fn row_height(list: &Element) -> Option<f64> {
     let first = list.query_selector("[data-row]").ok()??;
     let top = first.get_bounding_client_rect().top();
     let next = first.next_element_sibling().filter(|next| next.has_attribute("data-row"));
-    let height = next.map_or(first.get_bounding_client_rect().height(), |next| next.get_bounding_client_rect().top() - top);
+    let height = next.map_or(first.get_bounding_client_rect().height(), |next| {
+        next.get_bounding_client_rect().top() - top
+    });
     (height > 0.0).then_some(height)
 }

@@ -5,7 +5,7 @@ use super::export::{self, Record, RecordModel};
 use super::given::Place;
 use super::hooks::{
     use_camera, use_catalogue, use_device, use_downloader, use_elsewhere, use_engine, use_fading_notice,
-    use_gpu_watch, use_intake, use_keys, use_last_picture, use_show, use_stored, use_take,
+    use_gpu_watch, use_intake, use_keys, use_last_picture, use_show, use_steps, use_stored, use_take,
 };
 use super::loading::Engine;
 use super::models::picker::{Phase as JobPhase, Pick};
@@ -88,7 +88,10 @@ async fn run_export(export: Export, records: &[Record], url: &str) -> String {
         }
         Export::SaveCsv => {
             let (name, csv) = (name("csv"), export::to_table(records).to_csv());
-            saved(name.clone(), services::save(&name, "text/csv;charset=utf-8", &format!("{BYTE_ORDER_MARK}{csv}")))
+            saved(
+                name.clone(),
+                services::save(&name, "text/csv;charset=utf-8", &format!("{BYTE_ORDER_MARK}{csv}")),
+            )
         }
         Export::Picture => {
             let name = export::file_name(std::slice::from_ref(record), "png");
@@ -115,6 +118,7 @@ pub fn Page() -> Html {
     use_gpu_watch(&page);
     use_elsewhere(&page);
     use_last_picture(&page, &pictures);
+    use_steps(&page);
     use_fading_notice(&page);
     let open = use_state(|| None::<Open>);
     use_downloader(&page, &pictures);

@@ -176,7 +176,9 @@ impl Settings {
         let alone = |name: &str, value: &Value| Map::from_iter([(name.to_owned(), value.clone())]);
         let names: Vec<String> = fields.keys().cloned().collect();
         for name in names {
-            let Some(value) = fields.get_mut(&name).filter(|value| !is_known(alone(&name, value))) else { continue };
+            let Some(value) = fields.get_mut(&name).filter(|value| !is_known(alone(&name, value))) else {
+                continue;
+            };
             // Of what has parts, those that can be read.
             without_unknown(value, &|value| is_known(alone(&name, value)));
             if !is_known(alone(&name, value)) {
@@ -217,7 +219,9 @@ impl Settings {
         left_out.extend(taken.split_off(room));
         self.labels.splice(idx..idx, taken);
         let error = too_long.or(is_full.then_some(TextError::ManyLabels { max: MAX_LABELS }));
-        error.map_or(Ok(()), |error| Err(Refused { text: labels::joined(&left_out), n_labels: left_out.len(), error }))
+        error.map_or(Ok(()), |error| {
+            Err(Refused { text: labels::joined(&left_out), n_labels: left_out.len(), error })
+        })
     }
 
     pub fn remove(&mut self, idx: usize) {
@@ -260,7 +264,10 @@ impl Settings {
         (self.labels.clone(), self.comparison())
     }
 
-    pub fn set_made(&mut self, (labels, Comparison { templates, mode, has_none }): (Vec<String>, Comparison)) {
+    pub fn set_made(
+        &mut self,
+        (labels, Comparison { templates, mode, has_none }): (Vec<String>, Comparison),
+    ) {
         self.labels = labels;
         (self.templates, self.mode, self.has_none) = (templates, mode, has_none);
     }

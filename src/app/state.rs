@@ -5,6 +5,7 @@
 //! Invariant: no DOM: the state is tested natively.
 
 use super::edits::{Edit, Edited};
+use super::history::{Direction, History, Step};
 use super::loading::{Engine, Loading, Model, is_of_worker};
 use super::models::picker::{
     CatalogueState, Finished, ModelJob, Offer, Outcome, Phase as JobPhase, Pick, Picker,
@@ -34,6 +35,7 @@ pub struct State {
     pub offering: Offering,
     /// While the reader looks at what the model sees.
     pub look: Option<Look>,
+    pub history: History,
     /// Labels that could not be taken, and how often that was so: they go back into the field.
     pub refused: Option<Refused>,
     pub n_refused: u32,
@@ -94,6 +96,8 @@ pub enum Action {
     /// One edit of what the person has made.
     Edit(Edit),
     Undo,
+    /// One step of the person's own back, or forth again.
+    Step(Direction),
     /// The address changed to this fragment: by a link, or by back and forward.
     GoTo(String),
     /// Another tab has stored these settings.
@@ -105,6 +109,21 @@ pub enum Action {
     /// Puts the word on labels that could not be taken away; they stay in the field.
     DismissRefusal,
     DismissNotice,
+}
+
+impl Action {
+    /// Whether it may change what a person has made, in a way that can be taken back.
+    fn is_step(&self) -> bool {
+        matches!(
+            self,
+            Action::Edit(_)
+                | Action::Show(_)
+                | Action::ShowAll(_)
+                | Action::ClearPicture
+                | Action::Undo
+                | Action::Decide(_)
+        )
+    }
 }
 
 /// Whose labels stay.
@@ -126,6 +145,7 @@ impl State {
             picker: Picker::default(),
             offering: Offering::default(),
             look: None,
+            history: History::default(),
             refused: None,
             n_refused: 0,
             elsewhere: None,
@@ -200,7 +220,8 @@ impl State {
     fn hear_elsewhere(&mut self, theirs: Settings) {
         let theirs = theirs.cleaned();
         let Settings { is_mirrored, has_shortcuts, hub, format, has_stored, .. } = theirs.clone();
-        self.settings = Settings { is_mirrored, has_shortcuts, hub, format, has_stored, ..self.settings.clone() };
+        self.settings =
+            Settings { is_mirrored, has_shortcuts, hub, format, has_stored, ..self.settings.clone() };
         if self.is_borrowed {
             // They are not on show.
             let (labels, comparison) = theirs.made();
@@ -294,9 +315,10 @@ impl State {
 
     /// The files and frames that are still needed.
     pub fn payloads_in_use(&self) -> Vec<Option<u64>> {
-        let mut pictures = self.stage.pictures().map(|picture| picture.id);
+        let on_stage = self.stage.picture.as_ref().map(|picture| picture.id);
         let models = [self.loading.model.payload(), self.picker.payload_in_use()];
-        [pictures.next(), self.stage.live.frame].into_iter().chain(models).chain(pictures.map(Some)).collect()
+        let others = self.pictures().map(|picture| Some(picture.id)).filter(|id| *id != on_stage);
+        [on_stage, self.stage.live.frame].into_iter().chain(models).chain(others).collect()
     }
 
     /// The recommended model, while the starter ranks and nothing is under way.
@@ -358,7 +380,11 @@ impl State {
     /// The state after `action`.
     pub fn after(self, action: Action) -> Self {
         let said = self.notices.announcement.clone();
+        let before = action.is_step().then(|| self.step());
         let mut state = self.reduced(action);
+        if let Some(before) = before.filter(|before| *before != state.step()) {
+            state.history.push(before);
+        }
         if !state.offering.is_said
             && let Some(offer) = state.offer()
         {
@@ -406,7 +432,8 @@ impl State {
                     if pictures.len() > 1 {
                         self.notices.notify(Notice::Counted(strings::pictures_came(pictures.len())));
                     }
-                    self.stage.tray = pictures;
+                    // Those that wait already go on waiting.
+                    self.stage.tray.extend(pictures);
                     self.show(first);
                 }
             }
@@ -422,15 +449,13 @@ impl State {
                 }
             }
             Action::LeftOut(names) => self.notices.notify(Notice::Counted(strings::left_out(&names))),
-            Action::ClearPicture => {
-                match self.stage.clear() {
-                    Some(next) => self.show(next),
-                    None => {
-                        self.forget_answer();
-                        self.ask_anew();
-                    }
+            Action::ClearPicture => match self.stage.clear() {
+                Some(next) => self.show(next),
+                None => {
+                    self.forget_answer();
+                    self.ask_anew();
                 }
-            }
+            },
             Action::OpenCamera => {
                 self.stage.camera = Camera::Opening;
                 self.notices.problem = None;
@@ -460,6 +485,7 @@ impl State {
                 }
             }
             Action::Edit(edit) => self.edit(edit),
+            Action::Step(direction) => self.go(direction),
             Action::GoTo(fragment) => self.go_to(&fragment),
             Action::Elsewhere(theirs) => self.hear_elsewhere(*theirs),
             Action::Decide(whose) => self.decide(whose),
@@ -689,6 +715,34 @@ impl State {
         if self.settings != before && !is_same_question {
             self.ask_anew();
         }
+    }
+
+    fn step(&self) -> Step {
+        Step { made: self.settings.made(), picture: self.stage.picture.clone() }
+    }
+
+    /// Takes a step back, or forth.
+    fn go(&mut self, direction: Direction) {
+        let now = self.step();
+        let Some(Step { made, picture }) = self.history.go(direction, now.clone()) else { return };
+        self.decide(Whose::Mine);
+        self.is_borrowed = false;
+        self.settings.set_made(made);
+        match picture {
+            Some(picture) if Some(&picture) != now.picture.as_ref() => self.show(picture),
+            None if now.picture.is_some() => {
+                self.stage.clear();
+                self.stage.tray.clear();
+                self.forget_answer();
+                self.ask_anew();
+            }
+            _ => self.ask_anew(),
+        }
+    }
+
+    /// Every picture that may be shown again.
+    pub fn pictures(&self) -> impl Iterator<Item = &Picture> {
+        self.stage.pictures().chain(self.history.pictures())
     }
 
     /// A still picture takes the stage.

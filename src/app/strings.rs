@@ -174,9 +174,11 @@ pub const TRIAL_AFTER: &str = "After";
 
 pub const SHORTCUTS: &str = "Keyboard shortcuts";
 pub const SHORTCUTS_ON: &str = "Single-key shortcuts";
-pub const SHORTCUT_LIST: [(&str, &str); 13] = [
+pub const SHORTCUT_LIST: [(&str, &str); 15] = [
     ("O", "Open a picture"),
-    ("Ctrl V", "Paste a picture, or labels into the label field"),
+    ("Ctrl V", "Paste a picture or labels"),
+    ("Ctrl Z", "Take back a step, of labels or picture"),
+    ("Ctrl Shift Z", "Take it forth again"),
     ("C", "Camera on or off"),
     ("Space", "Take a camera picture"),
     ("L", "Go to the label field"),
@@ -1006,7 +1008,11 @@ pub fn refused(Refused { n_labels, error, .. }: &Refused) -> [String; 2] {
     match error {
         TextError::LongLabel { n_chars, max, .. } => [
             "This label is too long. ".to_owned(),
-            format!("It has {} characters, {} at most are read. It is back in the field.", count(*n_chars), count(*max)),
+            format!(
+                "It has {} characters, {} at most are read. It is back in the field.",
+                count(*n_chars),
+                count(*max)
+            ),
         ],
         TextError::ManyLabels { max } => [
             format!("{} labels are the most. ", count(*max)),

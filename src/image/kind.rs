@@ -52,7 +52,15 @@ impl FileKind {
             _ if bytes.get(4..8) == Some(b"ftyp") => FileKind::Video,
             _ if matches!(bytes.get(4..8), Some(b"moov" | b"mdat" | b"wide")) => FileKind::Video,
             _ if starts(&[b"RIFF"]) && bytes.get(8..12) == Some(b"AVI ") => FileKind::Video,
-            _ if starts(&[b"\x1a\x45\xdf\xa3", b"OggS", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"FLV", b"\x30\x26\xb2\x75"]) => {
+            _ if starts(&[
+                b"\x1a\x45\xdf\xa3",
+                b"OggS",
+                b"\0\0\x01\xba",
+                b"\0\0\x01\xb3",
+                b"FLV",
+                b"\x30\x26\xb2\x75",
+            ]) =>
+            {
                 FileKind::Video
             }
             _ if starts(&[b"BM"]) && bytes.len() > 26 => FileKind::Bmp,

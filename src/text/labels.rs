@@ -42,9 +42,11 @@ pub fn split(text: &str) -> Vec<String> {
 /// The label is too long.
 pub fn check_length(label: &str) -> Result<(), TextError> {
     match label.chars().count() {
-        n_chars if n_chars > MAX_LABEL_CHARS => {
-            Err(TextError::LongLabel { start: label.chars().take(40).collect(), n_chars, max: MAX_LABEL_CHARS })
-        }
+        n_chars if n_chars > MAX_LABEL_CHARS => Err(TextError::LongLabel {
+            start: label.chars().take(40).collect(),
+            n_chars,
+            max: MAX_LABEL_CHARS,
+        }),
         _ => Ok(()),
     }
 }
@@ -108,7 +110,8 @@ impl Field {
 /// Whether the numbers before labels are a list's: they count from 1, or by three at least, and what follows them differs.
 fn counts(fields: &[Field]) -> bool {
     let numbers: Vec<u32> = fields.iter().filter_map(|field| field.number).collect();
-    let is_one_by_one = numbers.windows(2).all(|pair| pair[1] == pair[0] + 1 || (pair[1] == 1 && pair[0] > 1));
+    let is_one_by_one =
+        numbers.windows(2).all(|pair| pair[1] == pair[0] + 1 || (pair[1] == 1 && pair[0] > 1));
     let is_alone = match numbers[..] {
         [] => return false,
         // One number is a list's where bullets go on.
@@ -244,7 +247,8 @@ fn list_of_a_program(text: &str) -> Option<Vec<Field>> {
         return Some(items.into_iter().map(|item| Field::plain(text(item))).collect());
     }
     let pair = [('[', ']'), ('(', ')'), ('{', '}')].into_iter();
-    let mut inside = pair.filter_map(|(open, close)| Some((open, list.strip_prefix(open)?.strip_suffix(close)?)));
+    let mut inside =
+        pair.filter_map(|(open, close)| Some((open, list.strip_prefix(open)?.strip_suffix(close)?)));
     let (open, inside) = inside.next()?;
     match inside.trim_start().chars().next()? {
         '"' | '\'' | '`' => Some(quoted_items(inside)),

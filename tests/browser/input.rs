@@ -62,7 +62,8 @@ fn a_spreadsheets_cells_become_labels_and_replace_no_picture() {
     let page = Page::ready();
     page.choose("static/samples/cat.jpg");
     page.wait_winner("cat");
-    let table = [("text/plain", "cat\tbus\r\ntrain\tvan\r\n"), ("text/html", "<table><tr><td>cat</td></tr></table>")];
+    let table =
+        [("text/plain", "cat\tbus\r\ntrain\tvan\r\n"), ("text/html", "<table><tr><td>cat</td></tr></table>")];
     let image = [("image.png", "image/png", sample("guitar.png"))];
     // Nothing has the focus: the preset's labels give way, and come back.
     page.unfocus();
@@ -104,7 +105,12 @@ fn text_becomes_labels_wherever_it_is_pasted_or_dropped() {
     page.give("drop", Some(&testid("stage")), &[("text/plain", "https://example.org/cat.jpg")], &[]);
     assert_eq!(page.alert(), "picture-not-a-file");
     // A file of labels, too.
-    page.give("drop", Some(&testid("stage")), &[], &[("labels.csv", "text/csv", b"last,\"and, least\"\n".to_vec())]);
+    page.give(
+        "drop",
+        Some(&testid("stage")),
+        &[],
+        &[("labels.csv", "text/csv", b"last,\"and, least\"\n".to_vec())],
+    );
     page.wait_labels(&["mine", "van", "3D printer", "one more", "last", "and, least"]);
     page.close(&[]);
 }
@@ -156,7 +162,12 @@ fn a_wrong_file_leaves_the_good_picture_and_its_answer_and_is_named() {
     cut.truncate(400);
     let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic".to_vec();
     for (name, media_type, bytes, word) in [
-        ("a.svg", "image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>".to_vec(), "SVG"),
+        (
+            "a.svg",
+            "image/svg+xml",
+            b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>".to_vec(),
+            "SVG",
+        ),
         ("b.jpg", "image/jpeg", cut, "JPEG"),
         ("c.heic", "image/heic", heic, "HEIC"),
         ("d.tiff", "image/tiff", b"II*\0\x08\0\0\0".to_vec(), "TIFF"),
@@ -223,15 +234,24 @@ fn exports_say_what_was_asked_and_leave_as_a_picture_too() {
     page.click("save-csv");
     said("cat-ranking.csv");
     let csv = read("cat-ranking.csv");
-    assert_eq!(csv[0].as_array().map(|start| start[..3].to_vec()), json!([0xef, 0xbb, 0xbf]).as_array().cloned());
+    assert_eq!(
+        csv[0].as_array().map(|start| start[..3].to_vec()),
+        json!([0xef, 0xbb, 0xbf]).as_array().cloned()
+    );
     let csv = csv[1].as_str().expect("text").to_owned();
     assert!(csv.contains("cat,") && csv.contains(",cat.jpg,") && csv.contains(",softmax,20"), "{csv}");
     page.click("save-json");
     said("cat-ranking.json");
     let json = read("cat-ranking.json");
     let json: Value = serde_json::from_str(json[1].as_str().expect("text")).expect("JSON");
-    assert_eq!((&json["picture"], &json["mode"], &json["labels"][0]["label"]), (&json!("cat.jpg"), &json!("softmax"), &json!("cat")));
-    assert!(json["model"]["name"].is_string() && json["templates"].is_array() && json["date"].is_string(), "{json}");
+    assert_eq!(
+        (&json["picture"], &json["mode"], &json["labels"][0]["label"]),
+        (&json!("cat.jpg"), &json!("softmax"), &json!("cat"))
+    );
+    assert!(
+        json["model"]["name"].is_string() && json["templates"].is_array() && json["date"].is_string(),
+        "{json}"
+    );
     page.click("copy-json");
     said("Copied");
     page.check_accessibility("something was exported");
@@ -287,7 +307,8 @@ fn thousands_of_labels_keep_the_page_quick_and_the_field_in_reach() {
     page.set_labels(&["cat"]);
     page.browser.run("long.length = 0", json!([]));
     page.paste_into_field(&many(1999));
-    page.browser.wait_for("a count", || page.text("label-count").filter(|text| text.contains("2,000 labels")));
+    page.browser
+        .wait_for("a count", || page.text("label-count").filter(|text| text.contains("2,000 labels")));
     let is_settled = || page.is_there_settled().then_some(());
     let started = std::time::Instant::now();
     while is_settled().is_none() {
@@ -316,7 +337,8 @@ fn thousands_of_labels_keep_the_page_quick_and_the_field_in_reach() {
     page.browser.type_into(&page.the("label-filter"), "number 1998");
     page.wait_labels(&["label number 1998"]);
     page.click("chip-remove");
-    page.browser.wait_for("a label less", || page.text("label-count").filter(|text| text.contains("1,999 labels")));
+    page.browser
+        .wait_for("a label less", || page.text("label-count").filter(|text| text.contains("1,999 labels")));
     page.close(&[]);
 }
 
@@ -342,7 +364,8 @@ fn the_tab_key_stops_once_at_a_list_and_arrows_go_on() {
         page.browser.run("document.querySelector('#label-input').focus()", json!([]));
         page.browser.press(ARROW_UP);
         let focus = |label: String| {
-            page.browser.wait_for(&format!("the focus on {label}"), || (focused_label(&page) == label).then_some(()));
+            page.browser
+                .wait_for(&format!("the focus on {label}"), || (focused_label(&page) == label).then_some(()));
         };
         focus(format!("label number {}", n_labels - 1));
         page.browser.press(ARROW_UP);
@@ -465,7 +488,8 @@ fn two_tabs_never_overwrite_each_other_without_a_word() {
         );
     };
     let stored = || {
-        page.browser.run("return JSON.parse(localStorage.getItem('cliplet.settings')).labels.join()", json!([]))
+        page.browser
+            .run("return JSON.parse(localStorage.getItem('cliplet.settings')).labels.join()", json!([]))
     };
     other(&["theirs"]);
     page.wait_notice("another tab");

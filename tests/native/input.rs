@@ -4,9 +4,9 @@ use cliplet::app::export::{self, Record, RecordModel};
 use cliplet::app::given::{Given, GivenFile, Place, Taken};
 use cliplet::app::settings::Settings;
 use cliplet::app::window::Window;
-use cliplet::image::FileKind;
-use cliplet::facts::{Confidence, Mode, RankedLabel, RankedLabels};
 use cliplet::facts::table::{Cell, Table};
+use cliplet::facts::{Confidence, Mode, RankedLabel, RankedLabels};
+use cliplet::image::FileKind;
 use cliplet::text::TextError;
 use cliplet::text::labels::{self, MAX_LABELS};
 use proptest::prelude::*;
@@ -115,13 +115,21 @@ fn one_unknown_value_in_storage_takes_no_other_with_it() {
         assert_eq!(read.labels, own.labels, "{name}");
         assert_eq!(read.is_mirrored, own.is_mirrored, "{name}");
         let default = serde_json::to_value(Settings::default()).unwrap();
-        assert_eq!(serde_json::to_value(&read).unwrap().get(name), default.get(name), "{name} is as at the start");
+        assert_eq!(
+            serde_json::to_value(&read).unwrap().get(name),
+            default.get(name),
+            "{name} is as at the start"
+        );
     }
     // Within what has parts, too.
     let mut changed = stored.clone();
-    changed["earlier"] = serde_json::json!({"labels": ["mine"], "comparison": {"mode": "new", "has_none": false}});
+    changed["earlier"] =
+        serde_json::json!({"labels": ["mine"], "comparison": {"mode": "new", "has_none": false}});
     let earlier = Settings::read(&changed.to_string()).earlier.unwrap();
-    assert_eq!((earlier.labels, earlier.comparison.map(|comparison| comparison.has_none)), (vec!["mine".into()], Some(false)));
+    assert_eq!(
+        (earlier.labels, earlier.comparison.map(|comparison| comparison.has_none)),
+        (vec!["mine".into()], Some(false))
+    );
     changed["labels"] = serde_json::json!(["axolotl", null, 3, "quokka"]);
     assert_eq!(Settings::read(&changed.to_string()).labels, own.labels);
     for damaged in ["", "null", "[]", "{\"labels\": [\"a\""] {
@@ -178,7 +186,8 @@ fn exports_say_what_was_asked() {
          cat,0.750000,-0.250000,\"cat, asleep.jpg\",Starter,a photo of a {label}; {label},softmax,2026-11-25T06:52:00.000Z\r\n\
          none of these,0.250000,-0.250000,\"cat, asleep.jpg\",Starter,a photo of a {label}; {label},softmax,2026-11-25T06:52:00.000Z\r\n"
     );
-    let json: serde_json::Value = serde_json::from_str(&export::to_json(std::slice::from_ref(&cat)).unwrap()).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&export::to_json(std::slice::from_ref(&cat)).unwrap()).unwrap();
     assert_eq!(json["picture"], "cat, asleep.jpg");
     assert_eq!(json["model"]["file"], "starter.gguf");
     assert_eq!(json["templates"][0], "a photo of a {label}");
@@ -245,7 +254,11 @@ fn a_long_list_draws_what_is_in_view() {
     assert_eq!(window.top_that_shows(100), 3600.0);
     assert_eq!(window.top_that_shows(99), 3564.0);
     assert_eq!(window.top_that_shows(110), 3636.0);
-    assert_eq!(Window { n_rows: 3, ..window }.rows(), 0..3, "a list that became shorter than it was scrolled");
+    assert_eq!(
+        Window { n_rows: 3, ..window }.rows(),
+        0..3,
+        "a list that became shorter than it was scrolled"
+    );
 }
 
 proptest! {
@@ -279,14 +292,15 @@ mod state {
 
     use super::super::page::{answer, answered, asked, edit, ready, show, told, with_labels};
     use cliplet::app::edits::Edit;
+    use cliplet::app::history::Direction;
     use cliplet::app::notices::Notice;
     use cliplet::app::ranking::answer::Phase;
     use cliplet::app::ranking::stage::Picture;
     use cliplet::app::settings::{PRESETS, Settings};
     use cliplet::app::state::{Action, State, Whose};
     use cliplet::app::strings;
-    use cliplet::image::FileKind;
     use cliplet::facts::{Confidence, Mode};
+    use cliplet::image::FileKind;
     use cliplet::worker::problem::{Code, Problem};
     use cliplet::worker::protocol::{Event, Question};
 
@@ -352,7 +366,7 @@ mod state {
         assert_eq!((on_stage(&state), state.stage.tray.len()), (Some(1), 2));
         let state = show(state, 9);
         assert_eq!(state.stage.tray.len(), 3, "another picture joins them");
-        assert_eq!(state.payloads_in_use().iter().flatten().filter(|id| [1, 3, 9].contains(id)).count(), 5);
+        assert!([1, 3, 9].iter().all(|id| state.payloads_in_use().contains(&Some(*id))));
     }
 
     /// The answer to the question of the moment, for one of its pictures.
@@ -392,6 +406,37 @@ mod state {
     }
 
     #[test]
+    fn steps_go_back_and_forth_over_labels_and_pictures() {
+        let step = |state: State, direction| state.after(Action::Step(direction));
+        let (back, forth) = (Direction::Back, Direction::Forth);
+        let state = show(ready(&["cat"]), 1);
+        let state = edit(edit(state, Edit::Add("dog".into())), Edit::Mode(Mode::Independent));
+        let state = show(state, 2);
+        let state = step(state, back);
+        assert_eq!((on_stage(&state), state.settings.mode), (Some(1), Mode::Independent));
+        assert!(state.payloads_in_use().contains(&Some(2)), "what may come back is kept");
+        let state = step(step(state, back), back);
+        assert_eq!(
+            (&state.settings.labels[..], state.settings.mode),
+            (&["cat".to_owned()][..], Mode::Softmax)
+        );
+        let empty = step(state.clone(), back);
+        assert_eq!(
+            (on_stage(&empty), step(empty.clone(), back)),
+            (None, empty),
+            "the first step is the last back"
+        );
+        let state = step(step(step(state, forth), forth), forth);
+        assert_eq!((on_stage(&state), state.settings.labels.len()), (Some(2), 2));
+        assert_eq!(asked(&state).pictures, [2]);
+        // Something new ends what was ahead; what changes nothing is no step.
+        let state = edit(step(state, back), Edit::Add("bird".into()));
+        assert_eq!(on_stage(&step(state.clone(), forth)), Some(1));
+        let same = edit(edit(state, Edit::Add("bird".into())), Edit::IsMirrored(true));
+        assert_eq!(step(same, back).settings.labels, ["cat", "dog"]);
+    }
+
+    #[test]
     fn pasted_text_becomes_labels_and_can_be_undone() {
         let of_preset = State::new(Settings::default());
         let pasted = edit(of_preset, Edit::Paste("1. bus\n2. train".into()));
@@ -423,7 +468,10 @@ mod state {
         let own = Settings { mode: Mode::Independent, ..with_labels(&["mine"]) };
         let go = |state: State, fragment: &str| state.after(Action::GoTo(fragment.into()));
         let state = go(State::new(own.clone()), "#labels=first&score=softmax");
-        assert_eq!((&state.settings.labels[..], state.settings.mode), (&["first".to_owned()][..], Mode::Softmax));
+        assert_eq!(
+            (&state.settings.labels[..], state.settings.mode),
+            (&["first".to_owned()][..], Mode::Softmax)
+        );
         assert!(state.is_borrowed());
         let state = go(state, "#labels=second");
         assert_eq!(state.settings.labels, ["second"]);
@@ -461,6 +509,9 @@ mod state {
         // Under a link, which is not kept, the own labels are the other tab's from now on.
         let linked = State::with_shared(mine, with_labels(&["link"]));
         let linked = elsewhere(linked, theirs.clone());
-        assert_eq!((&linked.settings.labels[..], linked.kept_settings().labels), (&["link".to_owned()][..], theirs.labels));
+        assert_eq!(
+            (&linked.settings.labels[..], linked.kept_settings().labels),
+            (&["link".to_owned()][..], theirs.labels)
+        );
     }
 }

@@ -410,13 +410,14 @@ fn lists_lose_their_bullets_numbers_and_brackets() {
     ] {
         assert_eq!(labels::parse(text).unwrap(), all, "{text:?}");
     }
-    assert_eq!(labels::parse(r#"["it's", "a \"b\"", "caf\u00e9, au lait", 7]"#).unwrap(), [
-        "it's",
-        "a \"b\"",
-        "café, au lait",
-        "7"
-    ]);
-    assert_eq!(labels::parse(r#"['it\'s', "rock'n'roll", 'a, b']"#).unwrap(), ["it's", "rock'n'roll", "a, b"]);
+    assert_eq!(
+        labels::parse(r#"["it's", "a \"b\"", "caf\u00e9, au lait", 7]"#).unwrap(),
+        ["it's", "a \"b\"", "café, au lait", "7"]
+    );
+    assert_eq!(
+        labels::parse(r#"['it\'s', "rock'n'roll", 'a, b']"#).unwrap(),
+        ["it's", "rock'n'roll", "a, b"]
+    );
     assert_eq!(labels::parse("- train").unwrap(), ["train"]);
     assert_eq!(labels::parse("一号、二号，三号；四号").unwrap(), ["一号", "二号", "三号", "四号"]);
 }
@@ -459,7 +460,10 @@ fn what_only_looks_like_a_list_stays() {
         assert_eq!(labels::parse(&together.join("\n")).unwrap(), together);
     }
     // Quotes mean a label as it stands.
-    assert_eq!(labels::parse("\"1. bus\"\n\"2. train\"\n\"- van\"").unwrap(), ["1. bus", "2. train", "- van"]);
+    assert_eq!(
+        labels::parse("\"1. bus\"\n\"2. train\"\n\"- van\"").unwrap(),
+        ["1. bus", "2. train", "- van"]
+    );
     assert_eq!(labels::parse("\u{200b}\u{feff}\n\u{200d}\n\u{ad}cat\u{200e}").unwrap(), ["cat"]);
 }
 

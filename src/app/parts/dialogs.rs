@@ -3,8 +3,8 @@
 //! Invariant: the browser's own `dialog`: it keeps the focus inside, closes on Esc and gives the focus back.
 
 use super::icon::{Button, bar, room};
-use crate::app::hooks::use_window;
 use crate::app::edits::Edit;
+use crate::app::hooks::use_window;
 use crate::app::loading::Model;
 use crate::app::settings::GpuTrouble;
 use crate::app::state::Action;

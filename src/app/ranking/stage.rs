@@ -49,7 +49,9 @@ impl Stage {
         {
             self.before = Some(Box::new(Shown { picture: before, answer }));
         }
-        if let Some(picture) = self.picture.as_ref().filter(|picture| !self.tray.is_empty() && !self.tray.contains(picture)) {
+        if let Some(picture) =
+            self.picture.as_ref().filter(|picture| !self.tray.is_empty() && !self.tray.contains(picture))
+        {
             self.tray.push(picture.clone());
         }
         self.is_read = false;

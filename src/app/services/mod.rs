@@ -20,9 +20,9 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    Blob, BlobPropertyBag, CanvasRenderingContext2d, DataTransfer, EventTarget, HtmlAnchorElement, HtmlCanvasElement,
-    HtmlVideoElement, ImageBitmap, ImageData, MediaStream, MediaStreamConstraints, MediaStreamTrack,
-    OffscreenCanvas, OffscreenCanvasRenderingContext2d, Response, Url,
+    Blob, BlobPropertyBag, CanvasRenderingContext2d, DataTransfer, EventTarget, HtmlAnchorElement,
+    HtmlCanvasElement, HtmlVideoElement, ImageBitmap, ImageData, MediaStream, MediaStreamConstraints,
+    MediaStreamTrack, OffscreenCanvas, OffscreenCanvasRenderingContext2d, Response, Url,
 };
 
 pub const SETTINGS_KEY: &str = "cliplet.settings";
@@ -175,7 +175,9 @@ pub async fn text_of(file: &Blob) -> String {
 
 /// What a picture's file is that the browser does not draw.
 pub async fn broken_picture(file: &Blob) -> Problem {
-    let start = async { JsFuture::from(file.slice_with_f64_and_f64(0.0, MAX_START_BYTES).ok()?.array_buffer()).await.ok() };
+    let start = async {
+        JsFuture::from(file.slice_with_f64_and_f64(0.0, MAX_START_BYTES).ok()?.array_buffer()).await.ok()
+    };
     let bytes = start.await.map(|start| js_sys::Uint8Array::new(&start).to_vec());
     Problem::new(Code::PictureUnreadable, format!("{} bytes", file.size()))
         .of(bytes.and_then(|bytes| FileKind::of(&bytes)))

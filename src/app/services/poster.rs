@@ -64,7 +64,8 @@ async fn draw_poster(url: &str, record: &Record) -> Result<Blob, JsValue> {
     let photo = HtmlImageElement::new()?;
     photo.set_src(url);
     JsFuture::from(photo.decode()).await?;
-    let (width, height) = (f64::from(photo.natural_width()).max(1.0), f64::from(photo.natural_height()).max(1.0));
+    let (width, height) =
+        (f64::from(photo.natural_width()).max(1.0), f64::from(photo.natural_height()).max(1.0));
     let scale = (WIDTH / width).min(MAX_PHOTO / height);
     let (photo_width, photo_height) = (width * scale, height * scale);
     let lines = &record.ranked.labels[..record.ranked.labels.len().min(MAX_LINES)];
@@ -86,7 +87,8 @@ async fn draw_poster(url: &str, record: &Record) -> Result<Blob, JsValue> {
     context.set_font(&format!("28px {FONT}"));
     context.set_fill_style_str(SOFT);
     context.set_text_align("left");
-    let foot = fitting(&context, &format!("{} · {}", strings::NAME, record.model.name), WIDTH - 2.0 * MARGIN)?;
+    let foot =
+        fitting(&context, &format!("{} · {}", strings::NAME, record.model.name), WIDTH - 2.0 * MARGIN)?;
     context.fill_text(&foot, MARGIN, whole - MARGIN / 2.0 - FOOT / 2.0)?;
     JsFuture::from(canvas.convert_to_blob()?).await.map(JsCast::unchecked_into)
 }

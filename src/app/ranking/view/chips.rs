@@ -46,10 +46,11 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
     let is_long = n_labels > LONG;
     let wanted = labels::key(filter.trim());
     let is_filtered = is_long && !wanted.is_empty();
-    let shown: Rc<Vec<usize>> = use_memo((labels.clone(), wanted, is_filtered), |(labels, wanted, is_filtered)| {
-        let is_shown = |idx: &usize| !is_filtered || labels::key(&labels[*idx]).contains(wanted);
-        (0..labels.len()).filter(is_shown).collect()
-    });
+    let shown: Rc<Vec<usize>> =
+        use_memo((labels.clone(), wanted, is_filtered), |(labels, wanted, is_filtered)| {
+            let is_shown = |idx: &usize| !is_filtered || labels::key(&labels[*idx]).contains(wanted);
+            (0..labels.len()).filter(is_shown).collect()
+        });
     let (window, onscroll) = use_window(&field, shown.len(), is_long);
     let drawn = if is_long { window.rows() } else { 0..shown.len() };
     let stop = shown[drawn.clone()].iter().find(|idx| **idx == *current).or(shown.get(drawn.start)).copied();
@@ -131,7 +132,12 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
     let add_at_comma = {
         let add = add.clone();
         Rc::new(move |input: &HtmlInputElement| {
-            if input.value().chars().next_back().is_some_and(|last| labels::has_separator(last.encode_utf8(&mut [0; 4]))) {
+            if input
+                .value()
+                .chars()
+                .next_back()
+                .is_some_and(|last| labels::has_separator(last.encode_utf8(&mut [0; 4])))
+            {
                 add(input);
             }
         })
@@ -232,7 +238,9 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
     };
     let on_filter = {
         let filter = filter.setter();
-        Callback::from(move |event: InputEvent| filter.set(event.target_unchecked_into::<HtmlInputElement>().value()))
+        Callback::from(move |event: InputEvent| {
+            filter.set(event.target_unchecked_into::<HtmlInputElement>().value())
+        })
     };
     let room = |pixels: f64, which: &'static str| {
         is_long.then(|| html! { <li key={which} class="room" role="presentation" aria-hidden="true">{ room(pixels) }</li> })

@@ -129,9 +129,10 @@ fn tray(props: &StageProps, on_stage: &Picture) -> Html {
             let picture = picture.clone();
             props.send.reform(move |_: MouseEvent| Action::Show(picture.clone()))
         };
+        let show = (!is_on_stage).then_some(show);
         html! {
             <li key={picture.id}><button type="button" class="thumb" data-testid="tray-picture" data-name={picture.name.clone()}
-                title={strings::show_picture(&picture.name)} aria-current={is_on_stage.then_some("true")} onclick={show} disabled={is_on_stage}>
+                title={strings::show_picture(&picture.name)} aria-current={is_on_stage.then_some("true")} onclick={show}>
                 <img src={picture.url.clone()} alt="" draggable="false" loading="lazy" decoding="async" width="56" height="56" />
                 <span class="name" data-testid="tray-label">{ label.unwrap_or("…") }</span>
                 <span class="percent">{ first.map(|line| strings::percent(line.probability)) }</span>
