@@ -27,6 +27,9 @@ pub enum Edit {
         labels: Vec<String>,
         why: &'static str,
     },
+    /// The labels are kept under a name.
+    KeepSet(String),
+    RemoveSet(usize),
     Templates(Vec<String>),
     Mode(Mode),
     HasNone(bool),
@@ -45,6 +48,8 @@ impl Edit {
         matches!(
             self,
             Edit::Reorder { .. }
+                | Edit::KeepSet(_)
+                | Edit::RemoveSet(_)
                 | Edit::IsMirrored(_)
                 | Edit::HasShortcuts(_)
                 | Edit::Backend(_)
@@ -85,6 +90,8 @@ impl Edit {
                 *settings = std::mem::take(settings).cleaned();
                 return replaced(settings, before, why);
             }
+            Edit::KeepSet(name) => settings.keep_set(&name),
+            Edit::RemoveSet(idx) => settings.remove_set(idx),
             Edit::Templates(templates) => settings.templates = templates,
             Edit::Mode(mode) => settings.mode = mode,
             Edit::HasNone(has_none) => settings.has_none = has_none,

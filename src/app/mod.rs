@@ -32,6 +32,7 @@
 //! | `label-count`, `label-filter` | over many labels: how many, and the field that finds some |
 //! | `tray`, `tray-picture` (`data-name`), `tray-label` | pictures that came together, each with its best label |
 //! | `preset-N` | preset buttons from 0 |
+//! | `set` (`data-name`), `set-take`, `set-remove`, `set-keep`, `set-name` | the reader's own sets beside them |
 //! | `results` | the ranking: `data-state` = `ready`, `ranking`, `settled`; a settled one has `data-question` |
 //! | `result` | a line, of many those in view: `data-label`, `data-percent` (0 to 100), `data-none` on "none of these" |
 //! | `winner`, `winner-percent`, `confidence` | the winner, large |

@@ -33,6 +33,8 @@ pub struct Settings {
     pub format: StoredFormat,
     /// Models are stored here, so that it is worth looking which.
     pub has_stored: bool,
+    /// The reader's own, to begin with.
+    pub sets: Vec<LabelSet>,
     /// What a preset or a link took the place of; kept as well, so that it can come back after a reload too.
     pub earlier: Option<Earlier>,
 }
@@ -64,6 +66,13 @@ pub struct Chosen {
     pub name: String,
     #[serde(default)]
     pub vouched: Vouched,
+}
+
+/// Labels under a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelSet {
+    pub name: String,
+    pub labels: Vec<String>,
 }
 
 /// What comes back by undo.
@@ -106,6 +115,7 @@ impl Default for Settings {
             hub: DEFAULT_HUB.to_owned(),
             format: StoredFormat::default(),
             has_stored: false,
+            sets: Vec::new(),
             earlier: None,
         }
     }
@@ -234,6 +244,24 @@ impl Settings {
         if from < self.labels.len() && to < self.labels.len() {
             let label = self.labels.remove(from);
             self.labels.insert(to, label);
+        }
+    }
+
+    /// Keeps the labels under a name, in place of those that had it; without a name, under their first one's.
+    pub fn keep_set(&mut self, name: &str) {
+        let Some(first) = self.labels.first() else { return };
+        let name =
+            Some(labels::cleaned(name)).filter(|name| !name.is_empty()).unwrap_or_else(|| first.clone());
+        let set = LabelSet { name, labels: self.labels.clone() };
+        match self.sets.iter_mut().find(|known| known.name == set.name) {
+            Some(known) => *known = set,
+            None => self.sets.push(set),
+        }
+    }
+
+    pub fn remove_set(&mut self, idx: usize) {
+        if idx < self.sets.len() {
+            self.sets.remove(idx);
         }
     }
 

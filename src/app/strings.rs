@@ -976,6 +976,13 @@ pub const LABELS_FROM_TAB: &str = "Labels came from the other tab.";
 pub const KEEP_MINE: &str = "These";
 pub const TAKE_THEIRS: &str = "Those";
 
+pub const SET_KEEP: &str = "Keep these labels";
+pub const SET_NAME: &str = "Name of the set";
+
+pub fn remove_set(name: &str) -> String {
+    format!("Delete the set {name}")
+}
+
 pub const COPY_TABLE: &str = "Copy table";
 pub const SAVE_PICTURE: &str = "Save or share as a picture";
 pub const SHARED_PICTURE: &str = "Shared.";

@@ -324,7 +324,10 @@ fn thousands_of_labels_keep_the_page_quick_and_the_field_in_reach() {
     assert!(n_lines < 100 && n_chips < 100, "{n_lines} lines and {n_chips} chips are drawn");
     assert_eq!(long, json!([]), "tasks over 50 ms");
     // The control: the observer sees one.
-    page.browser.run("setTimeout(() => { const end = performance.now() + 80; while (performance.now() < end); })", json!([]));
+    page.browser.run(
+        "setTimeout(() => { const end = performance.now() + 80; while (performance.now() < end); })",
+        json!([]),
+    );
     page.browser.wait_until("long.length > 0");
     page.check_looks("many");
     // Anything below the answer is in reach.
@@ -434,6 +437,53 @@ fn a_key_of_an_input_method_adds_and_closes_nothing() {
     }
     press("Escape", r#"{"keyCode": 27}"#);
     page.browser.wait_for("the editor to close", || (!page.is_there("chip-editor")).then_some(()));
+    page.close(&[]);
+}
+
+#[test]
+fn steps_can_be_taken_back_and_labels_kept_under_a_name() {
+    let page = Page::ready();
+    page.choose("static/samples/cat.jpg");
+    page.wait_winner("cat");
+    page.set_labels(&["cat", "rocket"]);
+    page.choose("static/samples/rocket.jpg");
+    page.wait_winner("rocket");
+    page.unfocus();
+    let chord = |keys: &[&str]| {
+        let event = |kind: &str, key: &str| json!({ "type": kind, "value": key });
+        let down = keys.iter().map(|key| event("keyDown", key));
+        let up = keys.iter().rev().map(|key| event("keyUp", key));
+        page.browser.act(down.chain(up).collect());
+    };
+    const CONTROL: &str = "\u{e009}";
+    const SHIFT: &str = "\u{e008}";
+    chord(&[CONTROL, "z"]);
+    page.wait_winner("cat");
+    assert_eq!(page.labels(), ["cat", "rocket"]);
+    chord(&[CONTROL, "z"]);
+    page.wait_labels(&["cat"]);
+    chord(&[CONTROL, SHIFT, "z"]);
+    page.wait_labels(&["cat", "rocket"]);
+    chord(&[CONTROL, SHIFT, "z"]);
+    page.wait_winner("rocket");
+    // A set of one's own.
+    page.click("set-keep");
+    page.browser.press("Mine");
+    page.check_accessibility("a set gets its name");
+    page.browser.press(key::ENTER);
+    page.the("set");
+    page.click("preset-1");
+    page.browser.wait_for("the preset", || (page.labels().len() == 10).then_some(()));
+    page.browser.reload();
+    page.wait_ready();
+    page.browser.run("document.querySelector('[data-testid=notice] .dismiss')?.click()", json!([]));
+    page.click("set-take");
+    page.wait_labels(&["cat", "rocket"]);
+    page.browser.run("document.querySelector('[data-testid=notice] .dismiss')?.click()", json!([]));
+    page.browser.wait_for("no notice", || (!page.is_there("notice")).then_some(()));
+    page.check_looks("set");
+    page.click("set-remove");
+    page.browser.wait_for("the set to go", || (!page.is_there("set")).then_some(()));
     page.close(&[]);
 }
 

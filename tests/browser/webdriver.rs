@@ -153,6 +153,11 @@ impl Browser {
                 [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})]
             })
             .collect();
+        self.act(actions);
+    }
+
+    /// Key actions as WebDriver has them, for keys that are held together.
+    pub fn act(&self, actions: Vec<Value>) {
         self.post("/actions", &json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]}));
     }
 

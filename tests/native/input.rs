@@ -406,6 +406,27 @@ mod state {
     }
 
     #[test]
+    fn labels_are_kept_under_names() {
+        let state =
+            edit(State::new(with_labels(&["bus", "train"])), Edit::KeepSet("  My \u{200b} fleet ".into()));
+        let set = |state: &State| {
+            state.settings.sets.iter().map(|set| (set.name.clone(), set.labels.len())).collect::<Vec<_>>()
+        };
+        assert_eq!(set(&state), [("My fleet".to_owned(), 2)]);
+        let state = edit(edit(state, Edit::Add("van".into())), Edit::KeepSet("My fleet".into()));
+        assert_eq!(set(&state), [("My fleet".to_owned(), 3)]);
+        let state = edit(state, Edit::KeepSet(" ".into()));
+        assert_eq!(set(&state)[1], ("bus".to_owned(), 3), "without a name the first label's");
+        let stored = serde_json::to_string(&state.kept_settings()).unwrap();
+        assert_eq!(Settings::read(&stored).sets, state.settings.sets);
+        // Another tab's are this one's.
+        let state = state.after(Action::Elsewhere(Box::new(with_labels(&["bus", "train", "van"]))));
+        assert_eq!((set(&state), state.notices.notice.clone()), (Vec::new(), None));
+        let empty = edit(State::new(with_labels(&[])), Edit::KeepSet("x".into()));
+        assert!(edit(empty, Edit::RemoveSet(3)).settings.sets.is_empty());
+    }
+
+    #[test]
     fn steps_go_back_and_forth_over_labels_and_pictures() {
         let step = |state: State, direction| state.after(Action::Step(direction));
         let (back, forth) = (Direction::Back, Direction::Forth);

@@ -3,10 +3,12 @@
 //! Invariant: everything that a pointer does here keys do too: Enter edits, Delete removes, Alt and arrows move.
 //! Invariant: the Tab key stops at one chip, arrows go on from there; of many labels only those in view are drawn.
 
+use super::is_composing;
+use super::sets::Sets;
 use crate::app::edits::Edit;
 use crate::app::hooks::use_window;
 use crate::app::parts::icon::{Button, icon, room};
-use crate::app::settings::{PRESETS, Refused};
+use crate::app::settings::{LabelSet, Refused};
 use crate::app::state::Action;
 use crate::app::strings;
 use crate::app::window::LONG;
@@ -23,6 +25,7 @@ const DRAG_PIXELS: i32 = 6;
 #[derive(PartialEq, Properties)]
 pub struct LabelFieldProps {
     pub labels: Vec<String>,
+    pub sets: Vec<LabelSet>,
     /// Labels that could not be taken: they go back into the field.
     pub refused: Option<Refused>,
     pub n_refused: u32,
@@ -32,7 +35,7 @@ pub struct LabelFieldProps {
 
 #[component]
 pub fn LabelField(props: &LabelFieldProps) -> Html {
-    let LabelFieldProps { labels, refused, n_refused, input, send } = props;
+    let LabelFieldProps { labels, sets, refused, n_refused, input, send } = props;
     let field = use_node_ref();
     let editing = use_state(|| None::<usize>);
     let filter = use_state(String::new);
@@ -272,15 +275,7 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
             </ul>
             if let Some(refused) = refused { { refusal(refused, send) } }
             <p class="sr" id="label-hint">{ strings::LABEL_HINT }</p>
-            <div class="presets" role="group" aria-label={strings::PRESETS}>
-                { for PRESETS.iter().enumerate().map(|(n, preset)| {
-                    let take = send.reform(move |_: MouseEvent| {
-                        let labels = PRESETS[n].labels.iter().map(|label| label.to_string()).collect();
-                        Action::Edit(Edit::Replace { labels, why: strings::LABELS_PRESET })
-                    });
-                    html! { <button type="button" class="preset" data-testid={format!("preset-{n}")} onclick={take}>{ preset.name }</button> }
-                }) }
-            </div>
+            <Sets sets={sets.clone()} has_labels={!labels.is_empty()} send={send.clone()} />
         </section>
     }
 }
@@ -314,13 +309,6 @@ fn successor(shown: &[usize], place: usize) -> Target {
         (None, Some(before)) => Target::Chip(*before),
         (None, None) => Target::Input,
     }
-}
-
-/// Whether the key belongs to an input method. WebKit ends the composition before the key that confirms it, and tells by
-/// the code alone.
-fn is_composing(event: &KeyboardEvent) -> bool {
-    const BY_INPUT_METHOD: u32 = 229;
-    event.is_composing() || event.key_code() == BY_INPUT_METHOD
 }
 
 fn chip_text(field: &NodeRef, idx: usize) -> Option<HtmlElement> {

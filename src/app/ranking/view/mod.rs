@@ -5,6 +5,7 @@ mod chips;
 mod compare;
 mod lines;
 pub mod sees;
+mod sets;
 pub mod stage;
 
 use super::answer::Phase;
@@ -76,10 +77,17 @@ pub fn view(page: &State, wires: Wires) -> Html {
                 if let Some(progress) = page.ranking.label_progress { <LabelProgress {progress} on_cancel={on_cancel_ranking} /> }
                 <Ranking {phase} lines={page.lines()} answer={page.ranking.answer.clone()} {camera}
                     has_failed={matches!(page.loading.engine, Engine::Failed(_))} {better} />
-                <LabelField labels={page.settings.labels.clone()} refused={page.refused.clone()} n_refused={page.n_refused}
+                <LabelField labels={page.settings.labels.clone()} sets={page.settings.sets.clone()} refused={page.refused.clone()} n_refused={page.n_refused}
                     input={label_input} send={send.clone()} />
                 <Compare settings={page.settings.clone()} {from_model} none_line={page.none_line()} {send} />
             </div>
         </>
     }
+}
+
+/// Whether the key belongs to an input method. WebKit ends the composition before the key that confirms it, and tells by
+/// the code alone.
+fn is_composing(event: &KeyboardEvent) -> bool {
+    const BY_INPUT_METHOD: u32 = 229;
+    event.is_composing() || event.key_code() == BY_INPUT_METHOD
 }
