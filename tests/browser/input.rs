@@ -192,6 +192,29 @@ fn a_wrong_file_leaves_the_good_picture_and_its_answer_and_is_named() {
     page.close(&[]);
 }
 
+/// One pixel of AVIF: the picture by which Modernizr (MIT) tells whether a browser reads the format.
+const AVIF: &str = "AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUIAAADybWV0YQAAAAAAAAAoaGRscgAAAAAAAAAAcGljdAAAAAAAAAAAAAAA \
+    AGxpYmF2aWYAAAAADnBpdG0AAAAAAAEAAAAeaWxvYwAAAABEAAABAAEAAAABAAABGgAAABcAAAAoaWluZgAAAAAAAQAAABppbmZl \
+    AgAAAAABAABhdjAxQ29sb3IAAAAAamlwcnAAAABLaXBjbwAAABRpc3BlAAAAAAAAAAEAAAABAAAAEHBpeGkAAAAAAwgICAAAAAxh \
+    djFDgQAMAAAAABNjb2xybmNseAACAAIABoAAAAAXaXBtYQAAAAAAAAABAAEEAQKDBAAAAB9tZGF0EgAKCBgABogQEDQgMgkQAAAA \
+    B8dSLfI=";
+
+#[test]
+fn a_format_that_only_the_browser_reads_is_ranked() {
+    let page = Page::ready();
+    page.browser.run(
+        "const bytes = Uint8Array.from(atob(arguments[0].replaceAll(' ', '')), (char) => char.charCodeAt(0));
+         const transfer = new DataTransfer();
+         transfer.items.add(new File([bytes], 'one.avif', { type: 'image/avif' }));
+         document.body.dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: transfer }));",
+        json!([AVIF]),
+    );
+    page.ranking();
+    assert_eq!(page.picture_name().as_deref(), Some("one.avif"));
+    assert!(!page.is_there("alert"));
+    page.close(&[]);
+}
+
 #[test]
 fn a_picture_of_108_megapixels_is_ranked_at_reduced_size() {
     let cat = image::open(file("static/samples/cat.jpg")).expect("a sample");
