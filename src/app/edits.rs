@@ -110,8 +110,9 @@ fn replaced(settings: &mut Settings, before: Vec<String>, why: &'static str) -> 
     if settings.labels == before || before.is_empty() {
         return Edited::default();
     }
-    // What the person had before a link counts for more than the link's.
-    if settings.earlier.as_ref().is_none_or(|earlier| earlier.comparison.is_none()) {
+    // What the person had before a link counts for more than the link's, and what they made for more than a preset.
+    let is_presets = PRESETS.iter().any(|preset| preset.labels == before);
+    if settings.earlier.as_ref().is_none_or(|earlier| earlier.comparison.is_none() && !is_presets) {
         settings.earlier = Some(Earlier { labels: before, comparison: None });
     }
     Edited { replaced: Some(why), refused: None }

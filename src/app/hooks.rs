@@ -6,7 +6,6 @@ use super::edits::Edit;
 use super::given::{Given, Place, Taken};
 use super::history::Direction;
 use super::models::picker::{CatalogueState, Pick};
-use super::notices::Notice;
 use super::ranking::camera::{Camera, Stop};
 use super::ranking::look::Seen;
 use super::ranking::stage::Picture;
@@ -22,25 +21,23 @@ use crate::worker::client::{Client, Downloader, ask_to_persist};
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{Event, FetchRequest, Request};
 use gloo::events::{EventListener, EventListenerOptions};
-use gloo::timers::callback::Timeout;
 use gloo::timers::future::TimeoutFuture;
-use js_sys::Array;
+use js_sys::{Array, Reflect};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    Blob, ClipboardEvent, DragEvent, Element, Event as DomEvent, HtmlVideoElement, KeyboardEvent,
-    MediaStream, StorageEvent, Url,
+    Blob, ClipboardEvent, DragEvent, Element, Event as DomEvent, EventTarget, HtmlElement, HtmlVideoElement,
+    KeyboardEvent, MediaStream, MutationObserver, MutationObserverInit, StorageEvent, Url,
 };
 use yew::prelude::*;
 
 /// The page's state with the way to change it.
 pub type Page = UseReducerHandle<State>;
 
-/// A notice that asks for nothing goes by itself.
-const NOTICE_MILLIS: u32 = 6_000;
 /// A graphics processor that has not answered after this long is one that a reader gives up on.
 const PATIENCE_MILLIS: f64 = 5_000.0;
 /// A video that has no frame yet is looked at again after this.
@@ -435,9 +432,9 @@ fn place(event: &DomEvent) -> Place {
     }
 }
 
-/// Single keys, outside of fields and dialogs.
+/// Single keys, outside of fields and dialogs; `on_key` says whether the key meant something.
 #[hook]
-pub fn use_keys(is_on: bool, on_key: Callback<String>) {
+pub fn use_keys(is_on: bool, on_key: Callback<String, bool>) {
     use_effect_with((is_on, on_key), move |(is_on, on_key)| {
         let on_key = on_key.clone();
         let options = EventListenerOptions::enable_prevent_default();
@@ -449,8 +446,9 @@ pub fn use_keys(is_on: bool, on_key: Callback<String>) {
                 // A space presses the button that has the focus.
                 let is_taken = is_within(event, "input, textarea, select, dialog")
                     || (pressed == " " && is_within(event, "button, a, summary, [tabindex]"));
-                if !has_modifier && !is_taken && !key.repeat() {
-                    on_key.emit(pressed);
+                // A key that has done something here is not typed besides, into what got the focus by it.
+                if !has_modifier && !is_taken && !key.repeat() && on_key.emit(pressed) {
+                    event.prevent_default();
                 }
             })
         });
@@ -491,14 +489,127 @@ fn is_within(event: &DomEvent, selector: &str) -> bool {
     target.is_some_and(|target| target.closest(selector).is_ok_and(|found| found.is_some()))
 }
 
-/// Short notices go by themselves; those that offer something stay.
+/// When what has the focus goes away, it passes to what came of it: what carries the same `data-testid`, else what the nearest
+/// `data-next` names (several test ids, the first that is there counts), else what had it before.
 #[hook]
-pub fn use_fading_notice(page: &Page) {
-    let tell = page.dispatcher();
-    use_effect_with(page.notices.notice.clone(), move |notice| {
-        let timer = matches!(notice, Some(Notice::Told(_) | Notice::Counted(_)))
-            .then(|| Timeout::new(NOTICE_MILLIS, move || tell.dispatch(Action::DismissNotice)));
-        move || drop(timer)
+pub fn use_kept_focus() {
+    use_effect_with((), |()| {
+        let history = Rc::new(RefCell::new(Vec::<Focused>::new()));
+        let noted = history.clone();
+        let listener = EventListener::new(&gloo::utils::document(), "focusin", move |event| {
+            let element = event.target().and_then(|target| target.dyn_into::<HtmlElement>().ok());
+            if let Some(element) = element {
+                let mut history = noted.borrow_mut();
+                history.retain(|focused| focused.element != element);
+                history.push(Focused::new(element));
+                let n_old = history.len().saturating_sub(MAX_FOCUSED);
+                history.drain(..n_old);
+            }
+        });
+        let look = Closure::<dyn Fn()>::new(move || {
+            // Taken out: what gets the focus is noted anew.
+            let mut all = history.take();
+            if has_focus() {
+                history.replace(all);
+            } else if let Some(lost) = all.pop() {
+                if lost.is_there() {
+                    // The reader let go of it by a press beside it.
+                    all.push(lost);
+                    history.replace(all);
+                } else {
+                    lost.pass_on(&all);
+                    let mut now = history.borrow_mut();
+                    all.append(&mut now);
+                    *now = all;
+                }
+            }
+        });
+        let observer = MutationObserver::new(look.as_ref().unchecked_ref());
+        if let Ok(observer) = &observer {
+            let options = MutationObserverInit::new();
+            options.set_child_list(true);
+            options.set_subtree(true);
+            options.set_attribute_filter(&Array::of3(&"disabled".into(), &"open".into(), &"data-view".into()));
+            drop(observer.observe_with_options(&gloo::utils::body(), &options));
+        }
+        move || {
+            observer.iter().for_each(MutationObserver::disconnect);
+            drop((listener, look));
+        }
+    });
+}
+
+/// Elements that had the focus and are remembered.
+const MAX_FOCUSED: usize = 8;
+
+/// An element that had the focus, and who comes after it.
+struct Focused {
+    element: HtmlElement,
+    next: Vec<String>,
+}
+
+impl Focused {
+    fn new(element: HtmlElement) -> Self {
+        let mut next: Vec<String> = element.get_attribute("data-testid").into_iter().collect();
+        let mut place = element.closest("[data-next]").ok().flatten();
+        while let Some(around) = place {
+            let names = around.get_attribute("data-next").unwrap_or_default();
+            next.extend(names.split_whitespace().map(str::to_owned));
+            place = around.parent_element().and_then(|parent| parent.closest("[data-next]").ok().flatten());
+        }
+        Self { element, next }
+    }
+
+    /// Whether it is drawn.
+    fn is_there(&self) -> bool {
+        self.element.is_connected() && self.element.offset_width() > 0
+    }
+
+    fn pass_on(&self, earlier: &[Focused]) {
+        let document = gloo::utils::document();
+        for name in &self.next {
+            let selector = format!("[data-testid=\"{name}\"]");
+            let found = document.query_selector(&selector).ok().flatten();
+            let found = found.and_then(|found| found.dyn_into::<HtmlElement>().ok());
+            if found.is_some_and(|found| found.focus().is_ok() && has_focus()) {
+                return;
+            }
+        }
+        let there = earlier.iter().rev().filter(|focused| focused.is_there());
+        there.take_while(|focused| focused.element.focus().is_err() || !has_focus()).for_each(drop);
+    }
+}
+
+/// Whether anything but the page as a whole has the focus.
+fn has_focus() -> bool {
+    gloo::utils::document().active_element().is_some_and(|element| element.tag_name() != "BODY")
+}
+
+/// Where a keyboard on the screen lies over the page instead of making it smaller, what sticks to the page's end sticks to
+/// the keyboard (`--keyboard` in the style sheet).
+#[hook]
+pub fn use_screen_keyboard() {
+    use_effect_with((), |()| {
+        let window = gloo::utils::window();
+        let number = |object: &JsValue, name: &str| {
+            Reflect::get(object, &name.into()).ok().and_then(|value| value.as_f64()).unwrap_or_default()
+        };
+        let viewport = Reflect::get(&window, &"visualViewport".into()).ok();
+        let viewport = viewport.and_then(|viewport| viewport.dyn_into::<EventTarget>().ok());
+        let listeners = viewport.map(|viewport| {
+            ["resize", "scroll"].map(|name| {
+                let shown = viewport.clone();
+                EventListener::new(&viewport, name, move |_| {
+                    // A page that was zoomed into shows a part of itself all the same.
+                    let is_zoomed = (number(&shown, "scale") - 1.0).abs() > 0.01;
+                    let seen = number(&shown, "height") + number(&shown, "offsetTop");
+                    let hidden = if is_zoomed { 0.0 } else { number(&gloo::utils::window(), "innerHeight") - seen };
+                    let root = gloo::utils::document_element().unchecked_into::<HtmlElement>();
+                    drop(root.style().set_property("--keyboard", &format!("{:.0}px", hidden.max(0.0))));
+                })
+            })
+        });
+        move || drop(listeners)
     });
 }
 

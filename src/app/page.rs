@@ -4,17 +4,16 @@ use super::edits::Edit;
 use super::export::{self, Record, RecordModel};
 use super::given::Place;
 use super::hooks::{
-    use_camera, use_catalogue, use_device, use_downloader, use_elsewhere, use_engine, use_fading_notice,
-    use_gpu_watch, use_intake, use_keys, use_last_picture, use_show, use_steps, use_stored, use_take,
+    use_camera, use_catalogue, use_device, use_downloader, use_elsewhere, use_engine, use_gpu_watch, use_intake,
+    use_kept_focus, use_keys, use_last_picture, use_screen_keyboard, use_show, use_steps, use_stored, use_take,
 };
 use super::loading::Engine;
 use super::models::picker::{Phase as JobPhase, Pick};
 use super::models::view::Models;
-use super::notices::Notice;
 use super::parts::dialogs::{Details, Dialog, Export, privacy, shortcuts};
 use super::parts::header::Header;
 use super::parts::icon::icon;
-use super::parts::messages::{Alert, NoticeBar};
+use super::parts::messages::Alert;
 use super::ranking::answer::Phase;
 use super::ranking::camera::{Camera, Stop};
 use super::ranking::view::sees::Sees;
@@ -119,7 +118,9 @@ pub fn Page() -> Html {
     use_elsewhere(&page);
     use_last_picture(&page, &pictures);
     use_steps(&page);
-    use_fading_notice(&page);
+    use_kept_focus();
+    use_screen_keyboard();
+    let is_touch = use_memo((), |()| services::matches_media("(pointer: coarse)"));
     let open = use_state(|| None::<Open>);
     use_downloader(&page, &pictures);
     use_device(&page);
@@ -226,24 +227,23 @@ pub fn Page() -> Html {
             (send.clone(), open.setter(), page.clone(), label_input.clone());
         let (choose_file, open_models, shoot) =
             (choose_file.clone(), open_models.clone(), control.shoot.clone());
-        Callback::from(move |key: String| match key.to_ascii_lowercase().as_str() {
-            "?" => open.set(Some(Open::Shortcuts)),
-            "d" => open.set(Some(Open::Details)),
-            "o" => choose_file.emit(()),
-            "l" => spawn_local({
-                // After this key has done its work, so that it is not typed into the field.
-                let input = label_input.clone();
-                async move { input.cast::<HtmlElement>().iter().for_each(|input| drop(input.focus())) }
-            }),
-            "c" if page.stage.camera == Camera::Off => send.emit(Action::OpenCamera),
-            "c" => send.emit(Action::CloseCamera(Stop::Asked)),
-            " " if matches!(page.stage.camera, Camera::On { .. }) => shoot.emit(()),
-            "m" => open_models.emit(()),
-            "s" => send.emit(Action::Edit(Edit::Mode(match page.settings.mode {
-                Mode::Softmax => Mode::Independent,
-                Mode::Independent => Mode::Softmax,
-            }))),
-            _ => {}
+        Callback::from(move |key: String| {
+            match key.to_ascii_lowercase().as_str() {
+                "?" => open.set(Some(Open::Shortcuts)),
+                "d" => open.set(Some(Open::Details)),
+                "o" => choose_file.emit(()),
+                "l" => label_input.cast::<HtmlElement>().iter().for_each(|input| drop(input.focus())),
+                "c" if page.stage.camera == Camera::Off => send.emit(Action::OpenCamera),
+                "c" => send.emit(Action::CloseCamera(Stop::Asked)),
+                " " if matches!(page.stage.camera, Camera::On { .. }) => shoot.emit(()),
+                "m" => open_models.emit(()),
+                "s" => send.emit(Action::Edit(Edit::Mode(match page.settings.mode {
+                    Mode::Softmax => Mode::Independent,
+                    Mode::Independent => Mode::Softmax,
+                }))),
+                _ => return false,
+            }
+            true
         })
     };
     use_keys(page.settings.has_shortcuts, on_key);
@@ -265,8 +265,6 @@ pub fn Page() -> Html {
         };
         html! { <Dialog {name} {title} is_open={*open == Some(which)} {on_close}>{ inside }</Dialog> }
     };
-    let notice =
-        page.notices.notice.clone().map(|notice| html! { <NoticeBar {notice} send={send.clone()} /> });
     let retry = match &page.loading.engine {
         Engine::Failed(problem) if problem.code == Code::LoadCancelled => strings::LOAD_MODEL,
         _ if page.loading.model.is_starter() => strings::RETRY,
@@ -302,7 +300,6 @@ pub fn Page() -> Html {
     // Behind an open dialog nobody would read or hear them.
     let about_models = html! { <>{ of_picker }{ of_engine }</> };
     let is_picking = *open == Some(Open::Models);
-    let is_of_engine = matches!(page.notices.notice, Some(Notice::Engine(_)));
     let wires = Wires {
         send: send.clone(),
         control,
@@ -314,7 +311,7 @@ pub fn Page() -> Html {
         on_broken,
         on_cancel: cancel,
         on_cancel_ranking: cancel_ranking,
-        notes: if is_of_engine { notice.clone().unwrap_or_default() } else { Html::default() },
+        is_touch: *is_touch,
         alerts: if is_picking {
             Html::default()
         } else {
@@ -322,19 +319,18 @@ pub fn Page() -> Html {
         },
     };
     html! {
-        <div class="page">
+        <div class="page" data-next="lines open">
             <Header engine={page.loading.engine.clone()} model={page.loading.model.clone()} job={page.picker.job.clone()} offer={recommended.clone()}
                 on_models={open_models.clone()} on_details={opener(Open::Details)} on_shortcuts={opener(Open::Shortcuts)} on_share={share} />
             <main>
                 { ranking::view(&page, wires) }
-                <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" multiple=true tabindex="-1" aria-label={strings::OPEN} onchange={take_files.clone()} />
+                <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" multiple=true tabindex="-1" aria-hidden="true" aria-label={strings::OPEN} onchange={take_files.clone()} />
             </main>
             <footer class="foot">
                 <button type="button" class="quiet-link" data-testid="privacy" onclick={opener(Open::Privacy).reform(|_: MouseEvent| ())}>
                     { icon("lock") }{ strings::PRIVACY }
                 </button>
             </footer>
-            if !is_of_engine { { notice } }
             <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.notices.announcement }</p>
             { dialog(Open::Details, "details", strings::DETAILS, html! {
                 <Details card={page.loading.card().cloned()} backend={(page.settings.backend, page.settings.gpu_trouble)} send={send.clone()} model={page.loading.model.clone()} answer={settled.cloned()} on_export={export} exported={(*exported).clone()} on_models={open_models}

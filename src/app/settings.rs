@@ -35,6 +35,8 @@ pub struct Settings {
     pub has_stored: bool,
     /// The reader's own, to begin with.
     pub sets: Vec<LabelSet>,
+    /// Facts about the device that were told, by their codes: none is told twice.
+    pub told: Vec<String>,
     /// What a preset or a link took the place of; kept as well, so that it can come back after a reload too.
     pub earlier: Option<Earlier>,
 }
@@ -116,6 +118,7 @@ impl Default for Settings {
             format: StoredFormat::default(),
             has_stored: false,
             sets: Vec::new(),
+            told: Vec::new(),
             earlier: None,
         }
     }

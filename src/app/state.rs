@@ -108,7 +108,8 @@ pub enum Action {
     DismissProblem,
     /// Puts the word on labels that could not be taken away; they stay in the field.
     DismissRefusal,
-    DismissNotice,
+    /// Puts the notice with this id away.
+    DismissNotice(u64),
 }
 
 impl Action {
@@ -211,7 +212,7 @@ impl State {
     fn give_back(&mut self) {
         if std::mem::take(&mut self.is_borrowed) {
             self.settings.restore();
-            self.notices.notice.take_if(|notice| matches!(notice, Notice::Replaced(_)));
+            self.notices.forget(|notice| matches!(notice, Notice::Replaced(_)));
         }
     }
 
@@ -228,7 +229,7 @@ impl State {
             self.settings.earlier = Some(Earlier { labels, comparison: Some(comparison) });
         } else if theirs.made() == self.settings.made() {
             self.elsewhere = None;
-            self.notices.notice.take_if(|notice| *notice == Notice::Elsewhere);
+            self.notices.forget(|notice| *notice == Notice::Elsewhere);
         } else {
             self.elsewhere = Some(Box::new(theirs));
             self.notices.notify(Notice::Elsewhere);
@@ -238,7 +239,7 @@ impl State {
     /// The other tab's labels stay, or this one's; the others can come back by undo.
     fn decide(&mut self, whose: Whose) {
         let Some(theirs) = self.elsewhere.take() else { return };
-        self.notices.notice.take_if(|notice| *notice == Notice::Elsewhere);
+        self.notices.forget(|notice| *notice == Notice::Elsewhere);
         if whose == Whose::Theirs {
             let (labels, comparison) = self.settings.made();
             self.settings.earlier = Some(Earlier { labels, comparison: Some(comparison) });
@@ -493,7 +494,7 @@ impl State {
                 if self.can_undo() {
                     self.settings.restore();
                     self.is_borrowed = false;
-                    self.notices.notice = None;
+                    self.notices.forget(|notice| matches!(notice, Notice::Replaced(_)));
                     self.ask_anew();
                 }
             }
@@ -501,9 +502,9 @@ impl State {
             Action::Say(words) => self.notices.notify(Notice::Told(words)),
             Action::DismissProblem => self.notices.problem = None,
             Action::DismissRefusal => self.refused = None,
-            Action::DismissNotice => {
+            Action::DismissNotice(id) => {
                 // What a link took the place of is not given up by putting its message away.
-                if matches!(self.notices.notice.take(), Some(Notice::Replaced(_))) && !self.is_borrowed {
+                if matches!(self.notices.dismiss(id), Some(Notice::Replaced(_))) && !self.is_borrowed {
                     self.settings.earlier = None;
                 }
             }
@@ -521,8 +522,9 @@ impl State {
                 self.note_trouble(card.fallback.as_ref(), millis);
                 card.fallback = card.fallback.or_else(|| self.set_aside());
                 self.notices.announcement = strings::ready(&card);
-                let fallback = card.fallback.clone();
-                fallback.into_iter().for_each(|problem| self.notices.notify(Notice::Engine(problem)));
+                if let Some(problem) = card.fallback.clone() {
+                    self.tell_once(problem);
+                }
                 self.run_on(card);
                 if self.look.is_some() {
                     // Another model sees another square.
@@ -598,6 +600,15 @@ impl State {
         Some(Problem::new(Code::GpuSetAside, strings::GPU_SET_ASIDE))
     }
 
+    /// A fact about the device is told once ever; from then on the badge says it.
+    fn tell_once(&mut self, problem: Problem) {
+        let name = problem.code.name();
+        if !self.settings.told.contains(&name) {
+            self.settings.told.push(name);
+            self.notices.notify(Notice::Engine(problem));
+        }
+    }
+
     /// Another model ranks from now on; picture and labels stay.
     fn use_model(&mut self, model: Model) {
         let trial = self.offering.trial.take();
@@ -613,7 +624,7 @@ impl State {
         self.loading.model = model;
         self.stage.forget_answers();
         self.notices.problem = None;
-        self.notices.notice.take_if(|notice| matches!(notice, Notice::Switched(_)));
+        self.notices.forget(|notice| matches!(notice, Notice::Switched(_)));
         self.forget_answer();
         self.ask_anew();
         self.loading.load();
@@ -658,13 +669,12 @@ impl State {
 
     fn settle(&mut self, answer: Answer, millis: f64) {
         self.loading.prove();
-        let top = answer.ranked.labels.first().map(|line| line.label.as_deref());
-        let is_news = top != self.ranking.winner();
         let asked = self.asked();
         let trial = self.offering.trial.take();
         self.offering.trial = trial.and_then(|trial| trial.after_answer(asked.as_ref()));
-        // Per frame nobody could listen: live, only a new winner is news.
-        if !self.stage.is_live() || is_news {
+        // Per frame nobody could listen: live, only a new winner is news, and not too often.
+        let top = answer.ranked.labels.first().map(|line| line.label.as_deref());
+        if !self.stage.is_live() || self.stage.live.is_news(top, millis) {
             let mut announcement = strings::announce(&answer.ranked);
             if let Some(before) = self.before() {
                 announcement += &strings::announce_before(before);

@@ -22,6 +22,7 @@ pub const DROP_TITLE: &str = "Drop a picture here";
 pub const DROP_HINT: &str = "or paste one, open a file, use the camera";
 pub const DROP_NOW: &str = "Let go to rank this picture";
 pub const OPEN: &str = "Open picture";
+pub const OPEN_BY_TOUCH: &str = "Take or choose a picture";
 pub const CAMERA: &str = "Camera";
 pub const SAMPLES: &str = "Try one of these";
 pub const REMOVE_PICTURE: &str = "Remove picture";
@@ -62,6 +63,7 @@ pub const MODE_INDEPENDENT_HELP: &str = "Each label is judged by itself.";
 pub const HAS_NONE: &str = "Allow “none of these”";
 
 pub const RANKING: &str = "Ranking";
+pub const ALL_LINES: &str = "All labels, best first";
 pub const NONE: &str = "none of these";
 pub const NEEDS_PICTURE: &str = "Choose a picture and its best label shows up here.";
 pub const NEEDS_FRAME: &str = "Take a picture, or switch on Live.";
@@ -804,10 +806,11 @@ pub fn vouched(vouched: Vouched) -> &'static str {
     }
 }
 
-/// The badge's title: `Results match the stored ones: …. Its file: hash checked against the list.`
+/// The badge's title, with why it is not the graphics processor: `Results match the stored ones: …. Its file: hash checked against the list.`
 pub fn badge_title(card: &Card, model: &Model) -> String {
     let self_test = self_test_figure(card).unwrap_or_else(|| "It has no self-test.".to_owned());
-    format!("{self_test} Its file: {}.", file_check(model))
+    let why = card.fallback.as_ref().map(|problem| format!("{}. ", advice(problem.code).title)).unwrap_or_default();
+    format!("{why}{self_test} Its file: {}.", file_check(model))
 }
 
 /// In the badge, both statements in short: `self-test passed · file checked`.

@@ -7,6 +7,7 @@
 #[path = "../awkward/mod.rs"]
 mod awkward;
 mod engine;
+mod everyday;
 mod faults;
 mod golden;
 mod harness;

@@ -359,7 +359,7 @@ mod state {
         let picture = |id: u64| Picture { id, name: format!("{id}.png"), url: format!("blob:{id}") };
         let state = ready(&["cat"]).after(Action::ShowAll(vec![picture(1), picture(2), picture(3)]));
         assert_eq!((on_stage(&state), state.stage.tray.len()), (Some(1), 3));
-        assert!(matches!(&state.notices.notice, Some(Notice::Counted(text)) if text.contains('3')));
+        assert!(matches!(state.notices.latest(), Some(Notice::Counted(text)) if text.contains('3')));
         // One that cannot be read leaves the tray, and the stage to another.
         let state = answered(state, Confidence::Likely);
         let state = rejected(state.after(Action::Show(picture(2))));
@@ -387,7 +387,7 @@ mod state {
         let id = asked(&state).id;
         let failed = told(state, Event::PictureFailed { id, picture: 3, problem: unreadable() });
         assert_eq!((failed.stage.tray.len(), on_stage(&failed)), (2, Some(1)));
-        assert!(matches!(&failed.notices.notice, Some(Notice::Counted(text)) if text.contains("3.png")));
+        assert!(matches!(failed.notices.latest(), Some(Notice::Counted(text)) if text.contains("3.png")));
         // The next is there at once, and labels are for all.
         let second = failed.after(Action::Show(picture(2)));
         assert_eq!((second.phase(), &asked(&second).pictures[..]), (Phase::Settled, &[2, 1][..]));
@@ -421,7 +421,7 @@ mod state {
         assert_eq!(Settings::read(&stored).sets, state.settings.sets);
         // Another tab's are this one's.
         let state = state.after(Action::Elsewhere(Box::new(with_labels(&["bus", "train", "van"]))));
-        assert_eq!((set(&state), state.notices.notice.clone()), (Vec::new(), None));
+        assert_eq!((set(&state), state.notices.latest()), (Vec::new(), None));
         let empty = edit(State::new(with_labels(&[])), Edit::KeepSet("x".into()));
         assert!(edit(empty, Edit::RemoveSet(3)).settings.sets.is_empty());
     }
@@ -462,13 +462,13 @@ mod state {
         let of_preset = State::new(Settings::default());
         let pasted = edit(of_preset, Edit::Paste("1. bus\n2. train".into()));
         assert_eq!(pasted.settings.labels, ["bus", "train"]);
-        assert_eq!(pasted.notices.notice, Some(Notice::Replaced(strings::LABELS_PASTED)));
+        assert_eq!(pasted.notices.latest(), Some(&Notice::Replaced(strings::LABELS_PASTED)));
         assert_eq!(pasted.after(Action::Undo).settings.labels, PRESETS[0].labels);
         let own = edit(State::new(with_labels(&["mine"])), Edit::Paste("bus, mine".into()));
         assert_eq!(own.settings.labels, ["mine", "bus"]);
         assert_eq!(own.after(Action::Undo).settings.labels, ["mine"]);
         let nothing = edit(State::new(Settings::default()), Edit::Paste(" , ".into()));
-        assert_eq!((nothing.settings.labels, nothing.notices.notice), (Settings::default().labels, None));
+        assert_eq!((&nothing.settings.labels, nothing.notices.latest()), (&Settings::default().labels, None));
     }
 
     #[test]
@@ -513,20 +513,20 @@ mod state {
         let elsewhere = |state: State, settings: Settings| state.after(Action::Elsewhere(Box::new(settings)));
         let (mine, theirs) = (with_labels(&["mine"]), with_labels(&["theirs"]));
         let state = elsewhere(State::new(mine.clone()), Settings { is_mirrored: true, ..theirs.clone() });
-        assert_eq!((&state.settings.labels, &state.notices.notice), (&mine.labels, &Some(Notice::Elsewhere)));
+        assert_eq!((&state.settings.labels, state.notices.latest()), (&mine.labels, Some(&Notice::Elsewhere)));
         assert!(state.settings.is_mirrored, "what is no label's is taken");
         assert_eq!(state.kept_settings().labels, theirs.labels, "theirs are not overwritten");
         let taken = state.clone().after(Action::Decide(Whose::Theirs));
         assert_eq!(taken.settings.labels, theirs.labels);
         assert_eq!(taken.after(Action::Undo).settings.labels, mine.labels);
         let kept = state.clone().after(Action::Decide(Whose::Mine));
-        assert_eq!((kept.kept_settings().labels, &kept.notices.notice), (mine.labels.clone(), &None));
+        assert_eq!((kept.kept_settings().labels, kept.notices.latest()), (mine.labels.clone(), None));
         // Who goes on here has decided.
         let edited = edit(state.clone(), Edit::Add("more".into()));
         assert_eq!(edited.kept_settings().labels, ["mine", "more"]);
-        assert_eq!(edited.notices.notice, None);
+        assert_eq!(edited.notices.latest(), None);
         // They came to agree.
-        assert_eq!(elsewhere(state, mine.clone()).notices.notice, None);
+        assert_eq!(elsewhere(state, mine.clone()).notices.latest(), None);
         // Under a link, which is not kept, the own labels are the other tab's from now on.
         let linked = State::with_shared(mine, with_labels(&["link"]));
         let linked = elsewhere(linked, theirs.clone());

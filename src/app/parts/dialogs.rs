@@ -157,7 +157,7 @@ fn Scores(props: &ScoresProps) -> Html {
     let row = |idx: usize| {
         let line = &lines[idx];
         html! {
-            <tr key={idx} data-row={idx.to_string()}><th scope="row">{ strings::label_or_none(line.label.as_deref()) }</th>
+            <tr key={idx} data-row={idx.to_string()}><th scope="row" dir="auto">{ strings::label_or_none(line.label.as_deref()) }</th>
                 <td>{ strings::percent(line.probability) }</td><td>{ format!("{:.3}", line.similarity) }</td></tr>
         }
     };

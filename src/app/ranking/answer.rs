@@ -142,12 +142,6 @@ impl Ranking {
         self.is_current = false;
     }
 
-    /// The winner of the answer on show; `Some(None)` is "none of these".
-    pub fn winner(&self) -> Option<Option<&str>> {
-        let answer = self.answer.as_ref()?;
-        answer.ranked.labels.first().map(|line| line.label.as_deref())
-    }
-
     /// The lines to draw: the settled answer, or while it is being made the same labels without numbers.
     pub fn lines(&self, phase: Phase, labels: &[String], has_none: bool) -> Vec<Line> {
         let ranked = self.answer.as_ref().map(|answer| &answer.ranked.labels[..]).unwrap_or_default();

@@ -218,7 +218,7 @@ pub async fn device() -> Device {
     }
 }
 
-fn matches_media(query: &str) -> bool {
+pub fn matches_media(query: &str) -> bool {
     gloo::utils::window().match_media(query).ok().flatten().is_some_and(|query| query.matches())
 }
 

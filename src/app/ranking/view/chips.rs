@@ -30,12 +30,14 @@ pub struct LabelFieldProps {
     pub refused: Option<Refused>,
     pub n_refused: u32,
     pub input: NodeRef,
+    /// What is told over the field.
+    pub toasts: Html,
     pub send: Callback<Action>,
 }
 
 #[component]
 pub fn LabelField(props: &LabelFieldProps) -> Html {
-    let LabelFieldProps { labels, sets, refused, n_refused, input, send } = props;
+    let LabelFieldProps { labels, sets, refused, n_refused, input, send, .. } = props;
     let field = use_node_ref();
     let editing = use_state(|| None::<usize>);
     let filter = use_state(String::new);
@@ -171,10 +173,23 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
         };
         let done = {
             let (editing, send, focus, old) = (editing.setter(), send.clone(), focus.clone(), label.clone());
-            Callback::from(move |text: Option<String>| {
+            let shown = shown.clone();
+            Callback::from(move |end: End| {
                 editing.set(None);
-                if let Some(text) = text.filter(|text| *text != old) {
-                    focus.replace(Some(Target::Chip(idx)));
+                // By a key, the focus goes on from here; a label that was emptied gives it to the next.
+                let text = match end {
+                    End::Left(text) => text,
+                    End::Taken(text) => {
+                        let is_gone = text.trim().is_empty();
+                        focus.replace(Some(if is_gone { successor(&shown, place) } else { Target::Chip(idx) }));
+                        text
+                    }
+                    End::Dropped => {
+                        focus.replace(Some(Target::Chip(idx)));
+                        return;
+                    }
+                };
+                if text != old {
                     send.emit(Action::Edit(Edit::Rename { idx, text }));
                 }
             })
@@ -211,6 +226,13 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
             let current = current.setter();
             Callback::from(move |_: FocusEvent| current.set(idx))
         };
+        let remove = {
+            let (focus, send, shown) = (focus.clone(), send.clone(), shown.clone());
+            Callback::from(move |_: MouseEvent| {
+                focus.replace(Some(successor(&shown, place)));
+                send.emit(Action::Edit(Edit::Remove(idx)));
+            })
+        };
         let tabindex = if stop == Some(idx) { "0" } else { "-1" };
         html! {
             <li key={label.clone()} class={classes!("chip", is_editing.then_some("editing"))} data-testid="chip" data-label={label.clone()}
@@ -219,9 +241,9 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
                     <ChipEditor label={label.clone()} {done} />
                 } else {
                     <button type="button" class="text" data-testid="chip-edit" {tabindex} title={strings::CHIP_KEYS} aria-description={strings::CHIP_KEYS}
-                        onclick={edit.reform(|_: MouseEvent| ())} onkeydown={go} {onfocus}>{ label }</button>
+                        onclick={edit.reform(|_: MouseEvent| ())} onkeydown={go} {onfocus} dir="auto">{ label }</button>
                     <button type="button" class="remove" data-testid="chip-remove" tabindex="-1" aria-label={strings::remove_label(label)}
-                        onclick={send.reform(move |_: MouseEvent| Action::Edit(Edit::Remove(idx)))}>{ icon("close") }</button>
+                        onclick={remove}>{ icon("close") }</button>
                 }
             </li>
         }
@@ -251,7 +273,7 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
     let (above, below) = window.room();
     html! {
         <section class="labels" aria-label={strings::LABELS}>
-            <div class="labels-head">
+            <div class="labels-head" data-next="label-input">
                 <label for="label-input">{ strings::LABELS }</label>
                 if is_long {
                     <span class="hint count" data-testid="label-count" role="status">{ strings::labels_shown(shown.len(), n_labels) }</span>
@@ -264,6 +286,7 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
                 <input type="search" class="field filter" data-testid="label-filter" aria-label={strings::LABELS_FIND} placeholder={strings::LABELS_FIND}
                     value={(*filter).clone()} autocomplete="off" autocapitalize="none" spellcheck="false" oninput={on_filter} />
             }
+            <div class="label-bar">{ props.toasts.clone() }
             <ul class={classes!("chips", "field", is_long.then_some("long"))} ref={field.clone()} onclick={focus_input} {onscroll}
                 onpointermove={drag_move(&field, &drag, send)} onpointerup={drag_end(&drag)} onpointercancel={drag_end(&drag)}>
                 { room(above, " above") }
@@ -271,8 +294,9 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
                 { room(below, " below") }
                 <li key="" class="chip-input"><input id="label-input" ref={input.clone()} type="text" data-testid="label-input"
                     placeholder={strings::LABEL_PLACEHOLDER} aria-describedby="label-hint" autocomplete="off" autocapitalize="none" spellcheck="false" enterkeyhint="done"
-                    {onkeydown} {oninput} {onkeyup} {onblur} /></li>
+                    {onkeydown} {oninput} {onkeyup} {onblur} dir="auto" /></li>
             </ul>
+            </div>
             if let Some(refused) = refused { { refusal(refused, send) } }
             <p class="sr" id="label-hint">{ strings::LABEL_HINT }</p>
             <Sets sets={sets.clone()} has_labels={!labels.is_empty()} send={send.clone()} />
@@ -319,13 +343,29 @@ fn chip_text(field: &NodeRef, idx: usize) -> Option<HtmlElement> {
 #[derive(PartialEq, Properties)]
 struct ChipEditorProps {
     label: String,
-    /// The new text, or `None` if it stays.
-    done: Callback<Option<String>>,
+    done: Callback<End>,
+}
+
+/// How the editing of a chip ended, with its text.
+enum End {
+    /// The focus went elsewhere.
+    Left(String),
+    Taken(String),
+    Dropped,
 }
 
 #[component]
 fn ChipEditor(props: &ChipEditorProps) -> Html {
     let input = use_node_ref();
+    // What ends the editing takes the field away, which is a leaving too.
+    let done = {
+        let (done, is_done) = (props.done.clone(), use_mut_ref(|| false));
+        Callback::from(move |end: End| {
+            if !is_done.replace(true) {
+                done.emit(end);
+            }
+        })
+    };
     {
         let input = input.clone();
         use_effect_with((), move |()| {
@@ -336,28 +376,27 @@ fn ChipEditor(props: &ChipEditorProps) -> Html {
         });
     }
     let onkeydown = {
-        let done = props.done.clone();
+        let done = done.clone();
         Callback::from(move |event: KeyboardEvent| {
             let input: HtmlInputElement = event.target_unchecked_into();
             match event.key().as_str() {
                 _ if is_composing(&event) => {}
                 "Enter" => {
                     event.prevent_default();
-                    done.emit(Some(input.value()));
+                    done.emit(End::Taken(input.value()));
                 }
-                "Escape" => done.emit(None),
+                "Escape" => done.emit(End::Dropped),
                 _ => {}
             }
         })
     };
-    let done = props.done.clone();
     let onblur = Callback::from(move |event: FocusEvent| {
-        done.emit(Some(event.target_unchecked_into::<HtmlInputElement>().value()));
+        done.emit(End::Left(event.target_unchecked_into::<HtmlInputElement>().value()));
     });
     let size = (props.label.chars().count() + 2).clamp(4, 40).to_string();
     html! {
         <input ref={input} type="text" class="chip-editor" data-testid="chip-editor" value={props.label.clone()} {size} aria-label={strings::LABELS}
-            autocomplete="off" autocapitalize="none" spellcheck="false" {onkeydown} {onblur} />
+            autocomplete="off" autocapitalize="none" spellcheck="false" {onkeydown} {onblur} dir="auto" />
     }
 }
 

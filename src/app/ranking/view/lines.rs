@@ -12,6 +12,8 @@ use crate::worker::protocol::Answer;
 use std::rc::Rc;
 use yew::prelude::*;
 
+/// A winner with more letters is drawn smaller, so that all of it can be read.
+const LONG_NAME: usize = 24;
 /// Of thousands of labels hundreds may be the same to a model.
 const MAX_SAME: usize = 5;
 
@@ -22,6 +24,8 @@ pub struct RankingProps {
     pub answer: Option<Rc<Answer>>,
     pub camera: Camera,
     pub has_failed: bool,
+    /// How far the model is, while it is loaded: it stands where the answer will.
+    pub loading: Option<Html>,
     /// The way to a better model.
     pub better: Html,
 }
@@ -48,9 +52,13 @@ pub fn Ranking(props: &RankingProps) -> Html {
     html! {
         <section class="ranking" aria-label={strings::RANKING} aria-busy={(state == "ranking").to_string()} data-testid="results"
             data-state={state} data-question={settled.map(|answer| answer.id.to_string())}>
-            if let Some(answer) = settled { { winner(&answer.ranked) } } else { { waiting(props) } }
+            { match (settled, &props.loading) {
+                (Some(answer), _) => winner(&answer.ranked),
+                (None, Some(loading)) => loading.clone(),
+                (None, None) => waiting(props),
+            } }
             <ol class={classes!("lines", is_long.then_some("long"))} ref={list} tabindex={(n_lines > 0).then_some("0")}
-                aria-label={strings::RANKING} {onscroll}>
+                aria-label={strings::ALL_LINES} data-testid="lines" {onscroll}>
                 { room(above, " above") }
                 { for drawn.map(|idx| result(idx, n_lines, &props.lines[idx])) }
                 { room(below, " below") }
@@ -85,9 +93,10 @@ fn winner(ranked: &RankedLabels) -> Html {
         return html! { <div class="winner waiting"><p class="hint">{ strings::NOTHING_READABLE }</p></div> };
     };
     let name = strings::label_or_none(first.label.as_deref());
+    let is_long = name.chars().count() > LONG_NAME;
     html! {
-        <div class={classes!("winner", first.label.is_none().then_some("none"))}>
-            <p class="name" data-testid="winner">{ strings::shortened(name) }</p>
+        <div class={classes!("winner", first.label.is_none().then_some("none"), is_long.then_some("long"))}>
+            <p class="name" dir="auto" data-testid="winner">{ name }</p>
             <p class="percent" data-testid="winner-percent">{ strings::percent(first.probability) }</p>
             <p class="hint" data-testid="confidence">{ strings::confidence(ranked) }</p>
         </div>
@@ -120,10 +129,11 @@ fn result(idx: usize, n_lines: usize, line: &Line) -> Html {
     );
     let similarity = line.score.filter(|_| !is_none).map(|score| strings::similarity(score.similarity));
     html! {
-        <li key={key(line.label.as_deref())} {class} data-testid="result" data-label={key(line.label.as_deref())} data-row={idx.to_string()}
+        // By its place: a line that got another label has not moved.
+        <li key={idx.to_string()} {class} data-testid="result" data-label={key(line.label.as_deref())} data-row={idx.to_string()}
             aria-posinset={(idx + 1).to_string()} aria-setsize={n_lines.to_string()}
-            data-none={is_none.to_string()} data-percent={percent} title={similarity.clone()}>
-            <span class="name">{ name }</span>
+            data-none={is_none.to_string()} data-percent={percent}>
+            <span class="name" dir="auto">{ name }</span>
             <span class="percent">{ probability.map(strings::percent).unwrap_or_default() }</span>
             { bar(probability.unwrap_or_default().into()) }
             if let Some(similarity) = similarity { <span class="sr">{ similarity }</span> }

@@ -69,7 +69,7 @@ pub fn Sets(props: &SetsProps) -> Html {
         })
     };
     html! {
-        <div class="presets" role="group" aria-label={strings::PRESETS}>
+        <div class="presets" role="group" aria-label={strings::PRESETS} data-next="set-keep preset-0">
             { for PRESETS.iter().enumerate().map(preset) }
             { for sets.iter().enumerate().map(own) }
             if *is_naming {
