@@ -1,15 +1,18 @@
 //! Edits of what the person has made and chosen.
 //!
-//! Invariant: an edit that is refused changes nothing.
+//! Invariant: what an edit could not take comes back as a text.
 
-use super::settings::{Earlier, Settings};
+use super::settings::{Earlier, PRESETS, Refused, Settings};
+use super::strings;
 use crate::facts::{BackendChoice, Mode};
-use crate::text::TextError;
 use crate::worker::protocol::StoredFormat;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Edit {
     Add(String),
+    /// Text that was given to the page, not to a field: it becomes the labels where those are a preset's, and else joins them;
+    /// either way the labels from before can come back.
+    Paste(String),
     Rename {
         idx: usize,
         text: String,
@@ -24,6 +27,9 @@ pub enum Edit {
         labels: Vec<String>,
         why: &'static str,
     },
+    /// The labels are kept under a name.
+    KeepSet(String),
+    RemoveSet(usize),
     Templates(Vec<String>),
     Mode(Mode),
     HasNone(bool),
@@ -42,6 +48,8 @@ impl Edit {
         matches!(
             self,
             Edit::Reorder { .. }
+                | Edit::KeepSet(_)
+                | Edit::RemoveSet(_)
                 | Edit::IsMirrored(_)
                 | Edit::HasShortcuts(_)
                 | Edit::Backend(_)
@@ -50,24 +58,40 @@ impl Edit {
         )
     }
 
-    /// Edits `settings`. Says why, where labels were replaced that can come back.
-    pub fn apply(self, settings: &mut Settings) -> Result<Option<&'static str>, TextError> {
+    pub fn is_of_labels(&self) -> bool {
+        matches!(
+            self,
+            Edit::Add(_) | Edit::Paste(_) | Edit::Rename { .. } | Edit::Remove(_) | Edit::Replace { .. }
+        )
+    }
+
+    /// Edits `settings`.
+    pub fn apply(self, settings: &mut Settings) -> Edited {
         match self {
-            Edit::Add(text) => drop(settings.add(&text)?),
-            Edit::Rename { idx, text } => settings.rename(idx, &text)?,
+            Edit::Add(text) => return settings.add(&text).err().into(),
+            Edit::Rename { idx, text } => return settings.rename(idx, &text).err().into(),
+            Edit::Paste(text) => {
+                let before = settings.labels.clone();
+                let is_presets = PRESETS.iter().any(|preset| preset.labels == before);
+                if is_presets {
+                    settings.labels.clear();
+                }
+                let refused = settings.add(&text).err();
+                if settings.labels.is_empty() {
+                    settings.labels = before.clone();
+                }
+                let why = if is_presets { strings::LABELS_PASTED } else { strings::LABELS_ADDED };
+                return Edited { refused, ..replaced(settings, before, why) };
+            }
             Edit::Remove(idx) => settings.remove(idx),
             Edit::Reorder { from, to } => settings.reorder(from, to),
             Edit::Replace { labels, why } => {
                 let before = std::mem::replace(&mut settings.labels, labels);
                 *settings = std::mem::take(settings).cleaned();
-                if settings.labels != before && !before.is_empty() {
-                    // What the person had before a link counts for more than the link's.
-                    if settings.earlier.as_ref().is_none_or(|earlier| earlier.comparison.is_none()) {
-                        settings.earlier = Some(Earlier { labels: before, comparison: None });
-                    }
-                    return Ok(Some(why));
-                }
+                return replaced(settings, before, why);
             }
+            Edit::KeepSet(name) => settings.keep_set(&name),
+            Edit::RemoveSet(idx) => settings.remove_set(idx),
             Edit::Templates(templates) => settings.templates = templates,
             Edit::Mode(mode) => settings.mode = mode,
             Edit::HasNone(has_none) => settings.has_none = has_none,
@@ -77,6 +101,34 @@ impl Edit {
             Edit::Hub(hub) => settings.hub = hub,
             Edit::Format(format) => settings.format = format,
         }
-        Ok(None)
+        Edited::default()
+    }
+}
+
+/// Keeps the labels from before at hand, where others took their place.
+fn replaced(settings: &mut Settings, before: Vec<String>, why: &'static str) -> Edited {
+    if settings.labels == before || before.is_empty() {
+        return Edited::default();
+    }
+    // What the person had before a link counts for more than the link's, and what they made for more than a preset.
+    let is_presets = PRESETS.iter().any(|preset| preset.labels == before);
+    if settings.earlier.as_ref().is_none_or(|earlier| earlier.comparison.is_none() && !is_presets) {
+        settings.earlier = Some(Earlier { labels: before, comparison: None });
+    }
+    Edited { replaced: Some(why), refused: None }
+}
+
+/// What became of an edit.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Edited {
+    /// Labels were replaced that can come back; why.
+    pub replaced: Option<&'static str>,
+    /// What could not be taken.
+    pub refused: Option<Refused>,
+}
+
+impl From<Option<Refused>> for Edited {
+    fn from(refused: Option<Refused>) -> Self {
+        Edited { replaced: None, refused }
     }
 }

@@ -2,45 +2,52 @@
 //!
 //! Invariant: what a hook starts it also stops: listeners, timers, tracks, the worker.
 
+use super::edits::Edit;
+use super::given::{Given, Place, Taken};
+use super::history::Direction;
 use super::models::picker::{CatalogueState, Pick};
-use super::notices::Notice;
 use super::ranking::camera::{Camera, Stop};
 use super::ranking::look::Seen;
 use super::ranking::stage::Picture;
 use super::services::{
-    Intake, Pictures, camera, catalogue, connection, device, gpu_mark, leave_link, motion, store_settings,
-    what_is_in,
+    Arrival, Pictures, SETTINGS_KEY, camera, catalogue, connection, device, fragment, gpu_mark, last_picture,
+    leave_link, motion, store_settings, text_of,
 };
+use super::settings::Settings;
 use super::state::{Action, State};
 use super::strings;
+use super::window::Window;
 use crate::worker::client::{Client, Downloader, ask_to_persist};
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{Event, FetchRequest, Request};
 use gloo::events::{EventListener, EventListenerOptions};
-use gloo::timers::callback::Timeout;
 use gloo::timers::future::TimeoutFuture;
+use js_sys::{Array, Reflect};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{
-    Blob, ClipboardEvent, DragEvent, Element, Event as DomEvent, HtmlVideoElement, KeyboardEvent,
-    MediaStream, Url,
+    Blob, ClipboardEvent, DragEvent, Element, Event as DomEvent, EventTarget, HtmlElement, HtmlVideoElement,
+    KeyboardEvent, MediaStream, MutationObserver, MutationObserverInit, StorageEvent, Url,
 };
 use yew::prelude::*;
 
 /// The page's state with the way to change it.
 pub type Page = UseReducerHandle<State>;
 
-/// A notice that asks for nothing goes by itself.
-const NOTICE_MILLIS: u32 = 6_000;
 /// A graphics processor that has not answered after this long is one that a reader gives up on.
 const PATIENCE_MILLIS: f64 = 5_000.0;
 /// A video that has no frame yet is looked at again after this.
 const NO_FRAME_MILLIS: u32 = 40;
 /// A camera that gives none for so long will give none.
 const MAX_NO_FRAME_MILLIS: f64 = 4_000.0;
+
+/// A long list's row and view before they were measured.
+const FIRST_ROW_PIXELS: f64 = 36.0;
+const FIRST_VIEW_PIXELS: f64 = 400.0;
 
 /// Of the wall clock.
 fn now_millis() -> f64 {
@@ -226,46 +233,129 @@ pub fn use_gpu_watch(page: &Page) {
     });
 }
 
-/// The way to put a picture on the stage.
+/// Labels from elsewhere: another link in this tab, back and forward, another tab's edits.
 #[hook]
-pub fn use_show(page: &Page, pictures: &Rc<Pictures>) -> Callback<(Blob, String)> {
-    let url = page.stage.picture.as_ref().map(|picture| picture.url.clone());
-    use_effect_with(url, |url| {
-        let url = url.clone();
-        move || drop(url.map(|url| Url::revoke_object_url(&url)))
+pub fn use_elsewhere(page: &Page) {
+    let tell = page.dispatcher();
+    use_effect_with((), move |()| {
+        let window = gloo::utils::window();
+        let go = tell.clone();
+        let hash = EventListener::new(&window, "hashchange", move |_| go.dispatch(Action::GoTo(fragment())));
+        let storage = EventListener::new(&window, "storage", move |event| {
+            let Some(event) = event.dyn_ref::<StorageEvent>() else { return };
+            let stored = event.new_value().filter(|_| event.key().as_deref() == Some(SETTINGS_KEY));
+            if let Some(stored) = stored {
+                tell.dispatch(Action::Elsewhere(Box::new(Settings::read(&stored))));
+            }
+        });
+        move || drop((hash, storage))
+    });
+}
+
+/// The way to put pictures on the stage: the first, and the others beside it.
+#[hook]
+pub fn use_show(page: &Page, pictures: &Rc<Pictures>) -> Callback<Vec<(Blob, String)>> {
+    let urls: Vec<String> = page.pictures().map(|picture| picture.url.clone()).collect();
+    let before = use_mut_ref(Vec::<String>::new);
+    use_effect_with(urls, move |urls| {
+        let gone = before.replace(urls.clone()).into_iter().filter(|url| !urls.contains(url));
+        gone.for_each(|url| drop(Url::revoke_object_url(&url)));
     });
     let (tell, pictures) = (page.dispatcher(), pictures.clone());
-    Callback::from(move |(blob, name): (Blob, String)| match Url::create_object_url_with_blob(&blob) {
-        Ok(url) => {
-            let id = pictures.put(blob.into());
-            tell.dispatch(Action::Show(Picture { id, name, url }));
-        }
-        Err(error) => {
-            tell.dispatch(Action::Fail(Problem::new(Code::PictureUnreadable, format!("{error:?}"))))
-        }
+    Callback::from(move |blobs: Vec<(Blob, String)>| {
+        let picture = |(blob, name): (Blob, String)| {
+            let url = Url::create_object_url_with_blob(&blob)?;
+            Ok(Picture { id: pictures.put(blob.into()), name, url })
+        };
+        let shown: Result<Vec<Picture>, JsValue> = blobs.into_iter().map(picture).collect();
+        tell.dispatch(match shown {
+            Ok(mut shown) if shown.len() == 1 => Action::Show(shown.remove(0)),
+            Ok(shown) => Action::ShowAll(shown),
+            Err(error) => Action::Fail(Problem::new(Code::PictureUnreadable, format!("{error:?}"))),
+        });
     })
 }
 
-/// The way to take files, however they came: those of a model as a model, else the first as a picture.
+/// The picture of the last visit in this tab comes back; the one on the stage is kept for the next.
 #[hook]
-pub fn use_take(page: &Page, pictures: &Rc<Pictures>, show: &Callback<(Blob, String)>) -> Callback<Intake> {
+pub fn use_last_picture(page: &Page, pictures: &Rc<Pictures>) {
+    let is_read = use_state(|| false);
+    {
+        let (tell, pictures, is_read) = (page.dispatcher(), pictures.clone(), is_read.setter());
+        use_effect_with((), move |()| {
+            spawn_local(async move {
+                let found = last_picture::read().await;
+                let found = found.and_then(|(blob, name)| {
+                    Some((Url::create_object_url_with_blob(&blob).ok()?, blob, name))
+                });
+                if let Some((url, blob, name)) = found {
+                    tell.dispatch(Action::ShowAgain(Picture { id: pictures.put(blob.into()), name, url }));
+                }
+                is_read.set(true);
+            });
+        });
+    }
+    let pictures = pictures.clone();
+    use_effect_with((*is_read, page.stage.picture.clone()), move |(is_read, picture)| {
+        let file =
+            picture.as_ref().and_then(|picture| Some((pictures.get(picture.id)?, picture.name.clone())));
+        if *is_read {
+            spawn_local(async move {
+                match file.and_then(|(file, name)| Some((file.dyn_into::<Blob>().ok()?, name))) {
+                    Some((file, name)) => last_picture::keep(&file, &name).await,
+                    None => last_picture::forget().await,
+                }
+            });
+        }
+    });
+}
+
+/// The way to take what was given, however it came. Returns whether anything was taken: else the browser may do what it does.
+#[hook]
+pub fn use_take(
+    page: &Page,
+    pictures: &Rc<Pictures>,
+    show: &Callback<Vec<(Blob, String)>>,
+) -> Callback<(Arrival, Place), bool> {
     let (tell, pictures, show) = (page.dispatcher(), pictures.clone(), show.clone());
-    Callback::from(move |intake: Intake| match intake {
-        Intake::Picture(file) => {
-            let name = file.name();
-            show.emit((file.into(), name));
+    Callback::from(move |(arrival, place): (Arrival, Place)| {
+        let Arrival { given, files } = arrival;
+        let with_name = |idx: usize| (files[idx].clone().into(), files[idx].name());
+        let tell_of = |left_out: Vec<String>| {
+            if !left_out.is_empty() {
+                tell.dispatch(Action::LeftOut(left_out));
+            }
+        };
+        match given.taken(place) {
+            Taken::Pictures { pictures, left_out } => {
+                show.emit(pictures.into_iter().map(with_name).collect());
+                tell_of(left_out);
+            }
+            Taken::Model { files: which, left_out } => {
+                let names = which.iter().map(|idx| files[*idx].name()).collect();
+                let payload = which.iter().map(|idx| JsValue::from(&files[*idx])).collect::<Array>();
+                let payload = pictures.put(payload.into());
+                tell.dispatch(Action::Pick(Pick::Import { payload, names }));
+                tell_of(left_out);
+            }
+            Taken::Labels(text) if place == Place::LabelField => tell.dispatch(Action::Edit(Edit::Add(text))),
+            Taken::Labels(text) => tell.dispatch(Action::Edit(Edit::Paste(text))),
+            Taken::LabelFile(idx) => {
+                let (tell, file) = (tell.clone(), files[idx].clone());
+                spawn_local(async move { tell.dispatch(Action::Edit(Edit::Paste(text_of(&file).await))) });
+            }
+            Taken::LeftToField => return false,
+            Taken::Address | Taken::Nothing => {
+                tell.dispatch(Action::Fail(Problem::new(Code::PictureNotAFile, "")));
+            }
         }
-        Intake::Model(files, names) => {
-            let payload = pictures.put(files.into());
-            tell.dispatch(Action::Pick(Pick::Import { payload, names }));
-        }
-        Intake::Nothing => tell.dispatch(Action::Fail(Problem::new(Code::PictureNotAFile, ""))),
+        true
     })
 }
 
-/// Files dropped anywhere or pasted; says whether something is held over the page.
+/// What is dropped anywhere or pasted; says whether something is held over the page.
 #[hook]
-pub fn use_intake(take: &Callback<Intake>) -> bool {
+pub fn use_intake(take: &Callback<(Arrival, Place), bool>) -> bool {
     let is_over = use_state(|| false);
     let (take, over) = (take.clone(), is_over.setter());
     use_effect_with((), move |_| {
@@ -280,8 +370,10 @@ pub fn use_intake(take: &Callback<Intake>) -> bool {
             listen(
                 "dragover",
                 Box::new(move |event| {
-                    event.prevent_default();
-                    entered.set(true);
+                    if !is_left_to_field(event) {
+                        event.prevent_default();
+                        entered.set(true);
+                    }
                 }),
             ),
             listen(
@@ -296,22 +388,25 @@ pub fn use_intake(take: &Callback<Intake>) -> bool {
             listen(
                 "drop",
                 Box::new(move |event| {
-                    event.prevent_default();
                     dropped.set(false);
+                    if is_left_to_field(event) {
+                        return;
+                    }
+                    event.prevent_default();
                     let data = event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer);
-                    on_drop.emit(what_is_in(data.and_then(|data| data.files())));
+                    on_drop.emit((Arrival::carried(data.as_ref()), Place::Page));
                 }),
             ),
             listen(
                 "paste",
                 Box::new(move |event| {
                     let data = event.dyn_ref::<ClipboardEvent>().and_then(ClipboardEvent::clipboard_data);
-                    let files = data.and_then(|data| data.files());
-                    let has_files = files.as_ref().is_some_and(|files| files.length() > 0);
-                    // Text pasted into a field is the field's.
-                    if has_files || !is_typing(event) {
+                    let arrival = Arrival::carried(data.as_ref());
+                    let place = place(event);
+                    // An empty clipboard is no mistake where a field has the focus.
+                    let is_nothing = place != Place::Page && arrival.given == Given::default();
+                    if !is_nothing && take.emit((arrival, place)) {
                         event.prevent_default();
-                        take.emit(what_is_in(files));
                     }
                 }),
             ),
@@ -321,9 +416,27 @@ pub fn use_intake(take: &Callback<Intake>) -> bool {
     *is_over
 }
 
-/// Single keys, outside of fields and dialogs.
+/// Text that is dragged over a field which is not for labels: the browser puts it in.
+fn is_left_to_field(event: &DomEvent) -> bool {
+    let data = event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer);
+    let has_files = data.is_some_and(|data| data.types().includes(&"Files".into(), 0));
+    place(event) == Place::OtherField && !has_files
+}
+
+/// Where something was given. A dialog lies over the page: nothing but its own fields takes text then.
+fn place(event: &DomEvent) -> Place {
+    if is_within(event, "#label-input, .chip-editor") {
+        Place::LabelField
+    } else if is_within(event, "input, textarea, dialog") {
+        Place::OtherField
+    } else {
+        Place::Page
+    }
+}
+
+/// Single keys, outside of fields and dialogs; `on_key` says whether the key meant something.
 #[hook]
-pub fn use_keys(is_on: bool, on_key: Callback<String>) {
+pub fn use_keys(is_on: bool, on_key: Callback<String, bool>) {
     use_effect_with((is_on, on_key), move |(is_on, on_key)| {
         let on_key = on_key.clone();
         let options = EventListenerOptions::enable_prevent_default();
@@ -335,8 +448,9 @@ pub fn use_keys(is_on: bool, on_key: Callback<String>) {
                 // A space presses the button that has the focus.
                 let is_taken = is_within(event, "input, textarea, select, dialog")
                     || (pressed == " " && is_within(event, "button, a, summary, [tabindex]"));
-                if !has_modifier && !is_taken && !key.repeat() {
-                    on_key.emit(pressed);
+                // A key that has done something here is not typed besides, into what got the focus by it.
+                if !has_modifier && !is_taken && !key.repeat() && on_key.emit(pressed) {
+                    event.prevent_default();
                 }
             })
         });
@@ -344,8 +458,32 @@ pub fn use_keys(is_on: bool, on_key: Callback<String>) {
     });
 }
 
-fn is_typing(event: &DomEvent) -> bool {
-    is_within(event, "input, textarea")
+/// Ctrl+Z and Ctrl+Shift+Z (or Ctrl+Y) take steps back and forth; within a field they are the field's.
+#[hook]
+pub fn use_steps(page: &Page) {
+    let tell = page.dispatcher();
+    use_effect_with((), move |()| {
+        let options = EventListenerOptions::enable_prevent_default();
+        let listener =
+            EventListener::new_with_options(&gloo::utils::window(), "keydown", options, move |event| {
+                let Some(key) = event.dyn_ref::<KeyboardEvent>() else { return };
+                let has_command = (key.ctrl_key() || key.meta_key()) && !key.alt_key();
+                let direction = match key.key().to_ascii_lowercase().as_str() {
+                    "z" if key.shift_key() => Direction::Forth,
+                    "y" => Direction::Forth,
+                    "z" => Direction::Back,
+                    _ => return,
+                };
+                // A field that holds nothing has nothing to take back.
+                let is_typing =
+                    is_within(event, "input, textarea") && !is_within(event, "input:placeholder-shown");
+                if has_command && !is_typing && !is_within(event, "dialog") {
+                    event.prevent_default();
+                    tell.dispatch(Action::Step(direction));
+                }
+            });
+        move || drop(listener)
+    });
 }
 
 fn is_within(event: &DomEvent, selector: &str) -> bool {
@@ -353,14 +491,132 @@ fn is_within(event: &DomEvent, selector: &str) -> bool {
     target.is_some_and(|target| target.closest(selector).is_ok_and(|found| found.is_some()))
 }
 
-/// Short notices go by themselves; those that offer something stay.
+/// When what has the focus goes away, it passes to what came of it: what carries the same `data-testid`, else what the nearest
+/// `data-next` names (several test ids, the first that is there counts), else what had it before.
 #[hook]
-pub fn use_fading_notice(page: &Page) {
-    let tell = page.dispatcher();
-    use_effect_with(page.notices.notice.clone(), move |notice| {
-        let timer = matches!(notice, Some(Notice::Told(_)))
-            .then(|| Timeout::new(NOTICE_MILLIS, move || tell.dispatch(Action::DismissNotice)));
-        move || drop(timer)
+pub fn use_kept_focus() {
+    use_effect_with((), |()| {
+        let history = Rc::new(RefCell::new(Vec::<Focused>::new()));
+        let noted = history.clone();
+        let listener = EventListener::new(&gloo::utils::document(), "focusin", move |event| {
+            let element = event.target().and_then(|target| target.dyn_into::<HtmlElement>().ok());
+            if let Some(element) = element {
+                let mut history = noted.borrow_mut();
+                history.retain(|focused| focused.element != element);
+                history.push(Focused::new(element));
+                let n_old = history.len().saturating_sub(MAX_FOCUSED);
+                history.drain(..n_old);
+            }
+        });
+        let look = Closure::<dyn Fn()>::new(move || {
+            // Taken out: what gets the focus is noted anew.
+            let mut all = history.take();
+            if has_focus() {
+                history.replace(all);
+            } else if let Some(lost) = all.pop() {
+                if lost.is_there() {
+                    // The reader let go of it by a press beside it.
+                    all.push(lost);
+                    history.replace(all);
+                } else {
+                    lost.pass_on(&all);
+                    let mut now = history.borrow_mut();
+                    all.append(&mut now);
+                    *now = all;
+                }
+            }
+        });
+        let observer = MutationObserver::new(look.as_ref().unchecked_ref());
+        if let Ok(observer) = &observer {
+            let options = MutationObserverInit::new();
+            options.set_child_list(true);
+            options.set_subtree(true);
+            options.set_attribute_filter(&Array::of3(
+                &"disabled".into(),
+                &"open".into(),
+                &"data-view".into(),
+            ));
+            drop(observer.observe_with_options(&gloo::utils::body(), &options));
+        }
+        move || {
+            observer.iter().for_each(MutationObserver::disconnect);
+            drop((listener, look));
+        }
+    });
+}
+
+/// Elements that had the focus and are remembered.
+const MAX_FOCUSED: usize = 8;
+
+/// An element that had the focus, and who comes after it.
+struct Focused {
+    element: HtmlElement,
+    next: Vec<String>,
+}
+
+impl Focused {
+    fn new(element: HtmlElement) -> Self {
+        let mut next: Vec<String> = element.get_attribute("data-testid").into_iter().collect();
+        let mut place = element.closest("[data-next]").ok().flatten();
+        while let Some(around) = place {
+            let names = around.get_attribute("data-next").unwrap_or_default();
+            next.extend(names.split_whitespace().map(str::to_owned));
+            place = around.parent_element().and_then(|parent| parent.closest("[data-next]").ok().flatten());
+        }
+        Self { element, next }
+    }
+
+    /// Whether it is drawn.
+    fn is_there(&self) -> bool {
+        self.element.is_connected() && self.element.offset_width() > 0
+    }
+
+    fn pass_on(&self, earlier: &[Focused]) {
+        let document = gloo::utils::document();
+        for name in &self.next {
+            let selector = format!("[data-testid=\"{name}\"]");
+            let found = document.query_selector(&selector).ok().flatten();
+            let found = found.and_then(|found| found.dyn_into::<HtmlElement>().ok());
+            if found.is_some_and(|found| found.focus().is_ok() && has_focus()) {
+                return;
+            }
+        }
+        let there = earlier.iter().rev().filter(|focused| focused.is_there());
+        there.take_while(|focused| focused.element.focus().is_err() || !has_focus()).for_each(drop);
+    }
+}
+
+/// Whether anything but the page as a whole has the focus.
+fn has_focus() -> bool {
+    gloo::utils::document().active_element().is_some_and(|element| element.tag_name() != "BODY")
+}
+
+/// Where a keyboard on the screen lies over the page instead of making it smaller, what sticks to the page's end sticks to
+/// the keyboard (`--keyboard` in the style sheet).
+#[hook]
+pub fn use_screen_keyboard() {
+    use_effect_with((), |()| {
+        let window = gloo::utils::window();
+        let number = |object: &JsValue, name: &str| {
+            Reflect::get(object, &name.into()).ok().and_then(|value| value.as_f64()).unwrap_or_default()
+        };
+        let viewport = Reflect::get(&window, &"visualViewport".into()).ok();
+        let viewport = viewport.and_then(|viewport| viewport.dyn_into::<EventTarget>().ok());
+        let listeners = viewport.map(|viewport| {
+            ["resize", "scroll"].map(|name| {
+                let shown = viewport.clone();
+                EventListener::new(&viewport, name, move |_| {
+                    // A page that was zoomed into shows a part of itself all the same.
+                    let is_zoomed = (number(&shown, "scale") - 1.0).abs() > 0.01;
+                    let seen = number(&shown, "height") + number(&shown, "offsetTop");
+                    let hidden =
+                        if is_zoomed { 0.0 } else { number(&gloo::utils::window(), "innerHeight") - seen };
+                    let root = gloo::utils::document_element().unchecked_into::<HtmlElement>();
+                    drop(root.style().set_property("--keyboard", &format!("{:.0}px", hidden.max(0.0))));
+                })
+            })
+        });
+        move || drop(listeners)
     });
 }
 
@@ -375,7 +631,11 @@ pub struct CameraControl {
 
 /// The camera while the state wants one: opened, shown, its frames taken, closed when the tab hides.
 #[hook]
-pub fn use_camera(page: &Page, pictures: &Rc<Pictures>, show: &Callback<(Blob, String)>) -> CameraControl {
+pub fn use_camera(
+    page: &Page,
+    pictures: &Rc<Pictures>,
+    show: &Callback<Vec<(Blob, String)>>,
+) -> CameraControl {
     let video = use_node_ref();
     let devices = use_state(Vec::<String>::new);
     let choice = use_state(|| camera::Choice::Any);
@@ -458,7 +718,7 @@ pub fn use_camera(page: &Page, pictures: &Rc<Pictures>, show: &Callback<(Blob, S
             let (tell, show) = (tell.clone(), show.clone());
             spawn_local(async move {
                 match camera::still(&video).await {
-                    Ok(blob) => show.emit((blob, strings::CAMERA_PICTURE.to_owned())),
+                    Ok(blob) => show.emit(vec![(blob, strings::CAMERA_PICTURE.to_owned())]),
                     Err(error) => {
                         tell.dispatch(Action::Fail(Problem::new(Code::CameraBusy, format!("{error:?}"))))
                     }
@@ -536,4 +796,49 @@ pub fn use_gliding(list: &NodeRef, order: Vec<String>) {
         }
         places.replace(new);
     });
+}
+
+/// What is in view of a long list, and what its scroll event is to call. Rows carry `data-row`; those of a list that is not
+/// long are all drawn.
+#[hook]
+pub fn use_window(list: &NodeRef, n_rows: usize, is_long: bool) -> (Window, Callback<DomEvent>) {
+    let seen =
+        use_state(|| Window { n_rows: 0, row_height: FIRST_ROW_PIXELS, top: 0.0, height: FIRST_VIEW_PIXELS });
+    let window = Window { n_rows, ..*seen };
+    let look = {
+        let (list, seen) = (list.clone(), seen.setter());
+        Rc::new(move |window: Window| {
+            let Some(list) = list.cast::<Element>() else { return };
+            let (top, height) = (list.scroll_top().into(), list.client_height().into());
+            let row_height = row_height(&list).unwrap_or(window.row_height);
+            let now = Window { top, height, row_height, ..window };
+            // What draws the same rows is no news.
+            if (now.rows(), now.room()) != (window.rows(), window.room()) {
+                seen.set(now);
+            }
+        })
+    };
+    let onscroll = {
+        let look = look.clone();
+        Callback::from(move |_: DomEvent| look(window))
+    };
+    use_effect_with((n_rows, is_long, *seen), move |_| {
+        let listener = is_long.then(|| {
+            look(window);
+            EventListener::new(&gloo::utils::window(), "resize", move |_| look(window))
+        });
+        move || drop(listener)
+    });
+    (window, onscroll)
+}
+
+/// From one row to the next, gaps included.
+fn row_height(list: &Element) -> Option<f64> {
+    let first = list.query_selector("[data-row]").ok()??;
+    let top = first.get_bounding_client_rect().top();
+    let next = first.next_element_sibling().filter(|next| next.has_attribute("data-row"));
+    let height = next.map_or(first.get_bounding_client_rect().height(), |next| {
+        next.get_bounding_client_rect().top() - top
+    });
+    (height > 0.0).then_some(height)
 }

@@ -4,6 +4,7 @@
 //! state     what the machines know, put together, and the actions between them (pure)
 //! loading, notices, edits                 machines that all views share          (pure)
 //! settings, share, strings                what is kept, linked, said             (pure)
+//! given, export, history, window          what comes in, goes out, can be taken back; long lists (pure)
 //! ranking   the view that ranks labels for a picture: its machines, its components
 //! models    the view that finds and keeps models: its machine, its components
 //! page      owns the reducer, wires hooks to components
@@ -27,10 +28,13 @@
 //! | `camera-open`, `camera-stop`, `camera-shoot`, `camera-switch`, `camera-mirror`, `camera-live` | camera buttons |
 //! | `camera-video`, `live-rate`, `live-top` | the video and what lies over it |
 //! | `label-input` | the field that adds labels |
-//! | `chip` (`data-label`), `chip-edit`, `chip-remove` | one label |
+//! | `chip` (`data-label`), `chip-edit`, `chip-remove` | one label; of many those in view |
+//! | `label-count`, `label-filter` | over many labels: how many, and the field that finds some |
+//! | `tray`, `tray-picture` (`data-name`), `tray-label` | pictures that came together, each with its best label |
 //! | `preset-N` | preset buttons from 0 |
+//! | `set` (`data-name`), `set-take`, `set-remove`, `set-keep`, `set-name` | the reader's own sets beside them |
 //! | `results` | the ranking: `data-state` = `ready`, `ranking`, `settled`; a settled one has `data-question` |
-//! | `result` | a line: `data-label`, `data-percent` (0 to 100), `data-none` on "none of these" |
+//! | `result` | a line, of many those in view: `data-label`, `data-percent` (0 to 100), `data-none` on "none of these" |
 //! | `winner`, `winner-percent`, `confidence` | the winner, large |
 //! | `mode-softmax`, `mode-independent`, `has-none`, `none-help`, `template-N` | how labels are compared (inside `more`) |
 //! | `status` | badge: `data-engine` = `starting`, `loading`, `ready`, `failed`; `data-backend` |
@@ -45,7 +49,7 @@
 //! | `sees-open`, `sees` | buttons on the stage and in the details that open `dialog-sees` |
 //! | `sees-square` | there: `data-state` = `waiting`, `shown`; `data-size`; `sees-picture` (a canvas), `sees-size`, `sees-cut`, `sees-background` inside |
 //! | `share`, `details`, `shortcuts`, `privacy` | header and footer buttons; each opens `dialog-NAME` (share copies) |
-//! | `copy-json`, `save-json`, `save-csv`, `models` | inside `dialog-details`; `models` and `status` open `dialog-models` |
+//! | `copy-table`, `copy-json`, `save-json`, `save-csv`, `save-picture`, `exported`, `models` | inside `dialog-details`; `models` and `status` open `dialog-models` |
 //! | `model-starter`, `forget`, `model-use`, `model-delete`, `in-use`, `room` | there: what is on this device |
 //! | `unfinished`, `unfinished-resume`, `unfinished-discard` | a download that was begun |
 //! | `shelved` (`data-id`, `data-recommended`), `model-download`, `recommended` | a model of the curated list |
@@ -56,8 +60,12 @@
 //! | `job-line` | the same in the header |
 //! | `question`, `question-delete`, `question-keep` | asked before something is deleted |
 //! | `model-back` | in a notice: back to the built-in model |
+//! | `keep-mine`, `take-theirs` | in the notice that another tab has other labels |
 
 pub mod edits;
+pub mod export;
+pub mod given;
+pub mod history;
 pub mod loading;
 pub mod models;
 pub mod notices;
@@ -66,6 +74,7 @@ pub mod settings;
 pub mod share;
 pub mod state;
 pub mod strings;
+pub mod window;
 
 #[cfg(feature = "web")]
 mod hooks;

@@ -1,18 +1,33 @@
 //! What the page has to say: why something did not work, what happened besides, what a screen reader is told.
 //!
 //! Invariant: a notice is said once, when it comes: a region that comes with its text already in it is often not read.
+//! Invariant: a notice that offers a way back is put away by the reader or by what it is about, never by another notice.
 
 use super::strings;
 use crate::worker::problem::Problem;
+
+/// Of those that only tell something, so many are on show at once.
+const MAX_TELLING: usize = 2;
+/// For so long a notice is on show at least, and for so long by each of its letters, before it goes by itself.
+const MIN_MILLIS: u32 = 6_000;
+const MILLIS_PER_LETTER: u32 = 90;
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Notices {
     /// Why the last thing did not work: `role="alert"`.
     pub problem: Option<Problem>,
-    /// What happened besides.
-    pub notice: Option<Notice>,
+    /// What happened besides, the latest last.
+    pub toasts: Vec<Toast>,
     /// The latest thing worth saying to a screen reader.
     pub announcement: String,
+    last_id: u64,
+}
+
+/// A notice on show.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Toast {
+    pub id: u64,
+    pub notice: Notice,
 }
 
 /// Something that happened, with at most one thing to do about it.
@@ -27,6 +42,10 @@ pub enum Notice {
     /// The model that was chosen on an earlier visit is stored no more.
     ModelGone(String),
     Told(&'static str),
+    /// Another tab has other labels: whose stay?
+    Elsewhere,
+    /// What happened, with figures or names in it.
+    Counted(String),
 }
 
 impl Notice {
@@ -36,6 +55,36 @@ impl Notice {
             Notice::Replaced(text) | Notice::Told(text) => (*text).to_owned(),
             Notice::Switched(name) => strings::switched(name),
             Notice::ModelGone(name) => strings::model_gone(name),
+            Notice::Elsewhere => strings::LABELS_ELSEWHERE.to_owned(),
+            Notice::Counted(text) => text.clone(),
+        }
+    }
+
+    /// What stands behind the text.
+    pub fn more(&self) -> Option<&'static str> {
+        match self {
+            Notice::Engine(problem) => Some(strings::advice(problem.code).todo),
+            _ => None,
+        }
+    }
+
+    /// Whether it offers something that is lost with it.
+    pub fn is_offer(&self) -> bool {
+        matches!(self, Notice::Replaced(_) | Notice::Switched(_) | Notice::Elsewhere)
+    }
+
+    /// After so long it goes by itself; what offers something stays.
+    pub fn fade_millis(&self) -> Option<u32> {
+        let n_letters = self.text().chars().count() + self.more().unwrap_or_default().chars().count();
+        (!self.is_offer()).then(|| MIN_MILLIS.max(MILLIS_PER_LETTER * n_letters as u32))
+    }
+
+    /// Whether it says anew what the other said.
+    fn renews(&self, other: &Notice) -> bool {
+        match (self, other) {
+            (Notice::Replaced(_), Notice::Replaced(_)) | (Notice::Switched(_), Notice::Switched(_)) => true,
+            (Notice::Engine(this), Notice::Engine(other)) => this.code == other.code,
+            (this, other) => this == other,
         }
     }
 }
@@ -44,6 +93,29 @@ impl Notices {
     /// Shown, and said.
     pub fn notify(&mut self, notice: Notice) {
         self.announcement = notice.text();
-        self.notice = Some(notice);
+        self.forget(|other| notice.renews(other));
+        self.last_id += 1;
+        self.toasts.push(Toast { id: self.last_id, notice });
+        let n_telling = self.toasts.iter().filter(|toast| !toast.notice.is_offer()).count();
+        if n_telling > MAX_TELLING
+            && let Some(oldest) = self.toasts.iter().position(|toast| !toast.notice.is_offer())
+        {
+            self.toasts.remove(oldest);
+        }
+    }
+
+    /// Takes away what has become pointless.
+    pub fn forget(&mut self, is_pointless: impl Fn(&Notice) -> bool) {
+        self.toasts.retain(|toast| !is_pointless(&toast.notice));
+    }
+
+    /// Puts one away and returns it.
+    pub fn dismiss(&mut self, id: u64) -> Option<Notice> {
+        let idx = self.toasts.iter().position(|toast| toast.id == id)?;
+        Some(self.toasts.remove(idx).notice)
+    }
+
+    pub fn latest(&self) -> Option<&Notice> {
+        self.toasts.last().map(|toast| &toast.notice)
     }
 }

@@ -1,32 +1,36 @@
 //! The one page: owns the reducer, wires hooks to parts.
 
 use super::edits::Edit;
+use super::export::{self, Record, RecordModel};
+use super::given::Place;
 use super::hooks::{
-    use_camera, use_catalogue, use_device, use_downloader, use_engine, use_fading_notice, use_gpu_watch,
-    use_intake, use_keys, use_show, use_stored, use_take,
+    use_camera, use_catalogue, use_device, use_downloader, use_elsewhere, use_engine, use_gpu_watch,
+    use_intake, use_kept_focus, use_keys, use_last_picture, use_screen_keyboard, use_show, use_steps,
+    use_stored, use_take,
 };
 use super::loading::Engine;
 use super::models::picker::{Phase as JobPhase, Pick};
 use super::models::view::Models;
-use super::notices::Notice;
 use super::parts::dialogs::{Details, Dialog, Export, privacy, shortcuts};
 use super::parts::header::Header;
 use super::parts::icon::icon;
-use super::parts::messages::{Alert, NoticeBar};
+use super::parts::messages::Alert;
 use super::ranking::answer::Phase;
 use super::ranking::camera::{Camera, Stop};
 use super::ranking::view::sees::Sees;
 use super::ranking::view::stage::SAMPLES;
 use super::ranking::view::{self as ranking, Wires};
-use super::services::{self, Pictures, what_is_in};
+use super::services::{self, Arrival, Pictures, poster};
 use super::state::{Action, State};
 use super::strings;
 use crate::facts::Mode;
+use crate::facts::table::BYTE_ORDER_MARK;
 use crate::image::Fit;
 use crate::worker::problem::{Code, Problem};
-use crate::worker::protocol::Request;
+use crate::worker::protocol::{Answer, Request};
+use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::spawn_local;
-use web_sys::{HtmlElement, HtmlInputElement};
+use web_sys::{Blob, HtmlElement, HtmlInputElement};
 use yew::prelude::*;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,60 @@ fn first_state() -> State {
     }
 }
 
+/// The answer on show, with what it depended on; behind it those of the pictures that came with its own.
+fn records(page: &State) -> Vec<Record> {
+    let answer = page.ranking.answer.as_ref().filter(|_| page.phase() == Phase::Settled);
+    let (Some(answer), Some(card)) = (answer, page.loading.card()) else { return Vec::new() };
+    let record = |picture: &str, answer: &Answer| Record {
+        picture: picture.to_owned(),
+        date: services::now(),
+        model: RecordModel::new(strings::model_name(card), card),
+        templates: page.prompts(),
+        ranked: answer.ranked.clone(),
+    };
+    let still = page.stage.picture.as_ref().filter(|_| page.stage.still().is_some());
+    let first = record(still.map_or(strings::CAMERA_PICTURE, |picture| &picture.name), answer);
+    let tray = page.stage.tray_with_answers().into_iter().filter(|(picture, _)| Some(picture) != still);
+    let others = tray.filter_map(|(picture, answer)| Some(record(&picture.name, &*answer?)));
+    [first].into_iter().chain(others.filter(|_| still.is_some())).collect()
+}
+
+/// Gives an answer to where the reader wants it; returns what is to be said of that.
+async fn run_export(export: Export, records: &[Record], url: &str) -> String {
+    let Some(record) = records.first() else { return String::new() };
+    let name = |ending: &str| export::file_name(records, ending);
+    let copied = |is_copied: bool| if is_copied { strings::COPIED } else { strings::COPY_FAILED }.to_owned();
+    let saved = |name: String, result: Result<(), JsValue>| match result {
+        Ok(()) => strings::saved(&name),
+        Err(error) => strings::not_saved(&format!("{error:?}")),
+    };
+    let json = || export::to_json(records).unwrap_or_default();
+    match export {
+        Export::CopyJson => copied(services::copy(&json()).await),
+        Export::CopyTable => copied(services::copy(&export::to_table(records).to_tsv()).await),
+        Export::SaveJson => {
+            let name = name("json");
+            saved(name.clone(), services::save(&name, "application/json", &json()))
+        }
+        Export::SaveCsv => {
+            let (name, csv) = (name("csv"), export::to_table(records).to_csv());
+            saved(
+                name.clone(),
+                services::save(&name, "text/csv;charset=utf-8", &format!("{BYTE_ORDER_MARK}{csv}")),
+            )
+        }
+        Export::Picture => {
+            let name = export::file_name(std::slice::from_ref(record), "png");
+            match poster::give(url, record, &name).await {
+                Ok(poster::Given::Shared) => strings::SHARED_PICTURE.to_owned(),
+                Ok(poster::Given::Kept) => String::new(),
+                Ok(poster::Given::Saved) => saved(name, Ok(())),
+                Err(error) => saved(name, Err(error)),
+            }
+        }
+    }
+}
+
 #[component]
 pub fn Page() -> Html {
     let page = use_reducer(first_state);
@@ -58,7 +116,12 @@ pub fn Page() -> Html {
     let control = use_camera(&page, &pictures, &show);
     use_stored(&page);
     use_gpu_watch(&page);
-    use_fading_notice(&page);
+    use_elsewhere(&page);
+    use_last_picture(&page, &pictures);
+    use_steps(&page);
+    use_kept_focus();
+    use_screen_keyboard();
+    let is_touch = use_memo((), |()| services::matches_media("(pointer: coarse)"));
     let open = use_state(|| None::<Open>);
     use_downloader(&page, &pictures);
     use_device(&page);
@@ -94,7 +157,7 @@ pub fn Page() -> Html {
         Callback::from(move |event: Event| {
             let input: HtmlInputElement = event.target_unchecked_into();
             // Emptying the input empties its list, and lets the same file be chosen again.
-            take.emit(what_is_in(input.files()));
+            take.emit((Arrival::chosen(input.files()), Place::Page));
             input.set_value("");
         })
     };
@@ -104,9 +167,19 @@ pub fn Page() -> Html {
             let (send, show, sample) = (send.clone(), show.clone(), &SAMPLES[idx]);
             spawn_local(async move {
                 match services::sample(sample.file).await {
-                    Ok(blob) => show.emit((blob, sample.name.to_owned())),
+                    Ok(blob) => show.emit(vec![(blob, sample.name.to_owned())]),
                     Err(problem) => send.emit(Action::Fail(problem)),
                 }
+            });
+        })
+    };
+    let on_broken = {
+        let (send, pictures) = (send.clone(), pictures.clone());
+        Callback::from(move |picture: u64| {
+            let file = pictures.get(picture).and_then(|file| file.dyn_into::<Blob>().ok());
+            let (send, Some(file)) = (send.clone(), file) else { return };
+            spawn_local(async move {
+                send.emit(Action::Broken { picture, problem: services::broken_picture(&file).await });
             });
         })
     };
@@ -121,31 +194,15 @@ pub fn Page() -> Html {
             });
         })
     };
+    let exported = use_state(String::new);
     let export = {
-        let (send, answer) = (send.clone(), page.ranking.answer.clone());
+        let exported = exported.setter();
+        let page = page.clone();
+        let url = page.stage.picture.as_ref().map(|picture| picture.url.clone());
         Callback::from(move |export: Export| {
-            let Some(answer) = &answer else { return };
-            let json = answer.ranked.to_json().unwrap_or_default();
-            let failed = |error| Action::Fail(Problem::new(Code::EngineFailed, format!("{error:?}")));
-            let saved = match export {
-                Export::SaveJson => services::save("ranking.json", "application/json", &json),
-                Export::SaveCsv => services::save("ranking.csv", "text/csv", &answer.ranked.to_csv()),
-                Export::CopyJson => {
-                    let send = send.clone();
-                    spawn_local(async move {
-                        let is_copied = services::copy(&json).await;
-                        send.emit(Action::Say(if is_copied {
-                            strings::COPIED
-                        } else {
-                            strings::COPY_FAILED
-                        }));
-                    });
-                    Ok(())
-                }
-            };
-            if let Err(error) = saved {
-                send.emit(failed(error));
-            }
+            let (records, exported) = (records(&page), exported.clone());
+            let url = url.clone().unwrap_or_default();
+            spawn_local(async move { exported.set(run_export(export, &records, &url).await) });
         })
     };
     let opener = |which: Open| {
@@ -171,24 +228,23 @@ pub fn Page() -> Html {
             (send.clone(), open.setter(), page.clone(), label_input.clone());
         let (choose_file, open_models, shoot) =
             (choose_file.clone(), open_models.clone(), control.shoot.clone());
-        Callback::from(move |key: String| match key.to_ascii_lowercase().as_str() {
-            "?" => open.set(Some(Open::Shortcuts)),
-            "d" => open.set(Some(Open::Details)),
-            "o" => choose_file.emit(()),
-            "l" => spawn_local({
-                // After this key has done its work, so that it is not typed into the field.
-                let input = label_input.clone();
-                async move { input.cast::<HtmlElement>().iter().for_each(|input| drop(input.focus())) }
-            }),
-            "c" if page.stage.camera == Camera::Off => send.emit(Action::OpenCamera),
-            "c" => send.emit(Action::CloseCamera(Stop::Asked)),
-            " " if matches!(page.stage.camera, Camera::On { .. }) => shoot.emit(()),
-            "m" => open_models.emit(()),
-            "s" => send.emit(Action::Edit(Edit::Mode(match page.settings.mode {
-                Mode::Softmax => Mode::Independent,
-                Mode::Independent => Mode::Softmax,
-            }))),
-            _ => {}
+        Callback::from(move |key: String| {
+            match key.to_ascii_lowercase().as_str() {
+                "?" => open.set(Some(Open::Shortcuts)),
+                "d" => open.set(Some(Open::Details)),
+                "o" => choose_file.emit(()),
+                "l" => label_input.cast::<HtmlElement>().iter().for_each(|input| drop(input.focus())),
+                "c" if page.stage.camera == Camera::Off => send.emit(Action::OpenCamera),
+                "c" => send.emit(Action::CloseCamera(Stop::Asked)),
+                " " if matches!(page.stage.camera, Camera::On { .. }) => shoot.emit(()),
+                "m" => open_models.emit(()),
+                "s" => send.emit(Action::Edit(Edit::Mode(match page.settings.mode {
+                    Mode::Softmax => Mode::Independent,
+                    Mode::Independent => Mode::Softmax,
+                }))),
+                _ => return false,
+            }
+            true
         })
     };
     use_keys(page.settings.has_shortcuts, on_key);
@@ -210,8 +266,6 @@ pub fn Page() -> Html {
         };
         html! { <Dialog {name} {title} is_open={*open == Some(which)} {on_close}>{ inside }</Dialog> }
     };
-    let notice =
-        page.notices.notice.clone().map(|notice| html! { <NoticeBar {notice} send={send.clone()} /> });
     let retry = match &page.loading.engine {
         Engine::Failed(problem) if problem.code == Code::LoadCancelled => strings::LOAD_MODEL,
         _ if page.loading.model.is_starter() => strings::RETRY,
@@ -247,7 +301,6 @@ pub fn Page() -> Html {
     // Behind an open dialog nobody would read or hear them.
     let about_models = html! { <>{ of_picker }{ of_engine }</> };
     let is_picking = *open == Some(Open::Models);
-    let is_of_engine = matches!(page.notices.notice, Some(Notice::Engine(_)));
     let wires = Wires {
         send: send.clone(),
         control,
@@ -256,9 +309,10 @@ pub fn Page() -> Html {
         on_open: choose_file,
         on_sample: sample,
         on_sees: open_sees.clone(),
+        on_broken,
         on_cancel: cancel,
         on_cancel_ranking: cancel_ranking,
-        notes: if is_of_engine { notice.clone().unwrap_or_default() } else { Html::default() },
+        is_touch: *is_touch,
         alerts: if is_picking {
             Html::default()
         } else {
@@ -266,22 +320,21 @@ pub fn Page() -> Html {
         },
     };
     html! {
-        <div class="page">
+        <div class="page" data-next="lines open">
             <Header engine={page.loading.engine.clone()} model={page.loading.model.clone()} job={page.picker.job.clone()} offer={recommended.clone()}
                 on_models={open_models.clone()} on_details={opener(Open::Details)} on_shortcuts={opener(Open::Shortcuts)} on_share={share} />
             <main>
                 { ranking::view(&page, wires) }
-                <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" tabindex="-1" aria-label={strings::OPEN} onchange={take_files.clone()} />
+                <input type="file" class="sr" ref={file_input} data-testid="file-input" accept="image/*" multiple=true tabindex="-1" aria-hidden="true" aria-label={strings::OPEN} onchange={take_files.clone()} />
             </main>
             <footer class="foot">
                 <button type="button" class="quiet-link" data-testid="privacy" onclick={opener(Open::Privacy).reform(|_: MouseEvent| ())}>
                     { icon("lock") }{ strings::PRIVACY }
                 </button>
             </footer>
-            if !is_of_engine { { notice } }
             <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.notices.announcement }</p>
             { dialog(Open::Details, "details", strings::DETAILS, html! {
-                <Details card={page.loading.card().cloned()} backend={(page.settings.backend, page.settings.gpu_trouble)} send={send.clone()} model={page.loading.model.clone()} answer={settled.cloned()} on_export={export} on_models={open_models}
+                <Details card={page.loading.card().cloned()} backend={(page.settings.backend, page.settings.gpu_trouble)} send={send.clone()} model={page.loading.model.clone()} answer={settled.cloned()} on_export={export} exported={(*exported).clone()} on_models={open_models}
                     on_sees={page.stage.picture.is_some().then_some(open_sees)} />
             }) }
             { dialog(Open::Models, "models", strings::MODELS, html! {

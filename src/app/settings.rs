@@ -9,6 +9,7 @@ use crate::text::labels::{self, MAX_LABELS};
 use crate::text::{Template, TextError};
 use crate::worker::protocol::{StoredFormat, Vouched};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::HashSet;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,10 @@ pub struct Settings {
     pub format: StoredFormat,
     /// Models are stored here, so that it is worth looking which.
     pub has_stored: bool,
+    /// The reader's own, to begin with.
+    pub sets: Vec<LabelSet>,
+    /// Facts about the device that were told, by their codes: none is told twice.
+    pub told: Vec<String>,
     /// What a preset or a link took the place of; kept as well, so that it can come back after a reload too.
     pub earlier: Option<Earlier>,
 }
@@ -65,8 +70,16 @@ pub struct Chosen {
     pub vouched: Vouched,
 }
 
+/// Labels under a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelSet {
+    pub name: String,
+    pub labels: Vec<String>,
+}
+
 /// What comes back by undo.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Earlier {
     pub labels: Vec<String>,
     /// How they were compared, which a link brings too.
@@ -74,10 +87,19 @@ pub struct Earlier {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Comparison {
     pub templates: Vec<String>,
     pub mode: Mode,
     pub has_none: bool,
+}
+
+/// Labels that could not be taken, as a text that can be edited, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub text: String,
+    pub n_labels: usize,
+    pub error: TextError,
 }
 
 impl Default for Settings {
@@ -95,8 +117,16 @@ impl Default for Settings {
             hub: DEFAULT_HUB.to_owned(),
             format: StoredFormat::default(),
             has_stored: false,
+            sets: Vec::new(),
+            told: Vec::new(),
             earlier: None,
         }
+    }
+}
+
+impl Default for Comparison {
+    fn default() -> Self {
+        Settings::default().comparison()
     }
 }
 
@@ -149,30 +179,62 @@ pub const PRESETS: [Preset; 5] = [
 ];
 
 impl Settings {
-    /// Adds what was typed or pasted; labels that are there already are left out. Returns how many are new.
-    pub fn add(&mut self, text: &str) -> Result<usize, TextError> {
+    /// Of what was stored, everything that can be read: one value that this version does not know takes no other with it.
+    pub fn read(stored: &str) -> Settings {
+        let Ok(Value::Object(mut fields)) = serde_json::from_str(stored) else { return Settings::default() };
+        if let Some(Value::Array(labels)) = fields.get_mut("labels") {
+            labels.retain(Value::is_string);
+        }
+        let is_known = |fields: Map<String, Value>| Settings::deserialize(Value::Object(fields)).is_ok();
+        let alone = |name: &str, value: &Value| Map::from_iter([(name.to_owned(), value.clone())]);
+        let names: Vec<String> = fields.keys().cloned().collect();
+        for name in names {
+            let Some(value) = fields.get_mut(&name).filter(|value| !is_known(alone(&name, value))) else {
+                continue;
+            };
+            // Of what has parts, those that can be read.
+            without_unknown(value, &|value| is_known(alone(&name, value)));
+            if !is_known(alone(&name, value)) {
+                fields.remove(&name);
+            }
+        }
+        Settings::deserialize(Value::Object(fields)).unwrap_or_default()
+    }
+
+    /// Adds what was typed or pasted, as much of it as there is room for; labels that are there already are left out.
+    /// Returns how many are new.
+    pub fn add(&mut self, text: &str) -> Result<usize, Refused> {
         let n_before = self.labels.len();
-        self.insert(n_before, labels::parse(text)?)?;
+        self.insert(n_before, labels::split(text))?;
         Ok(self.labels.len() - n_before)
     }
 
-    /// Puts what was typed in place of one label; nothing typed removes it, several labels take its place.
-    pub fn rename(&mut self, idx: usize, text: &str) -> Result<(), TextError> {
-        let new = labels::parse(text)?;
+    /// Puts what was typed in place of one label; nothing typed removes it, several labels take its place. What is refused
+    /// changes nothing.
+    pub fn rename(&mut self, idx: usize, text: &str) -> Result<(), Refused> {
         let before = self.labels.clone();
         self.remove(idx);
-        self.insert(idx.min(self.labels.len()), new).inspect_err(|_| self.labels = before)
+        self.insert(idx.min(self.labels.len()), labels::split(text)).map_err(|refused| {
+            self.labels = before;
+            Refused { text: text.to_owned(), ..refused }
+        })
     }
 
-    /// Puts in those of `new` that are not there yet, or nothing if that were too many.
-    fn insert(&mut self, idx: usize, mut new: Vec<String>) -> Result<(), TextError> {
+    /// Puts in those of `new` that are not there yet and that can be taken.
+    fn insert(&mut self, idx: usize, mut new: Vec<String>) -> Result<(), Refused> {
         let known: HashSet<String> = self.labels.iter().map(|label| labels::key(label)).collect();
         new.retain(|label| !known.contains(&labels::key(label)));
-        if self.labels.len() + new.len() > MAX_LABELS {
-            return Err(TextError::ManyLabels { max: MAX_LABELS });
-        }
-        self.labels.splice(idx..idx, new);
-        Ok(())
+        let too_long = new.iter().find_map(|label| labels::check_length(label).err());
+        let (mut taken, mut left_out): (Vec<String>, Vec<String>) =
+            new.into_iter().partition(|label| labels::check_length(label).is_ok());
+        let room = MAX_LABELS.saturating_sub(self.labels.len()).min(taken.len());
+        let is_full = room < taken.len();
+        left_out.extend(taken.split_off(room));
+        self.labels.splice(idx..idx, taken);
+        let error = too_long.or(is_full.then_some(TextError::ManyLabels { max: MAX_LABELS }));
+        error.map_or(Ok(()), |error| {
+            Err(Refused { text: labels::joined(&left_out), n_labels: left_out.len(), error })
+        })
     }
 
     pub fn remove(&mut self, idx: usize) {
@@ -185,6 +247,24 @@ impl Settings {
         if from < self.labels.len() && to < self.labels.len() {
             let label = self.labels.remove(from);
             self.labels.insert(to, label);
+        }
+    }
+
+    /// Keeps the labels under a name, in place of those that had it; without a name, under their first one's.
+    pub fn keep_set(&mut self, name: &str) {
+        let Some(first) = self.labels.first() else { return };
+        let name =
+            Some(labels::cleaned(name)).filter(|name| !name.is_empty()).unwrap_or_else(|| first.clone());
+        let set = LabelSet { name, labels: self.labels.clone() };
+        match self.sets.iter_mut().find(|known| known.name == set.name) {
+            Some(known) => *known = set,
+            None => self.sets.push(set),
+        }
+    }
+
+    pub fn remove_set(&mut self, idx: usize) {
+        if idx < self.sets.len() {
+            self.sets.remove(idx);
         }
     }
 
@@ -210,6 +290,19 @@ impl Settings {
         if self.gpu_trouble.is_some() { BackendChoice::Cpu } else { self.backend }
     }
 
+    /// What a person has made, which a link brings too: labels, and how they are compared.
+    pub fn made(&self) -> (Vec<String>, Comparison) {
+        (self.labels.clone(), self.comparison())
+    }
+
+    pub fn set_made(
+        &mut self,
+        (labels, Comparison { templates, mode, has_none }): (Vec<String>, Comparison),
+    ) {
+        self.labels = labels;
+        (self.templates, self.mode, self.has_none) = (templates, mode, has_none);
+    }
+
     pub fn comparison(&self) -> Comparison {
         Comparison { templates: self.templates.clone(), mode: self.mode, has_none: self.has_none }
     }
@@ -225,12 +318,24 @@ impl Settings {
 
     /// Made whole after it came from storage or from a link: nothing there can be trusted to be clean.
     pub fn cleaned(mut self) -> Self {
-        let quoted = |label: &String| format!("\"{}\"", label.replace('"', "\"\""));
         // What is too long or too much is left out; the rest is kept.
-        let parsed = self.labels.iter().flat_map(|label| labels::parse(&quoted(label)).unwrap_or_default());
+        let cleaned = self.labels.iter().map(|label| labels::cleaned(label));
+        let whole = cleaned.filter(|label| !label.is_empty() && labels::check_length(label).is_ok());
         let mut seen = HashSet::new();
-        self.labels = parsed.filter(|label| seen.insert(labels::key(label))).take(MAX_LABELS).collect();
+        self.labels = whole.filter(|label| seen.insert(labels::key(label))).take(MAX_LABELS).collect();
         self.templates.truncate(MAX_TEMPLATES);
         self
     }
+}
+
+/// Takes the parts out of an object that keep it from being known, each by itself.
+fn without_unknown(value: &mut Value, is_known: &dyn Fn(&Value) -> bool) {
+    let Value::Object(parts) = value else { return };
+    let alone = |name: &String, part: &Value| Value::Object(Map::from_iter([(name.clone(), part.clone())]));
+    parts.retain(|name, part| {
+        if !is_known(&alone(name, part)) {
+            without_unknown(part, &|part| is_known(&alone(name, part)));
+        }
+        is_known(&alone(name, part))
+    });
 }

@@ -11,11 +11,7 @@ pub fn to_fragment(settings: &Settings) -> String {
     let labels: Vec<String> = settings.labels.iter().map(|label| encode(label)).collect();
     let mut parts = vec![format!("labels={}", labels.join(","))];
     parts.extend(settings.prompts().iter().map(|template| format!("template={}", encode(template))));
-    let score = match settings.mode {
-        Mode::Softmax => "softmax",
-        Mode::Independent => "independent",
-    };
-    parts.push(format!("score={score}"));
+    parts.push(format!("score={}", settings.mode.name()));
     parts.push(format!("none={}", u8::from(settings.has_none)));
     parts.join("&")
 }
@@ -38,7 +34,7 @@ pub fn from_fragment(fragment: &str, current: &Settings) -> Option<Settings> {
 }
 
 /// Percent-encoded UTF-8; RFC 3986's unreserved characters stay.
-fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
@@ -50,7 +46,7 @@ fn encode(text: &str) -> String {
 }
 
 /// Undoes [`encode`]; a `%` without two hex digits stays as it is.
-fn decode(text: &str) -> String {
+pub fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

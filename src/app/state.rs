@@ -4,7 +4,8 @@
 //! Invariant: a machine changes itself alone; what a change means for the others stands here.
 //! Invariant: no DOM: the state is tested natively.
 
-use super::edits::Edit;
+use super::edits::{Edit, Edited};
+use super::history::{Direction, History, Step};
 use super::loading::{Engine, Loading, Model, is_of_worker};
 use super::models::picker::{
     CatalogueState, Finished, ModelJob, Offer, Outcome, Phase as JobPhase, Pick, Picker,
@@ -16,11 +17,12 @@ use super::ranking::look::{Look, Seen};
 use super::ranking::offering::Offering;
 use super::ranking::stage::{Picture, Stage};
 use super::ranking::trial::{Asked, Before, Trial};
-use super::settings::{Earlier, GpuTrouble, Settings};
-use super::strings;
+use super::settings::{Earlier, GpuTrouble, Refused, Settings};
+use super::{share, strings};
 use crate::facts::{BackendChoice, BackendKind, Confidence};
 use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{Answer, Card, Event, Question};
+use std::rc::Rc;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
@@ -33,6 +35,12 @@ pub struct State {
     pub offering: Offering,
     /// While the reader looks at what the model sees.
     pub look: Option<Look>,
+    pub history: History,
+    /// Labels that could not be taken, and how often that was so: they go back into the field.
+    pub refused: Option<Refused>,
+    pub n_refused: u32,
+    /// What another tab has made of labels and comparison; the reader decides whose stay.
+    pub elsewhere: Option<Box<Settings>>,
     /// Labels and comparison are a link's, and not edited yet.
     is_borrowed: bool,
 }
@@ -67,6 +75,17 @@ pub enum Action {
     Seen(Seen),
     /// A still picture takes the stage. Ids of pictures and frames are the page's, each new.
     Show(Picture),
+    /// Several came at once: the first takes the stage, the others wait beside it.
+    ShowAll(Vec<Picture>),
+    /// The picture of the last visit, unless there is another already.
+    ShowAgain(Picture),
+    /// The browser cannot draw the picture with this id.
+    Broken {
+        picture: u64,
+        problem: Problem,
+    },
+    /// Files of these names came and were not taken.
+    LeftOut(Vec<String>),
     ClearPicture,
     OpenCamera,
     CameraOpened,
@@ -77,10 +96,42 @@ pub enum Action {
     /// One edit of what the person has made.
     Edit(Edit),
     Undo,
+    /// One step of the person's own back, or forth again.
+    Step(Direction),
+    /// The address changed to this fragment: by a link, or by back and forward.
+    GoTo(String),
+    /// Another tab has stored these settings.
+    Elsewhere(Box<Settings>),
+    Decide(Whose),
     Fail(Problem),
     Say(&'static str),
     DismissProblem,
-    DismissNotice,
+    /// Puts the word on labels that could not be taken away; they stay in the field.
+    DismissRefusal,
+    /// Puts the notice with this id away.
+    DismissNotice(u64),
+}
+
+impl Action {
+    /// Whether it may change what a person has made, in a way that can be taken back.
+    fn is_step(&self) -> bool {
+        matches!(
+            self,
+            Action::Edit(_)
+                | Action::Show(_)
+                | Action::ShowAll(_)
+                | Action::ClearPicture
+                | Action::Undo
+                | Action::Decide(_)
+        )
+    }
+}
+
+/// Whose labels stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    Mine,
+    Theirs,
 }
 
 impl State {
@@ -95,6 +146,10 @@ impl State {
             picker: Picker::default(),
             offering: Offering::default(),
             look: None,
+            history: History::default(),
+            refused: None,
+            n_refused: 0,
+            elsewhere: None,
             is_borrowed: false,
         };
         if state.can_undo() {
@@ -105,33 +160,102 @@ impl State {
 
     /// As at the start, with what a link brought and the person's own at hand for undo.
     pub fn with_shared(own: Settings, shared: Settings) -> Self {
-        let (own, mut shared) = (own.cleaned(), shared.cleaned());
-        if (&own.labels, own.comparison()) == (&shared.labels, shared.comparison()) {
-            return Self::new(own);
-        }
-        shared.earlier = Some(Earlier { comparison: Some(own.comparison()), labels: own.labels });
-        let mut state = Self::new(shared);
-        state.is_borrowed = true;
-        state.notices.notify(Notice::Replaced(strings::LABELS_FROM_LINK));
+        let mut state = Self::new(own);
+        state.borrow(shared);
         state
     }
 
-    /// What the browser is to keep: a link's labels only once they were edited.
+    /// What the browser is to keep: a link's labels only once they were edited, and no labels over another tab's.
     pub fn kept_settings(&self) -> Settings {
         let mut kept = self.settings.clone();
         if self.is_borrowed {
             kept.restore();
         }
+        if let Some(theirs) = &self.elsewhere {
+            kept.earlier = theirs.earlier.clone();
+            kept.set_made(theirs.made());
+        }
         kept
+    }
+
+    /// What the address says now: a link's labels take the place of the person's own, which come back with an address that
+    /// says none.
+    fn go_to(&mut self, fragment: &str) {
+        match share::from_fragment(fragment, &self.kept_settings()) {
+            Some(shared) if shared.made() != self.settings.made() => {
+                self.give_back();
+                self.borrow(shared);
+                self.ask_anew();
+            }
+            None if self.is_borrowed => {
+                self.give_back();
+                self.ask_anew();
+            }
+            _ => {}
+        }
+    }
+
+    /// Shows what a link brought.
+    fn borrow(&mut self, shared: Settings) {
+        let shared = shared.cleaned();
+        let own = self.settings.made();
+        if own == shared.made() {
+            return;
+        }
+        self.settings.earlier = Some(Earlier { labels: own.0, comparison: Some(own.1) });
+        self.settings.set_made(shared.made());
+        self.is_borrowed = true;
+        self.notices.notify(Notice::Replaced(strings::LABELS_FROM_LINK));
+    }
+
+    /// Shows the person's own instead of what a link brought.
+    fn give_back(&mut self) {
+        if std::mem::take(&mut self.is_borrowed) {
+            self.settings.restore();
+            self.notices.forget(|notice| matches!(notice, Notice::Replaced(_)));
+        }
+    }
+
+    /// Another tab has stored its settings. Labels and comparison that differ are the reader's to choose; of the rest the
+    /// latest counts.
+    fn hear_elsewhere(&mut self, theirs: Settings) {
+        let theirs = theirs.cleaned();
+        let Settings { is_mirrored, has_shortcuts, hub, format, has_stored, sets, .. } = theirs.clone();
+        self.settings =
+            Settings { is_mirrored, has_shortcuts, hub, format, has_stored, sets, ..self.settings.clone() };
+        if self.is_borrowed {
+            // They are not on show.
+            let (labels, comparison) = theirs.made();
+            self.settings.earlier = Some(Earlier { labels, comparison: Some(comparison) });
+        } else if theirs.made() == self.settings.made() {
+            self.elsewhere = None;
+            self.notices.forget(|notice| *notice == Notice::Elsewhere);
+        } else {
+            self.elsewhere = Some(Box::new(theirs));
+            self.notices.notify(Notice::Elsewhere);
+        }
+    }
+
+    /// The other tab's labels stay, or this one's; the others can come back by undo.
+    fn decide(&mut self, whose: Whose) {
+        let Some(theirs) = self.elsewhere.take() else { return };
+        self.notices.forget(|notice| *notice == Notice::Elsewhere);
+        if whose == Whose::Theirs {
+            let (labels, comparison) = self.settings.made();
+            self.settings.earlier = Some(Earlier { labels, comparison: Some(comparison) });
+            self.settings.set_made(theirs.made());
+            self.notices.notify(Notice::Replaced(strings::LABELS_FROM_TAB));
+            self.ask_anew();
+        }
     }
 
     /// What to ask the worker now; a new id means a new question.
     pub fn question(&self) -> Option<Question> {
-        let picture = self.stage.subject()?;
+        let pictures = self.stage.subjects();
         let is_ready = self.loading.is_ready() && !self.ranking.is_rejected;
-        (is_ready && !self.settings.labels.is_empty()).then(|| Question {
+        (is_ready && !pictures.is_empty() && !self.settings.labels.is_empty()).then(|| Question {
             id: self.ranking.question_id,
-            pictures: vec![picture],
+            pictures,
             labels: self.settings.labels.clone(),
             templates: self.prompts(),
             mode: self.settings.mode,
@@ -155,7 +279,7 @@ impl State {
     }
 
     /// The templates in use: the reader's, else the model's own.
-    fn prompts(&self) -> Vec<String> {
+    pub fn prompts(&self) -> Vec<String> {
         let own = self.settings.prompts();
         let from_model = self.loading.card().map(|card| card.templates.clone()).unwrap_or_default();
         if own.is_empty() { from_model } else { own }
@@ -191,9 +315,11 @@ impl State {
     }
 
     /// The files and frames that are still needed.
-    pub fn payloads_in_use(&self) -> [Option<u64>; 4] {
-        let picture = self.stage.picture.as_ref().map(|picture| picture.id);
-        [picture, self.stage.live.frame, self.loading.model.payload(), self.picker.payload_in_use()]
+    pub fn payloads_in_use(&self) -> Vec<Option<u64>> {
+        let on_stage = self.stage.picture.as_ref().map(|picture| picture.id);
+        let models = [self.loading.model.payload(), self.picker.payload_in_use()];
+        let others = self.pictures().map(|picture| Some(picture.id)).filter(|id| *id != on_stage);
+        [on_stage, self.stage.live.frame].into_iter().chain(models).chain(others).collect()
     }
 
     /// The recommended model, while the starter ranks and nothing is under way.
@@ -255,7 +381,11 @@ impl State {
     /// The state after `action`.
     pub fn after(self, action: Action) -> Self {
         let said = self.notices.announcement.clone();
+        let before = action.is_step().then(|| self.step());
         let mut state = self.reduced(action);
+        if let Some(before) = before.filter(|before| *before != state.step()) {
+            state.history.push(before);
+        }
         if !state.offering.is_said
             && let Some(offer) = state.offer()
         {
@@ -297,18 +427,36 @@ impl State {
                 let look = self.look.as_mut().filter(|look| look.id == seen.crop.id);
                 look.into_iter().for_each(|look| look.seen = Some(Ok(seen.clone())));
             }
-            Action::Show(picture) => {
-                self.stage.picture = Some(picture);
-                self.stage.camera = Camera::Off;
-                self.notices.problem = None;
-                self.forget_answer();
-                self.ask_anew();
+            Action::Show(picture) => self.show(picture),
+            Action::ShowAll(pictures) => {
+                if let Some(first) = pictures.first().cloned() {
+                    if pictures.len() > 1 {
+                        self.notices.notify(Notice::Counted(strings::pictures_came(pictures.len())));
+                    }
+                    // Those that wait already go on waiting.
+                    self.stage.tray.extend(pictures);
+                    self.show(first);
+                }
             }
-            Action::ClearPicture => {
-                self.stage.picture = None;
-                self.forget_answer();
-                self.ask_anew();
+            Action::ShowAgain(picture) => {
+                if self.stage.picture.is_none() && self.stage.camera == Camera::Off {
+                    self.show(picture);
+                }
             }
+            Action::Broken { picture, problem } => {
+                // Where a question is under way, the worker's word counts: it may read what the browser does not draw.
+                if self.stage.still() == Some(picture) && self.question().is_none() {
+                    self.refuse_picture(problem);
+                }
+            }
+            Action::LeftOut(names) => self.notices.notify(Notice::Counted(strings::left_out(&names))),
+            Action::ClearPicture => match self.stage.clear() {
+                Some(next) => self.show(next),
+                None => {
+                    self.forget_answer();
+                    self.ask_anew();
+                }
+            },
             Action::OpenCamera => {
                 self.stage.camera = Camera::Opening;
                 self.notices.problem = None;
@@ -338,20 +486,25 @@ impl State {
                 }
             }
             Action::Edit(edit) => self.edit(edit),
+            Action::Step(direction) => self.go(direction),
+            Action::GoTo(fragment) => self.go_to(&fragment),
+            Action::Elsewhere(theirs) => self.hear_elsewhere(*theirs),
+            Action::Decide(whose) => self.decide(whose),
             Action::Undo => {
                 if self.can_undo() {
                     self.settings.restore();
                     self.is_borrowed = false;
-                    self.notices.notice = None;
+                    self.notices.forget(|notice| matches!(notice, Notice::Replaced(_)));
                     self.ask_anew();
                 }
             }
             Action::Fail(problem) => self.fail(problem),
             Action::Say(words) => self.notices.notify(Notice::Told(words)),
             Action::DismissProblem => self.notices.problem = None,
-            Action::DismissNotice => {
+            Action::DismissRefusal => self.refused = None,
+            Action::DismissNotice(id) => {
                 // What a link took the place of is not given up by putting its message away.
-                if matches!(self.notices.notice.take(), Some(Notice::Replaced(_))) && !self.is_borrowed {
+                if matches!(self.notices.dismiss(id), Some(Notice::Replaced(_))) && !self.is_borrowed {
                     self.settings.earlier = None;
                 }
             }
@@ -369,8 +522,9 @@ impl State {
                 self.note_trouble(card.fallback.as_ref(), millis);
                 card.fallback = card.fallback.or_else(|| self.set_aside());
                 self.notices.announcement = strings::ready(&card);
-                let fallback = card.fallback.clone();
-                fallback.into_iter().for_each(|problem| self.notices.notify(Notice::Engine(problem)));
+                if let Some(problem) = card.fallback.clone() {
+                    self.tell_once(problem);
+                }
                 self.run_on(card);
                 if self.look.is_some() {
                     // Another model sees another square.
@@ -395,20 +549,31 @@ impl State {
                 self.notices.notify(Notice::ModelGone(name));
             }
             Event::LoadFailed(_, problem) => self.loading.fail(problem),
-            Event::Answered(answer) if answer.id == self.ranking.question_id => self.settle(answer, millis),
+            Event::Answered(answer) if answer.id == self.ranking.question_id => {
+                let is_in_tray = self.stage.tray.iter().any(|picture| picture.id == answer.picture);
+                if is_in_tray {
+                    self.stage.answers.insert(answer.picture, Rc::new(answer.clone()));
+                }
+                if !is_in_tray || self.stage.subject() == Some(answer.picture) {
+                    self.settle(answer, millis);
+                }
+            }
+            Event::PictureFailed { id, picture, problem } if id == self.ranking.question_id => {
+                if self.stage.still() == Some(picture) {
+                    self.ranking.reject();
+                    self.refuse_picture(problem);
+                } else if let Some(picture) = self.stage.drop_from_tray(picture) {
+                    self.notices.notify(Notice::Counted(strings::left_out(&[picture.name])));
+                }
+            }
             Event::Rejected { id, problem } if id == self.ranking.question_id => {
                 self.ranking.reject();
-                let is_about_picture = self.stage.camera == Camera::Off;
-                if is_about_picture
+                let is_about_picture = self.stage.camera == Camera::Off
                     && matches!(
                         problem.code,
                         Code::PictureUnreadable | Code::PictureCutShort | Code::PictureTooLarge
-                    )
-                {
-                    // The browser may not be able to draw it either.
-                    self.stage.picture = None;
-                }
-                self.fail(problem);
+                    );
+                if is_about_picture { self.refuse_picture(problem) } else { self.fail(problem) }
             }
             Event::Rejected { id, problem } if self.look.as_ref().is_some_and(|look| look.id == id) => {
                 self.look.iter_mut().for_each(|look| look.seen = Some(Err(problem.clone())));
@@ -438,6 +603,15 @@ impl State {
         Some(Problem::new(Code::GpuSetAside, strings::GPU_SET_ASIDE))
     }
 
+    /// A fact about the device is told once ever; from then on the badge says it.
+    fn tell_once(&mut self, problem: Problem) {
+        let name = problem.code.name();
+        if !self.settings.told.contains(&name) {
+            self.settings.told.push(name);
+            self.notices.notify(Notice::Engine(problem));
+        }
+    }
+
     /// Another model ranks from now on; picture and labels stay.
     fn use_model(&mut self, model: Model) {
         let trial = self.offering.trial.take();
@@ -451,8 +625,9 @@ impl State {
             _ => None,
         };
         self.loading.model = model;
+        self.stage.forget_answers();
         self.notices.problem = None;
-        self.notices.notice.take_if(|notice| matches!(notice, Notice::Switched(_)));
+        self.notices.forget(|notice| matches!(notice, Notice::Switched(_)));
         // Another model's answers are not smoothed into this one's.
         self.stage.live.begin();
         self.forget_answer();
@@ -502,13 +677,12 @@ impl State {
         if self.stage.is_live() {
             answer.ranked = self.stage.live.tick(&answer.ranked, millis);
         }
-        let top = answer.ranked.labels.first().map(|line| line.label.as_deref());
-        let is_news = top != self.ranking.winner();
         let asked = self.asked();
         let trial = self.offering.trial.take();
         self.offering.trial = trial.and_then(|trial| trial.after_answer(asked.as_ref()));
-        // Per frame nobody could listen: live, only a new winner is news.
-        if !self.stage.is_live() || is_news {
+        // Per frame nobody could listen: live, only a new winner is news, and not too often.
+        let top = answer.ranked.labels.first().map(|line| line.label.as_deref());
+        if !self.stage.is_live() || self.stage.live.is_news(top, millis) {
             let mut announcement = strings::announce(&answer.ranked);
             if let Some(before) = self.before() {
                 announcement += &strings::announce_before(before);
@@ -521,29 +695,103 @@ impl State {
             self.picker.look();
         }
         self.ranking.settle(answer);
+        self.stage.prove();
         // A trouble that a settled answer has overcome is no trouble.
-        self.forget_ranking_problem();
+        if !self.stage.is_back() {
+            self.forget_ranking_problem();
+        }
     }
 
     fn edit(&mut self, edit: Edit) {
         let (before, prompts) = (self.settings.clone(), self.prompts());
         let of_templates = matches!(edit, Edit::Templates(_));
         let is_same_question = edit.is_same_question();
-        let done = edit.apply(&mut self.settings);
+        let is_of_labels = edit.is_of_labels();
+        let Edited { replaced, refused } = edit.apply(&mut self.settings);
         let is_same_question = is_same_question || (of_templates && self.prompts() == prompts);
-        if let Ok(Some(why)) = done {
+        if let Some(why) = replaced {
             self.notices.notify(Notice::Replaced(why));
         }
-        let made = |settings: &Settings| (settings.labels.clone(), settings.comparison());
-        self.is_borrowed &= made(&self.settings) == made(&before);
+        if self.settings.made() != before.made() {
+            self.is_borrowed = false;
+            // Who goes on here has decided.
+            self.decide(Whose::Mine);
+        }
         if self.settings.backend_in_use() != before.backend_in_use() {
             self.loading.change();
         }
-        if let Err(error) = done {
-            self.fail(Problem::new(Code::LabelsRefused, error));
-        } else if self.settings != before && !is_same_question {
+        if let Some(refused) = refused {
+            self.notices.announcement = strings::refused(&refused).concat();
+            self.n_refused += 1;
+            self.refused = Some(refused);
+        } else if is_of_labels {
+            self.refused = None;
+        }
+        if self.settings != before && !is_same_question {
             self.ask_anew();
         }
+    }
+
+    fn step(&self) -> Step {
+        Step { made: self.settings.made(), picture: self.stage.picture.clone() }
+    }
+
+    /// Takes a step back, or forth.
+    fn go(&mut self, direction: Direction) {
+        let now = self.step();
+        let Some(Step { made, picture }) = self.history.go(direction, now.clone()) else { return };
+        self.decide(Whose::Mine);
+        self.is_borrowed = false;
+        self.settings.set_made(made);
+        match picture {
+            Some(picture) if Some(&picture) != now.picture.as_ref() => self.show(picture),
+            None if now.picture.is_some() => {
+                self.stage.clear();
+                self.stage.tray.clear();
+                self.forget_answer();
+                self.ask_anew();
+            }
+            _ => self.ask_anew(),
+        }
+    }
+
+    /// Every picture that may be shown again.
+    pub fn pictures(&self) -> impl Iterator<Item = &Picture> {
+        self.stage.pictures().chain(self.history.pictures())
+    }
+
+    /// A still picture takes the stage.
+    fn show(&mut self, picture: Picture) {
+        let is_settled = self.phase() == Phase::Settled;
+        let answer = self.asked().zip(self.ranking.answer.clone()).filter(|_| is_settled);
+        let known = self.stage.answers.clone();
+        let first = known.get(&picture.id).cloned();
+        self.stage.show(picture, answer);
+        self.notices.problem = None;
+        self.forget_answer();
+        self.ask_anew();
+        // Of pictures that came together the answers are there already.
+        self.stage.answers = known;
+        if let Some(answer) = first {
+            self.ranking.restore(answer);
+        }
+    }
+
+    /// The picture on the stage cannot be read: the one before it comes back, with its answer where that still stands.
+    fn refuse_picture(&mut self, problem: Problem) {
+        let answer = self.stage.take_back();
+        if let (None, Some(next)) = (&self.stage.picture, self.stage.tray.first().cloned()) {
+            self.show(next);
+            return self.fail(problem);
+        }
+        self.forget_answer();
+        if self.stage.picture.is_some() {
+            self.ask_anew();
+            if let Some((_, answer)) = answer.filter(|(asked, _)| Some(asked) == self.asked().as_ref()) {
+                self.ranking.restore(answer);
+            }
+        }
+        self.fail(problem);
     }
 
     fn retry(&mut self) {
@@ -609,6 +857,7 @@ impl State {
     /// A question that no earlier answer fits.
     fn ask_anew(&mut self) {
         self.ranking.ask_anew();
+        self.stage.answers.clear();
         if self.stage.camera != Camera::Off {
             // The next frame asks; the last one is gone to the worker.
             self.stage.live.frame = None;

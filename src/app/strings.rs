@@ -6,10 +6,11 @@ use super::loading::Model;
 use super::models::picker::{ModelJob, Offer, Phase, What};
 use super::ranking::answer::NoneLine;
 use super::ranking::trial::Before;
-use crate::facts::{BackendChoice, BackendKind};
-use crate::facts::{Confidence, Mode, RankedLabels};
-use crate::image::{Background, Fit};
-use crate::worker::problem::Code;
+use super::settings::Refused;
+use crate::facts::{BackendChoice, BackendKind, Confidence, Mode, RankedLabels};
+use crate::image::{Background, FileKind, Fit};
+use crate::text::TextError;
+use crate::worker::problem::{Code, Problem};
 use crate::worker::protocol::{
     Card, FetchProgress, FetchStage, LoadStage, Progress, Store, StoredFormat, StoredModel, Vouched,
 };
@@ -21,6 +22,7 @@ pub const DROP_TITLE: &str = "Drop a picture here";
 pub const DROP_HINT: &str = "or paste one, open a file, use the camera";
 pub const DROP_NOW: &str = "Let go to rank this picture";
 pub const OPEN: &str = "Open picture";
+pub const OPEN_BY_TOUCH: &str = "Take or choose a picture";
 pub const CAMERA: &str = "Camera";
 pub const SAMPLES: &str = "Try one of these";
 pub const REMOVE_PICTURE: &str = "Remove picture";
@@ -61,6 +63,7 @@ pub const MODE_INDEPENDENT_HELP: &str = "Each label is judged by itself.";
 pub const HAS_NONE: &str = "Allow “none of these”";
 
 pub const RANKING: &str = "Ranking";
+pub const ALL_LINES: &str = "All labels, best first";
 pub const NONE: &str = "none of these";
 pub const NEEDS_PICTURE: &str = "Choose a picture and its best label shows up here.";
 pub const NEEDS_FRAME: &str = "Take a picture, or switch on Live.";
@@ -91,13 +94,15 @@ pub const SAVE_CSV: &str = "Save CSV";
 
 pub const PRIVACY: &str = "Pictures stay on this device";
 pub const PRIVACY_TITLE: &str = "Your pictures stay here. Check it:";
-pub const PRIVACY_LINES: [&str; 5] = [
+pub const PRIVACY_LINES: [&str; 6] = [
     "Switch off the network once the model is ready. Everything goes on working.",
     "Open your browser's developer tools (F12), Network, and rank a picture: nothing is sent.",
     "The page's security policy (Content-Security-Policy in its source) lets it connect to nothing but the server \
      that it came from, and it asks that server for its own files and the built-in model only.",
     "Another model comes from the host that you are shown, and only when you ask for it. A separate program fetches it \
      that never gets a picture or a label. That host learns which model you fetch and your network address.",
+    "The picture on the stage is kept in this browser's own storage, so that coming back shows it again: until you \
+     remove it, a day at the most.",
     "Share links carry labels and settings behind the # sign, which browsers never send to a server.",
 ];
 
@@ -171,9 +176,11 @@ pub const TRIAL_AFTER: &str = "After";
 
 pub const SHORTCUTS: &str = "Keyboard shortcuts";
 pub const SHORTCUTS_ON: &str = "Single-key shortcuts";
-pub const SHORTCUT_LIST: [(&str, &str); 13] = [
+pub const SHORTCUT_LIST: [(&str, &str); 15] = [
     ("O", "Open a picture"),
-    ("Ctrl V", "Paste a picture, or labels into the label field"),
+    ("Ctrl V", "Paste a picture or labels"),
+    ("Ctrl Z", "Take back a step, of labels or picture"),
+    ("Ctrl Shift Z", "Take it forth again"),
     ("C", "Camera on or off"),
     ("Space", "Take a camera picture"),
     ("L", "Go to the label field"),
@@ -194,6 +201,50 @@ pub struct Advice {
     /// Whether trying again may help.
     pub can_retry: bool,
 }
+
+/// What a problem means to a reader: its code, and the kind of file that it is about.
+pub fn advice_on(problem: &Problem) -> Advice {
+    let general = advice(problem.code);
+    let Some(kind) = problem.kind.filter(|_| problem.code == Code::PictureUnreadable) else { return general };
+    let (title, todo) = match kind {
+        FileKind::Heic => (
+            "This browser can't read HEIC pictures",
+            "iPhones make them. Share or export the picture as JPEG, or open this page in Safari.",
+        ),
+        FileKind::Avif => (
+            "This browser can't read this AVIF picture",
+            "It may be damaged, or the browser too old. Save it as JPEG, PNG or WebP.",
+        ),
+        FileKind::JpegXl => ("This browser can't read JPEG XL pictures", "Save it as JPEG, PNG or WebP."),
+        FileKind::Tiff => (
+            "This browser can't read TIFF pictures",
+            "Scanners and cameras make them, raw files too. Save it as JPEG or PNG.",
+        ),
+        FileKind::Svg => (
+            "An SVG file is a drawing made of lines, which can't be ranked",
+            "Export it as PNG, or take a screenshot of it.",
+        ),
+        FileKind::Pdf => {
+            ("This is a PDF, not a picture", "Take a screenshot of its page, or export that as PNG or JPEG.")
+        }
+        FileKind::Video => {
+            ("This is a video, not a picture", "Pause it where it matters and take a screenshot of it.")
+        }
+        FileKind::WebPage => (
+            "This is a web page, not a picture",
+            "Some sites give a page in a picture's place. Open it, and save the picture itself.",
+        ),
+        FileKind::Empty => ("This file is empty", "Copy or download it again."),
+        FileKind::Jpeg => ("This JPEG file is damaged or incomplete", DAMAGED_TODO),
+        FileKind::Png => ("This PNG file is damaged or incomplete", DAMAGED_TODO),
+        FileKind::WebP => ("This WebP file is damaged or incomplete", DAMAGED_TODO),
+        FileKind::Gif => ("This GIF file is damaged or incomplete", DAMAGED_TODO),
+        FileKind::Bmp => ("This BMP file is damaged or incomplete", DAMAGED_TODO),
+    };
+    Advice { title, todo, ..general }
+}
+
+const DAMAGED_TODO: &str = "Copy or download it again: it may have broken off.";
 
 pub fn advice(code: Code) -> Advice {
     let (title, todo, can_retry) = match code {
@@ -765,10 +816,12 @@ pub fn vouched(vouched: Vouched) -> &'static str {
     }
 }
 
-/// The badge's title: `Results match the stored ones: …. Its file: hash checked against the list.`
+/// The badge's title, with why it is not the graphics processor: `Results match the stored ones: …. Its file: hash checked against the list.`
 pub fn badge_title(card: &Card, model: &Model) -> String {
     let self_test = self_test_figure(card).unwrap_or_else(|| "It has no self-test.".to_owned());
-    format!("{self_test} Its file: {}.", file_check(model))
+    let why =
+        card.fallback.as_ref().map(|problem| format!("{}. ", advice(problem.code).title)).unwrap_or_default();
+    format!("{why}{self_test} Its file: {}.", file_check(model))
 }
 
 /// In the badge, both statements in short: `self-test passed · file checked`.
@@ -814,21 +867,21 @@ pub fn rate(per_second: f64) -> String {
 }
 
 pub fn cut(labels: &[String]) -> String {
-    format!("Too long for the model, so only the beginning counts: {}", quoted(labels, ", "))
+    format!("Too long for the model, so only the beginning counts: {}", some_quoted(labels, ", "))
 }
 
 /// Labels of which the model reads nothing, and what would help.
 pub fn unreadable(labels: &[String]) -> String {
     format!(
         "This model can't read {}, so {} no part. A model that knows the language can: see Models.",
-        quoted(labels, ", "),
+        some_quoted(labels, ", "),
         if labels.len() == 1 { "it takes" } else { "they take" }
     )
 }
 
 /// Labels that are one and the same to the model.
 pub fn same(labels: &[String]) -> String {
-    format!("The same to this model: {}. It can't tell them apart.", quoted(labels, " and "))
+    format!("The same to this model: {}. It can't tell them apart.", some_quoted(labels, " and "))
 }
 
 /// The model's size: `224 × 224 pixels`.
@@ -927,3 +980,95 @@ pub fn label_progress(done: usize, total: usize) -> String {
 pub const FACT_FILE: &str = "File";
 pub const FACT_SIZE: &str = "Size";
 pub const FACT_CHECKSUM: &str = "SHA-256";
+
+// ---- what is given, stored, exported; long lists ----
+
+pub const LABELS_PASTED: &str = "The pasted labels took the place of the preset.";
+pub const LABELS_ADDED: &str = "The pasted labels were added.";
+pub const LABELS_ELSEWHERE: &str = "Labels were changed in another tab. Which are to stay?";
+pub const LABELS_FROM_TAB: &str = "Labels came from the other tab.";
+pub const KEEP_MINE: &str = "These";
+pub const TAKE_THEIRS: &str = "Those";
+
+pub const SET_KEEP: &str = "Keep these labels";
+pub const SET_NAME: &str = "Name of the set";
+
+pub fn remove_set(name: &str) -> String {
+    format!("Delete the set {name}")
+}
+
+pub const COPY_TABLE: &str = "Copy table";
+pub const SAVE_PICTURE: &str = "Save or share as a picture";
+pub const SHARED_PICTURE: &str = "Shared.";
+
+pub fn saved(name: &str) -> String {
+    format!("Saved as {name}.")
+}
+
+pub fn not_saved(why: &str) -> String {
+    format!("It could not be saved: {why}")
+}
+
+pub const LABELS_FIND: &str = "Find a label";
+pub const TRAY: &str = "Pictures";
+
+/// `2,000 labels`, `12 of 2,000 labels`
+pub fn labels_shown(n_shown: usize, n_labels: usize) -> String {
+    match n_shown {
+        n if n == n_labels => format!("{} labels", count(n)),
+        n => format!("{} of {} labels", count(n), count(n_labels)),
+    }
+}
+
+pub fn show_picture(name: &str) -> String {
+    format!("Show {name}")
+}
+
+/// Title and advice on labels that could not be taken.
+pub fn refused(Refused { n_labels, error, .. }: &Refused) -> [String; 2] {
+    match error {
+        TextError::LongLabel { n_chars, max, .. } => [
+            "This label is too long. ".to_owned(),
+            format!(
+                "It has {} characters, {} at most are read. It is back in the field.",
+                count(*n_chars),
+                count(*max)
+            ),
+        ],
+        TextError::ManyLabels { max } => [
+            format!("{} labels are the most. ", count(*max)),
+            match n_labels {
+                1 => "The last one is back in the field: remove a label, then add it.".to_owned(),
+                n => format!("The other {} are back in the field: remove labels, then add them.", count(*n)),
+            },
+        ],
+        error => ["These labels can't be used. ".to_owned(), error.to_string()],
+    }
+}
+
+pub fn pictures_came(n_pictures: usize) -> String {
+    format!("{} pictures: the first is shown, the others wait under it.", count(n_pictures))
+}
+
+/// Files that were not taken, by name.
+pub fn left_out(names: &[String]) -> String {
+    let verb = if names.len() == 1 { "is no picture and was" } else { "are no pictures and were" };
+    format!("{} {verb} left out.", some_quoted(names, ", "))
+}
+
+/// `2,000`
+pub fn count(n: usize) -> String {
+    let digits = n.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
+/// The first of many, and how many more there are.
+fn some_quoted(labels: &[String], between: &str) -> String {
+    const MOST: usize = 8;
+    match labels.len() {
+        0..=MOST => quoted(labels, between),
+        n => format!("{} and {} more", quoted(&labels[..MOST], ", "), count(n - MOST)),
+    }
+}

@@ -197,7 +197,6 @@ mod tests {
     use super::*;
     use crate::models::{ClipShape, Quantization};
     use crate::tensor::Format;
-    use crate::weights::from_json;
 
     const SHIPPED: &str = include_str!("../../static/models/catalogue.json");
 

@@ -4,6 +4,7 @@
 
 mod card;
 mod ranking;
+pub mod table;
 
 pub use card::{
     About, BackendChoice, BackendInfo, BackendKind, Fallback, FallbackCause, ModelInfo, SelfTest,

@@ -1,5 +1,6 @@
 //! What is answered: labels in their order, and what is to be said beside them.
 
+use super::table::{Cell, Table};
 use serde::{Deserialize, Serialize};
 
 /// What the probabilities mean.
@@ -11,6 +12,16 @@ pub enum Mode {
     Softmax,
     /// Each label is right or wrong by itself.
     Independent,
+}
+
+impl Mode {
+    /// As files write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Softmax => "softmax",
+            Mode::Independent => "independent",
+        }
+    }
 }
 
 /// One line of a result.
@@ -45,6 +56,32 @@ pub struct RankedLabels {
     pub mode: Mode,
     pub labels: Vec<RankedLabel>,
     pub confidence: Confidence,
+}
+
+impl RankedLabels {
+    /// The line's text, for people and files.
+    pub const NONE: &str = "none of these";
+    /// What [`RankedLabels::rows`] holds.
+    pub const COLUMNS: [&str; 3] = ["label", "probability", "similarity"];
+
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string_pretty(self)
+    }
+
+    /// `label,probability,similarity`, one line a label.
+    pub fn to_csv(&self) -> String {
+        let mut table = Table::new(&RankedLabels::COLUMNS);
+        self.rows().for_each(|row| table.push(row));
+        table.to_csv()
+    }
+
+    /// A table's row a label.
+    pub fn rows(&self) -> impl Iterator<Item = Vec<Cell>> {
+        self.labels.iter().map(|RankedLabel { label, probability, similarity }| {
+            let label = Cell::text(label.as_deref().unwrap_or(RankedLabels::NONE));
+            vec![label, Cell::number(*probability), Cell::number(*similarity)]
+        })
+    }
 }
 
 /// What is to be said of labels beside their ranking.

@@ -7,6 +7,10 @@ use super::ImageError;
 
 /// What a phone or camera of today makes at most; 300 MB as RGB.
 const MAX_MEGAPIXELS: u64 = 100;
+/// A browser decodes so many and keeps fewer: 1 GB for a moment.
+const MAX_REDUCED_MEGAPIXELS: u64 = 250;
+/// What is kept of them: many times what any model sees.
+const REDUCED_PIXELS: f64 = 16e6;
 /// JPEG's own limit; it also bounds the filter taps of a thin picture.
 const MAX_SIDE: u64 = 65_535;
 
@@ -23,6 +27,23 @@ pub fn check_size(width: u64, height: u64) -> Result<(), ImageError> {
         return Err(ImageError::Malformed(format!("{width} × {height} pixels")));
     }
     Ok(())
+}
+
+/// The width at which a browser is to give a picture that is larger than what is read: phones make 108 and 200 megapixels, and
+/// a model sees a small square of them. `None`: as it is.
+///
+/// # Errors
+/// Even the browser would need too much memory for it.
+pub fn reduced_width(width: u64, height: u64) -> Result<Option<u32>, ImageError> {
+    match check_size(width, height) {
+        Err(ImageError::TooLarge { .. })
+            if width.max(height) <= MAX_SIDE && width * height <= MAX_REDUCED_MEGAPIXELS * 1_000_000 =>
+        {
+            let scale = (REDUCED_PIXELS / (width * height) as f64).sqrt();
+            Ok(Some((width as f64 * scale).round().max(1.0) as u32))
+        }
+        checked => checked.map(|()| None),
+    }
 }
 
 /// The refusal that helps most: phones make HEIC, and a user can export it. Videos open with `ftyp` too.

@@ -10,6 +10,7 @@
 mod background;
 #[cfg(feature = "decode")]
 mod decode;
+mod kind;
 pub mod limits;
 mod plain;
 mod preprocess;
@@ -18,6 +19,7 @@ mod resize;
 pub use background::{Background, OverWhite};
 #[cfg(feature = "decode")]
 pub use decode::decode;
+pub use kind::FileKind;
 pub use plain::Plain;
 pub use preprocess::{Fit, PixelTensor, Preprocess};
 pub use resize::Filter;

@@ -92,28 +92,3 @@ fn independent(lines: &mut [RankedLabel], (scale, bias): (f32, f32)) {
 fn finite_or(value: f32, otherwise: f32) -> f32 {
     if value.is_finite() { value } else { otherwise }
 }
-
-impl RankedLabels {
-    /// The line's text, for people and files.
-    pub const NONE: &str = "none of these";
-
-    pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        serde_json::to_string_pretty(self)
-    }
-
-    /// `label,probability,similarity`, RFC 4180, one line a label.
-    pub fn to_csv(&self) -> String {
-        let mut csv = String::from("label,probability,similarity\r\n");
-        for RankedLabel { label, probability, similarity } in &self.labels {
-            let label = csv_field(label.as_deref().unwrap_or(RankedLabels::NONE));
-            csv.push_str(&format!("{label},{probability:.6},{similarity:.6}\r\n"));
-        }
-        csv
-    }
-}
-
-/// Quoted where CSV needs it; what a spreadsheet would run as a formula is kept text with an apostrophe.
-fn csv_field(text: &str) -> String {
-    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.to_owned() };
-    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
-}

@@ -19,7 +19,7 @@ pub use tokenizer::{Tokenizer, Tokens, pad_token};
 use thiserror::Error;
 
 /// What is wrong with a tokenizer, a template or labels.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum TextError {
     #[error("tokenizer.json cannot be read: {0}")]
     Tokenizer(String),

@@ -3,6 +3,7 @@
 //! Invariant: a code's text (`weights-missing`) never changes its meaning: people search for it and tests name it.
 //! Invariant: `detail` holds figures for a report; advice to the reader is the page's (`app::strings`).
 
+use crate::image::FileKind;
 use serde::{Deserialize, Serialize};
 
 /// What went wrong, and the figures.
@@ -10,11 +11,19 @@ use serde::{Deserialize, Serialize};
 pub struct Problem {
     pub code: Code,
     pub detail: String,
+    /// What the file is that it is about, where that helps.
+    #[serde(default)]
+    pub kind: Option<FileKind>,
 }
 
 impl Problem {
     pub fn new(code: Code, detail: impl ToString) -> Self {
-        Self { code, detail: detail.to_string() }
+        Self { code, detail: detail.to_string(), kind: None }
+    }
+
+    /// The same of a file of this kind.
+    pub fn of(self, kind: Option<FileKind>) -> Self {
+        Self { kind, ..self }
     }
 }
 

@@ -8,10 +8,12 @@
 mod awkward;
 mod browsers;
 mod engine;
+mod everyday;
 mod faults;
 mod golden;
 mod harness;
 mod hub;
+mod input;
 mod journeys;
 mod js;
 mod kernels;

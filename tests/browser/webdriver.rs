@@ -241,6 +241,11 @@ impl Browser {
                 [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})]
             })
             .collect();
+        self.act(actions);
+    }
+
+    /// Key actions as WebDriver has them, for keys that are held together.
+    pub fn act(&self, actions: Vec<Value>) {
         self.post("/actions", &json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]}));
     }
 
@@ -282,10 +287,15 @@ impl Browser {
             }
             _ => self.call("GET", &format!("/session/{}/screenshot", self.session), &Value::Null),
         };
+        self.keep(name, shot.as_str().expect("a picture"))
+    }
+
+    /// A PNG in base64, kept in the same place.
+    pub fn keep(&self, name: &str, png: &str) -> PathBuf {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
         std::fs::create_dir_all(&folder).expect("a folder for screenshots");
         let file = folder.join(format!("{name}.png"));
-        std::fs::write(&file, from_base64(shot.as_str().expect("a picture"))).expect("a screenshot is kept");
+        std::fs::write(&file, from_base64(png)).expect("a screenshot is kept");
         file
     }
 

@@ -11,6 +11,7 @@ mod hosting;
 mod hub;
 mod image;
 mod imports;
+mod input;
 mod kernels;
 mod live;
 mod offer;

@@ -214,7 +214,11 @@ fn one_press_downloads_and_the_same_question_is_compared_and_taken_back() {
     let state = heard(state, FetchEvent::Progress(id, progress));
     assert_eq!(state.offered_job().and_then(|job| job.fraction()), Some(0.25));
     let state = arrived(state, id, &stored);
-    assert!(state.loading.model.has_key("k") && state.notices.notice.is_none(), "{:?}", state.notices.notice);
+    assert!(
+        state.loading.model.has_key("k") && state.notices.toasts.is_empty(),
+        "{:?}",
+        state.notices.toasts
+    );
     let before = state.before().expect("what the starter said stands while the new one ranks").clone();
     assert_eq!(before.name, "starter.gguf");
     assert_eq!(before.answer.ranked.confidence, Confidence::Unsure);
@@ -284,7 +288,7 @@ fn a_download_from_the_picker_says_so_and_is_compared_as_well() {
     assert_eq!(state.offer(), None, "one download at a time");
     let (_, _, stored) = taken(answered_with(Confidence::Unsure));
     let state = arrived(state, *id, &stored);
-    assert!(matches!(state.notices.notice, Some(Notice::Switched(_))) && state.before().is_some());
+    assert!(matches!(state.notices.latest(), Some(Notice::Switched(_))) && state.before().is_some());
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub fn show(state: State, id: u64) -> State {
     state.after(Action::Show(Picture { id, name: "a.png".into(), url: format!("blob:{id}") }))
 }
 
-fn answer(question: &Question) -> Event {
+pub fn answer(question: &Question) -> Event {
     answer_of(question, Confidence::Likely)
 }
 
@@ -176,9 +176,106 @@ fn labels_can_be_undone_after_a_preset() {
     let labels = PRESETS[1].labels.iter().map(|label| label.to_string()).collect();
     let state = edit(State::new(with_labels(&own)), Edit::Replace { labels, why: strings::LABELS_PRESET });
     assert_eq!(state.settings.labels.len(), PRESETS[1].labels.len());
-    assert!(matches!(state.notices.notice, Some(Notice::Replaced(_))) && state.can_undo());
+    assert!(matches!(state.notices.latest(), Some(Notice::Replaced(_))) && state.can_undo());
     let state = state.after(Action::Undo);
-    assert_eq!((state.settings.labels, state.notices.notice), (own.map(str::to_owned).to_vec(), None));
+    assert_eq!((&state.settings.labels[..], state.notices.latest()), (&own.map(str::to_owned)[..], None));
+}
+
+/// Without its notices, put away one by one.
+fn dismissed(state: State) -> State {
+    let ids: Vec<u64> = state.notices.toasts.iter().map(|toast| toast.id).collect();
+    ids.into_iter().fold(state, |state, id| state.after(Action::DismissNotice(id)))
+}
+
+#[test]
+fn a_way_back_outlives_what_is_told_after_it() {
+    let replace = |state: State, label: &str| {
+        let labels = vec![label.to_owned()];
+        edit(state, Edit::Replace { labels, why: strings::LABELS_PRESET })
+    };
+    let offers = |state: &State| {
+        let is_undo = |notice: &Notice| matches!(notice, Notice::Replaced(_));
+        state.notices.toasts.iter().filter(|toast| is_undo(&toast.notice)).count()
+    };
+    let state = replace(ready(&["own"]), "new");
+    let told = [
+        Notice::Told(strings::SHARED),
+        Notice::Told(strings::COPIED),
+        Notice::Engine(Problem::new(Code::AdapterMissing, "")),
+        Notice::Switched("CLIP".into()),
+        Notice::Counted("3 pictures".into()),
+    ];
+    let mut state = told.into_iter().fold(state, |mut state, notice| {
+        state.notices.notify(notice);
+        state
+    });
+    assert_eq!(offers(&state), 1);
+    assert!(state.notices.toasts.len() <= 4, "{:?}", state.notices.toasts);
+    // Said anew, it is one all the same; what only tells something goes, what offers something stays.
+    state = replace(state, "newer");
+    assert_eq!(offers(&state), 1);
+    let fading = |notice: &Notice| notice.fade_millis().is_some();
+    assert!(state.notices.toasts.iter().all(|toast| fading(&toast.notice) != toast.notice.is_offer()));
+    let state = state.after(Action::Undo);
+    assert_eq!(offers(&state), 0);
+    assert!(state.notices.toasts.iter().any(|toast| matches!(toast.notice, Notice::Switched(_))));
+}
+
+#[test]
+fn what_a_person_made_outlives_a_walk_through_the_presets() {
+    let take = |state: State, n: usize| {
+        let labels = PRESETS[n].labels.iter().map(|label| label.to_string()).collect();
+        edit(state, Edit::Replace { labels, why: strings::LABELS_PRESET })
+    };
+    let state = take(take(take(State::new(with_labels(&["mine"])), 1), 2), 3);
+    assert_eq!(state.after(Action::Undo).settings.labels, ["mine"]);
+}
+
+#[test]
+fn a_fact_about_the_device_is_told_once_ever() {
+    let fallback = |state: State| {
+        let load = state.loading.load_generation;
+        let card = Card { fallback: Some(Problem::new(Code::AdapterMissing, "none")), ..*card() };
+        told(state, Event::Ready(load, Box::new(card)))
+    };
+    let first = fallback(told(State::new(Settings::default()), Event::Hello));
+    assert!(
+        matches!(first.notices.latest(), Some(Notice::Engine(problem)) if problem.code == Code::AdapterMissing)
+    );
+    let next_visit = fallback(told(State::new(first.kept_settings()), Event::Hello));
+    assert_eq!(next_visit.notices.latest(), None);
+    let Engine::Ready(card) = &next_visit.loading.engine else { panic!("not ready") };
+    assert!(
+        strings::badge_title(card, &Model::Starter).contains("No graphics processor"),
+        "the badge says it"
+    );
+}
+
+#[test]
+fn a_live_picture_speaks_every_three_seconds_at_most() {
+    let mut state = ready(&["cat", "dog"]).after(Action::OpenCamera).after(Action::CameraOpened);
+    let mut said: Vec<(f64, String)> = Vec::new();
+    for frame in 0..120_u32 {
+        let millis = f64::from(frame) * 100.0;
+        state = state.after(Action::Frame(u64::from(frame) + 10));
+        let Event::Answered(mut answer) = answer(&asked(&state)) else { panic!("no answer") };
+        // Each second another winner.
+        if (frame / 10) % 2 == 1 {
+            answer.ranked.labels.reverse();
+            answer
+                .ranked
+                .labels
+                .iter_mut()
+                .enumerate()
+                .for_each(|(idx, line)| line.probability = 1.0 / (idx + 2) as f32);
+        }
+        state = told_at(state, Event::Answered(answer), millis);
+        if said.last().is_none_or(|(_, text)| *text != state.notices.announcement) {
+            said.push((millis, state.notices.announcement.clone()));
+        }
+    }
+    assert!(said.len() >= 3, "silent: {said:?}");
+    assert!(said.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 3000.0), "{said:?}");
 }
 
 #[test]
@@ -201,7 +298,7 @@ fn a_link_takes_nothing_that_a_person_made() {
     assert_eq!(state.kept_settings(), own, "nothing of the link is kept before an edit");
     assert_eq!(state.clone().after(Action::Undo).settings, own);
     // What has nothing to do with the link is kept, and putting the message away loses nothing.
-    let state = edit(state.after(Action::DismissNotice), Edit::IsMirrored(true));
+    let state = edit(dismissed(state), Edit::IsMirrored(true));
     assert_eq!(state.kept_settings(), Settings { is_mirrored: true, ..own.clone() });
 
     let edited = edit(state, Edit::Add("more".into()));
@@ -209,7 +306,7 @@ fn a_link_takes_nothing_that_a_person_made() {
     assert_eq!(kept.labels, ["theirs", "more"]);
     // After a reload, and after a preset too.
     let again = State::new(kept);
-    assert!(matches!(again.notices.notice, Some(Notice::Replaced(_))));
+    assert!(matches!(again.notices.latest(), Some(Notice::Replaced(_))));
     let again = edit(again, Edit::Replace { labels: vec!["preset".into()], why: strings::LABELS_PRESET });
     let back = again.after(Action::Undo);
     assert_eq!(back.kept_settings(), Settings { is_mirrored: true, ..own.clone() });
@@ -327,8 +424,8 @@ fn live_camera_takes_the_next_frame_after_each_answer() {
     assert_eq!(told(state.clone(), stale).phase(), Phase::Ranking);
     let hidden = state.after(Action::CloseCamera(Stop::TabHidden));
     assert_eq!(
-        (hidden.stage.camera, &hidden.notices.notice),
-        (Camera::Off, &Some(Notice::Told(strings::CAMERA_HIDDEN)))
+        (hidden.stage.camera, hidden.notices.latest()),
+        (Camera::Off, Some(&Notice::Told(strings::CAMERA_HIDDEN)))
     );
     assert!(hidden.question().is_none() && hidden.wants_frame().is_none());
 }
@@ -349,7 +446,7 @@ fn a_live_winner_stays_while_frames_disagree() {
             std::mem::swap(&mut first.probability, &mut second.probability);
         }
         state = told_at(state, reply, 1000.0 + 160.0 * frame as f64);
-        shown.push(state.ranking.winner().flatten().map(str::to_owned));
+        shown.push(state.lines().first().and_then(|line| line.label.clone()));
     }
     let n_flips = shown.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert!(n_flips <= 9, "{n_flips} flips in 9.6 seconds: {shown:?}");

@@ -127,13 +127,16 @@ fn ranking_goes_on_while_a_model_comes_and_it_takes_over_with_picture_and_labels
         (&state.loading.model, &state.settings.model),
         (&Model::Stored(chosen.clone()), &Some(chosen))
     );
-    assert_eq!(state.notices.notice, Some(Notice::Switched("CLIP ViT-B/32".into())));
+    assert_eq!(state.notices.latest(), Some(&Notice::Switched("CLIP ViT-B/32".into())));
     let state = loaded(state);
     assert_eq!(asked(&state).labels, ["cat", "dog"]);
     assert!(state.stage.picture.is_some());
     // One press back.
     let back = loaded(state.after(Action::UseModel(Model::Starter)));
-    assert_eq!((back.settings.model, back.notices.notice, back.loading.model), (None, None, Model::Starter));
+    assert_eq!(
+        (&back.settings.model, back.notices.latest(), &back.loading.model),
+        (&None, None, &Model::Starter)
+    );
 }
 
 #[test]
@@ -238,7 +241,7 @@ fn the_chosen_model_is_loaded_at_the_next_visit_or_its_absence_told() {
     let gone = Event::LoadFailed(load, Problem::new(Code::StoredMissing, "k"));
     let state = told(state, gone);
     assert_eq!((&state.loading.model, &state.settings.model), (&Model::Starter, &None));
-    assert_eq!(state.notices.notice, Some(Notice::ModelGone("CLIP".into())));
+    assert_eq!(state.notices.latest(), Some(&Notice::ModelGone("CLIP".into())));
     assert!(matches!(state.loading.engine, Engine::Loading(_)) && state.loading.load_generation == load + 1);
     let state = told(state.clone(), Event::Ready(state.loading.load_generation, card()));
     assert_eq!(show(state, 1).phase(), Ranking::Ranking);

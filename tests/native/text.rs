@@ -410,6 +410,103 @@ fn labels_are_split_and_cleaned_up() {
     assert_eq!(parse("<b>x</b>"), ["<b>x</b>"]);
 }
 
+/// What people copy: from lists, chats, tables, programs, in several scripts.
+#[test]
+fn lists_lose_their_bullets_numbers_and_brackets() {
+    let all = ["bus", "train", "van", "x"];
+    for text in [
+        "1. bus\n2. train\n3. van\n4. x",
+        "1) bus\r\n2) train\r\n3) van\r\n4) x",
+        "(1) bus\n(2) train\n(3) van\n(4) x",
+        "1. bus\n- train\n• van\n* x",
+        "  - bus\n  - train\n    - van\n  - x\n",
+        "• bus\n• train\n• van\n• x",
+        "•\tbus\n•\ttrain\n•\tvan\n•\tx",
+        "1.\tbus\n2.\ttrain\n3.\tvan\n4.\tx",
+        "1.bus\n2.train\n3.van\n4.x",
+        "1、bus\n2、train\n3、van\n4、x",
+        "a) bus\nb) train\nc) van\nd) x",
+        "- [ ] bus\n- [x] train\n- [ ] van\n- [X] x",
+        "– bus\n— train\n· van\n+ x",
+        "▪ bus\n● train\n○van\n✓ x",
+        "bus • train • van • x",
+        "1. bus, 2. train, 3. van, 4. x",
+        "3. bus\n4. train\n5. van\n6. x",
+        "1. bus\n2. train\n1. van\n2. x",
+        r#"["bus", "train", "van", "x"]"#,
+        "[\n  \"bus\",\n  \"train\",\n  \"van\",\n  \"x\",\n]",
+        "['bus', 'train', 'van', 'x']",
+        "const labels = ['bus', 'train', `van`, \"x\"];",
+        r#"labels: ["bus", "train", "van", "x"]"#,
+        "{'bus', 'train', 'van', 'x'}",
+        "(\"bus\", \"train\", 'van', 'x')",
+        "[bus, train, van, x]",
+        "bus，train，van，x",
+        "bus;train；van、x",
+        "bus\ttrain\r\nvan\tx\r\n",
+        "bus,train\nvan,x\n",
+        "\u{feff}bus\u{2028}train\u{b}van،x",
+        "1. \"bus\"\n2. \"train\"\n3. \"van\"\n4. \"x\"",
+    ] {
+        assert_eq!(labels::parse(text).unwrap(), all, "{text:?}");
+    }
+    assert_eq!(
+        labels::parse(r#"["it's", "a \"b\"", "caf\u00e9, au lait", 7]"#).unwrap(),
+        ["it's", "a \"b\"", "café, au lait", "7"]
+    );
+    assert_eq!(
+        labels::parse(r#"['it\'s', "rock'n'roll", 'a, b']"#).unwrap(),
+        ["it's", "rock'n'roll", "a, b"]
+    );
+    assert_eq!(labels::parse("- train").unwrap(), ["train"]);
+    assert_eq!(labels::parse("一号、二号，三号；四号").unwrap(), ["一号", "二号", "三号", "四号"]);
+}
+
+#[test]
+fn what_only_looks_like_a_list_stays() {
+    for label in [
+        "3D printer",
+        "4. Juli",
+        "1. FC Köln",
+        "C-3PO",
+        "rock'n'roll",
+        "'t Hooft",
+        "3.5 mm jack",
+        "-5 °C",
+        "+49",
+        "*",
+        "1.",
+        "a) b",
+        "[cat]",
+        "(a small) dog",
+        "co-op",
+        "5 o'clock",
+        "col·lecció",
+        "2. Bundesliga",
+        ".22 rifle",
+        "👩\u{200d}🚀",
+        "می\u{200c}خواهم",
+        "=1+1",
+    ] {
+        assert_eq!(labels::parse(label).unwrap(), [label]);
+    }
+    for together in [
+        &["4. Juli", "14. Juli"][..],
+        &["4. Juli", "5. Mai"],
+        &["1. Mai", "2. Mai", "3. Mai"],
+        &["3D printer", "2D plot", "C-3PO", "rock'n'roll"],
+        &["3.5 mm jack", "4.4 mm jack"],
+    ] {
+        assert_eq!(labels::parse(&together.join("\n")).unwrap(), together);
+    }
+    // Quotes mean a label as it stands.
+    assert_eq!(
+        labels::parse("\"1. bus\"\n\"2. train\"\n\"- van\"").unwrap(),
+        ["1. bus", "2. train", "- van"]
+    );
+    assert_eq!(labels::parse("\u{200b}\u{feff}\n\u{200d}\n\u{ad}cat\u{200e}").unwrap(), ["cat"]);
+}
+
 #[test]
 fn too_many_or_too_long_labels_are_refused() {
     let numbers = |n: usize| (0..n).map(|idx| idx.to_string()).collect::<Vec<_>>().join(",");
@@ -448,9 +545,12 @@ proptest! {
     }
 
     #[test]
-    fn parsing_labels_twice_changes_nothing(text in "[a-cA-C \",\n\t]{0,60}") {
+    fn parsing_labels_twice_changes_nothing(
+        text in "[a-cA-C \",\n\t]{0,60}|[ab12\"'.,;)(\\[\\]\\-*•、\n\t\u{200d} ]{0,40}|\\PC{0,40}"
+    ) {
         let once = labels::parse(&text).unwrap();
-        let quoted: Vec<String> = once.iter().map(|label| format!("\"{}\"", label.replace('"', "\"\""))).collect();
-        prop_assert_eq!(labels::parse(&quoted.join(",")).unwrap(), once);
+        let quoted: Vec<String> = once.iter().map(|label| labels::quoted(label)).collect();
+        prop_assert_eq!(&labels::parse(&quoted.join(",")).unwrap(), &once);
+        prop_assert_eq!(&labels::split(&labels::joined(&once)), &once);
     }
 }

@@ -342,7 +342,7 @@ fn from_file(props: &ModelsProps, input: NodeRef) -> Html {
                     <Button icon="open" label={strings::CHOOSE_FILES} testid="model-open" is_disabled={props.picker.is_busy()} onclick={choose} />
                 </div>
             </div>
-            <input type="file" class="sr" ref={input} data-testid="model-input" accept=".gguf,.safetensors,.json" multiple=true tabindex="-1"
+            <input type="file" class="sr" ref={input} data-testid="model-input" accept=".gguf,.safetensors,.json" multiple=true tabindex="-1" aria-hidden="true"
                 aria-label={strings::CHOOSE_FILES} onchange={props.on_files.clone()} />
         </section>
     }

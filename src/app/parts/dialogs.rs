@@ -2,12 +2,14 @@
 //!
 //! Invariant: the browser's own `dialog`: it keeps the focus inside, closes on Esc and gives the focus back.
 
-use super::icon::{Button, bar};
+use super::icon::{Button, bar, room};
 use crate::app::edits::Edit;
+use crate::app::hooks::use_window;
 use crate::app::loading::Model;
 use crate::app::settings::GpuTrouble;
 use crate::app::state::Action;
 use crate::app::strings;
+use crate::app::window::LONG;
 use crate::facts::BackendChoice;
 use crate::worker::problem::Problem;
 use crate::worker::protocol::{Answer, Card, StageTime};
@@ -69,8 +71,11 @@ pub fn Dialog(props: &DialogProps) -> Html {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Export {
     CopyJson,
+    CopyTable,
     SaveJson,
     SaveCsv,
+    /// The photo with its bars.
+    Picture,
 }
 
 #[derive(PartialEq, Properties)]
@@ -82,6 +87,8 @@ pub struct DetailsProps {
     pub model: Model,
     pub answer: Option<Rc<Answer>>,
     pub on_export: Callback<Export>,
+    /// What became of the last export.
+    pub exported: String,
     pub on_models: Callback<()>,
     /// Shows what the model sees, where there is a picture.
     pub on_sees: Option<Callback<()>>,
@@ -109,27 +116,57 @@ pub fn Details(props: &DetailsProps) -> Html {
     }
 }
 
-fn scores(props: &DetailsProps, answer: &Answer) -> Html {
+fn scores(props: &DetailsProps, answer: &Rc<Answer>) -> Html {
     let export = |export: Export| props.on_export.reform(move |_: MouseEvent| export);
     html! {
         <>
             <h3>{ strings::DETAILS_TIMES }</h3>
             { times(&answer.stages) }
             <h3>{ strings::DETAILS_SCORES }</h3>
-            <div class="table" role="region" aria-label={strings::DETAILS_SCORES} tabindex="0"><table>
-                <thead><tr><th scope="col">{ strings::COLUMN_LABEL }</th><th scope="col">{ strings::COLUMN_PERCENT }</th>
-                    <th scope="col">{ strings::COLUMN_SIMILARITY }</th></tr></thead>
-                <tbody>{ for answer.ranked.labels.iter().map(|line| html! {
-                    <tr><th scope="row">{ strings::label_or_none(line.label.as_deref()) }</th>
-                        <td>{ strings::percent(line.probability) }</td><td>{ format!("{:.3}", line.similarity) }</td></tr>
-                }) }</tbody>
-            </table></div>
+            <Scores answer={answer.clone()} />
             <div class="row">
+                <Button icon="copy" label={strings::COPY_TABLE} testid="copy-table" onclick={export(Export::CopyTable)} />
                 <Button icon="copy" label={strings::COPY_JSON} testid="copy-json" onclick={export(Export::CopyJson)} />
-                <Button icon="download" label={strings::SAVE_JSON} testid="save-json" onclick={export(Export::SaveJson)} />
                 <Button icon="download" label={strings::SAVE_CSV} testid="save-csv" onclick={export(Export::SaveCsv)} />
+                <Button icon="download" label={strings::SAVE_JSON} testid="save-json" onclick={export(Export::SaveJson)} />
+                if props.on_sees.is_some() {
+                    <Button icon="share" label={strings::SAVE_PICTURE} testid="save-picture" onclick={export(Export::Picture)} />
+                }
             </div>
+            <p class="exported" role="status" data-testid="exported">{ &props.exported }</p>
         </>
+    }
+}
+
+#[derive(PartialEq, Properties)]
+struct ScoresProps {
+    answer: Rc<Answer>,
+}
+
+#[component]
+fn Scores(props: &ScoresProps) -> Html {
+    let lines = &props.answer.ranked.labels;
+    let table = use_node_ref();
+    let is_long = lines.len() > LONG;
+    let (window, onscroll) = use_window(&table, lines.len(), is_long);
+    let drawn = if is_long { window.rows() } else { 0..lines.len() };
+    let (above, below) = window.room();
+    let room = |pixels: f64, which: &'static str| {
+        is_long.then(|| html! { <tr key={which} class="room" aria-hidden="true"><td colspan="3">{ room(pixels) }</td></tr> })
+    };
+    let row = |idx: usize| {
+        let line = &lines[idx];
+        html! {
+            <tr key={idx} data-row={idx.to_string()}><th scope="row" dir="auto">{ strings::label_or_none(line.label.as_deref()) }</th>
+                <td>{ strings::percent(line.probability) }</td><td>{ format!("{:.3}", line.similarity) }</td></tr>
+        }
+    };
+    html! {
+        <div class={classes!("table", is_long.then_some("long"))} role="region" aria-label={strings::DETAILS_SCORES} tabindex="0" ref={table} {onscroll}><table>
+            <thead><tr><th scope="col">{ strings::COLUMN_LABEL }</th><th scope="col">{ strings::COLUMN_PERCENT }</th>
+                <th scope="col">{ strings::COLUMN_SIMILARITY }</th></tr></thead>
+            <tbody>{ room(above, "above") }{ for drawn.map(row) }{ room(below, "below") }</tbody>
+        </table></div>
     }
 }
 

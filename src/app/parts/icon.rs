@@ -53,3 +53,8 @@ pub fn Button(props: &ButtonProps) -> Html {
         </button>
     }
 }
+
+/// Empty room of a height in pixels, in a long list of which only a part is drawn.
+pub fn room(pixels: f64) -> Html {
+    html! { <svg class="room" width="1" height={format!("{pixels:.1}")} aria-hidden="true"></svg> }
+}

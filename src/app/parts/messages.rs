@@ -1,10 +1,8 @@
-//! What went wrong, what happened, how far loading is.
+//! What went wrong, and how far loading is.
 //!
 //! Invariant: an error has a title, what to do, a code, and a button where trying again may help.
 
 use super::icon::{Button, bar, icon};
-use crate::app::loading::Model;
-use crate::app::notices::Notice;
 use crate::app::state::Action;
 use crate::app::strings::{self, Advice};
 use crate::worker::problem::{Code, Problem};
@@ -25,15 +23,15 @@ pub struct AlertProps {
 
 #[component]
 pub fn Alert(props: &AlertProps) -> Html {
-    let Problem { code, detail } = &props.problem;
-    let Advice { title, todo, can_retry } = strings::advice(*code);
+    let Problem { code, detail, .. } = &props.problem;
+    let Advice { title, todo, can_retry } = strings::advice_on(&props.problem);
     let on = |action: Action| props.send.reform(move |_: MouseEvent| action.clone());
     // Cancelling is the reader's own doing, no error.
     let is_calm = matches!(code, Code::LoadCancelled | Code::RankingCancelled);
     let role = if is_calm { "status" } else { "alert" };
     let (label, retry) = props.retry.clone();
     html! {
-        <section class={classes!("message", if is_calm { "calm" } else { "error" })} {role} data-testid="alert" data-code={code.name()}>
+        <section class={classes!("message", if is_calm { "calm" } else { "error" })} {role} data-testid="alert" data-code={code.name()} data-next="retry cancel">
             { icon(if is_calm { "info" } else { "alert" }) }
             <div>
                 <p class="title">{ title }</p>
@@ -54,46 +52,6 @@ pub fn Alert(props: &AlertProps) -> Html {
 }
 
 #[derive(PartialEq, Properties)]
-pub struct NoticeProps {
-    pub notice: Notice,
-    pub send: Callback<Action>,
-}
-
-/// A short note over the page's foot; what concerns the engine stays for long, so it stands among the messages.
-#[component]
-pub fn NoticeBar(props: &NoticeProps) -> Html {
-    let on = |action: Action| props.send.reform(move |_: MouseEvent| action.clone());
-    let dismiss = html! {
-        <Button icon="close" label={strings::DISMISS} class="dismiss" has_text={false} onclick={on(Action::DismissNotice)} />
-    };
-    match &props.notice {
-        Notice::Engine(problem) => {
-            let Advice { title, todo, .. } = strings::advice(problem.code);
-            html! {
-                <section class="message calm" role="status" data-testid="notice" data-code={problem.code.name()}>
-                    { icon("info") }
-                    <div><p class="title">{ title }</p><p>{ todo }</p></div>
-                    { dismiss }
-                </section>
-            }
-        }
-        notice => html! {
-            <section class="notice" data-testid="notice">
-                <p>{ notice.text() }</p>
-                { match notice {
-                    Notice::Replaced(_) => html! { <Button icon="undo" label={strings::UNDO} testid="undo" onclick={on(Action::Undo)} /> },
-                    Notice::Switched(_) => html! {
-                        <Button icon="undo" label={strings::USE_STARTER} testid="model-back" onclick={on(Action::UseModel(Model::Starter))} />
-                    },
-                    _ => Html::default(),
-                } }
-                { dismiss }
-            </section>
-        },
-    }
-}
-
-#[derive(PartialEq, Properties)]
 pub struct LoadingProps {
     pub progress: Progress,
     pub on_cancel: Callback<()>,
@@ -108,7 +66,7 @@ pub fn LoadingCard(props: &LoadingProps) -> Html {
     // Only what moves bytes can be measured.
     let percent = bytes.is_some().then(|| format!("{:.0}", fraction.min(1.0) * 100.0));
     html! {
-        <section class="loading" data-testid="loading">
+        <section class="loading" data-testid="loading" data-next="retry">
             <p class="title">{ stage }<span class="bytes">{ bytes.clone().unwrap_or_default() }</span></p>
             <div class={classes!("progress", bytes.is_none().then_some("waiting"))} role="progressbar" aria-label={stage}
                 aria-valuemin="0" aria-valuemax="100" aria-valuenow={percent}>

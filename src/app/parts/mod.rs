@@ -8,3 +8,4 @@ pub mod header;
 pub mod icon;
 pub mod messages;
 pub mod offer;
+pub mod toasts;

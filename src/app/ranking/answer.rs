@@ -131,15 +131,15 @@ impl Ranking {
         true
     }
 
+    /// The answer of a picture that is back on the stage.
+    pub fn restore(&mut self, answer: Rc<Answer>) {
+        self.answer = Some(answer);
+        self.is_current = true;
+    }
+
     pub fn forget_answer(&mut self) {
         self.answer = None;
         self.is_current = false;
-    }
-
-    /// The winner of the answer on show; `Some(None)` is "none of these".
-    pub fn winner(&self) -> Option<Option<&str>> {
-        let answer = self.answer.as_ref()?;
-        answer.ranked.labels.first().map(|line| line.label.as_deref())
     }
 
     /// The lines to draw: the settled answer, or while it is being made the same labels without numbers.

@@ -32,7 +32,12 @@ pub struct Live {
     pub frame: Option<u64>,
     last_frame_millis: Option<f64>,
     steady: Steady,
+    /// The winner that was said last, and when.
+    said: Option<(Option<String>, f64)>,
 }
+
+/// A screen reader is told of a new winner no more often than this.
+const SAY_MILLIS: f64 = 3_000.0;
 
 impl Live {
     /// A film begins.
@@ -40,6 +45,20 @@ impl Live {
         self.last_frame_millis = None;
         self.rate = 0.0;
         self.steady = Steady::default();
+        self.said = None;
+    }
+
+    /// Whether this winner is worth saying at this time; it is said then.
+    pub fn is_news(&mut self, winner: Option<Option<&str>>, millis: f64) -> bool {
+        let winner = winner.flatten().map(str::to_owned);
+        let is_news = match &self.said {
+            Some((said, when)) => *said != winner && millis - when >= SAY_MILLIS,
+            None => true,
+        };
+        if is_news {
+            self.said = Some((winner, millis));
+        }
+        is_news
     }
 
     /// A frame was answered at this time of the page's clock; returns what is to be shown.

@@ -120,7 +120,7 @@ pub async fn from_store(key: &str, how: How<'_>, mut tell: impl FnMut(Progress))
         None => Err(Problem::new(Code::WeightsDamaged, "its file is gone")),
     };
     match loaded {
-        Err(Problem { code: Code::WeightsDamaged | Code::StorageFailed, detail }) => {
+        Err(Problem { code: Code::WeightsDamaged | Code::StorageFailed, detail, .. }) => {
             drop(lock);
             store.delete(key).await?;
             Err(Problem::new(Code::StoredDamaged, detail))

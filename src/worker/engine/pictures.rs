@@ -1,15 +1,15 @@
 //! What the page sends as a picture, made into upright RGB pixels: a file, by the browser's own decoders, or a camera
 //! frame. The browser's decoders read more formats than ours, and ours would be a fifth of the page's program.
 //!
-//! Invariant: what our decoder refuses on the header for its size is refused here too, before the browser sees it.
+//! Invariant: what is larger than our decoder reads is read at a reduced size, or refused before the browser sees it.
 //! Invariant: EXIF orientation is applied once, transparency is laid over one colour, and no colour profile: as natively,
 //! held to the same expected crops by tests/browser.
 //! Invariant: no picture is read in a browser that gives changed pixels back (against fingerprinting): a known pattern
 //! tells.
 //! Invariant: every refusal has its own code, and the page its own advice for it.
 
-use crate::image::limits::{check_size, unreadable};
-use crate::image::{Background, ImageError, OverWhite, Pixels, Plain};
+use crate::image::limits::{check_size, reduced_width, unreadable};
+use crate::image::{Background, FileKind, ImageError, OverWhite, Pixels, Plain};
 use crate::worker::fetch::blob_bytes;
 use crate::worker::problem::{Code, Problem};
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
@@ -31,6 +31,8 @@ extern "C" {
 const STRIP_PIXELS: u32 = 1 << 22;
 /// Beyond this no decoder is asked: reading alone would take all memory.
 const MAX_FILE_BYTES: f64 = 100.0 * 1024.0 * 1024.0;
+/// As far as a file that is no picture is looked at, to name it.
+const MAX_START_BYTES: f64 = 4096.0;
 /// The known pattern's side, in pixels.
 const PATTERN_SIDE: u8 = 16;
 /// So much noise, of 255, changes no ranking. Brave flips the lowest bit here and there; Firefox gives random pixels.
@@ -42,52 +44,70 @@ thread_local! {
 }
 
 pub async fn pixels(payload: JsValue) -> Result<Pixels, Problem> {
-    let pixels = match payload.dyn_into::<ImageBitmap>() {
-        Ok(bitmap) => from_bitmap(&bitmap),
-        Err(payload) => {
-            let file: Blob = payload.unchecked_into();
-            if file.size() > MAX_FILE_BYTES {
-                return Err(Problem::new(
-                    Code::PictureTooLarge,
-                    format!("{} bytes; the limit is {MAX_FILE_BYTES}", file.size()),
-                ));
-            }
-            decode(&file).await
-        }
+    let file = match payload.dyn_into::<ImageBitmap>() {
+        Ok(bitmap) => return from_bitmap(&bitmap).map_err(problem),
+        Err(payload) => payload.unchecked_into::<Blob>(),
     };
-    pixels.map_err(|error| match error {
-        ImageError::TooLarge { .. } | ImageError::TooMuchMemory { .. } => {
-            Problem::new(Code::PictureTooLarge, error)
-        }
-        ImageError::Scrambled { .. } => Problem::new(Code::PictureScrambled, error),
-        ImageError::CutShort { .. } => Problem::new(Code::PictureCutShort, error),
-        error => Problem::new(Code::PictureUnreadable, error),
-    })
+    if file.size() > MAX_FILE_BYTES {
+        let detail = format!("{} bytes; the limit is {MAX_FILE_BYTES}", file.size());
+        return Err(Problem::new(Code::PictureTooLarge, detail));
+    }
+    match decode(&file).await {
+        Ok(pixels) => Ok(pixels),
+        Err(error) => Err(problem(error).of(kind(&file).await)),
+    }
+}
+
+fn problem(error: ImageError) -> Problem {
+    let code = match error {
+        ImageError::TooLarge { .. } | ImageError::TooMuchMemory { .. } => Code::PictureTooLarge,
+        ImageError::Scrambled { .. } => Code::PictureScrambled,
+        ImageError::CutShort { .. } => Code::PictureCutShort,
+        _ => Code::PictureUnreadable,
+    };
+    Problem::new(code, error)
+}
+
+async fn kind(file: &Blob) -> Option<FileKind> {
+    let start = file.slice_with_f64_and_f64(0.0, MAX_START_BYTES).ok()?;
+    FileKind::of(&blob_bytes(&start).await.ok()?)
 }
 
 /// Decodes a picture's file: JPEG, PNG, WebP, GIF, BMP, and whatever else this browser shows.
 pub async fn decode(file: &Blob) -> Result<Pixels, ImageError> {
     let bytes = blob_bytes(file).await.map_err(malformed)?;
-    if let Ok(size) = imagesize::blob_size(&bytes) {
-        check_size(size.width as u64, size.height as u64)?;
-    }
+    let known = imagesize::blob_size(&bytes).ok();
+    let width = known.map_or(Ok(None), |size| reduced_width(size.width as u64, size.height as u64))?;
     let plain = Plain::new(&bytes)?;
     let file = match &plain.bytes {
         Cow::Borrowed(_) => Cow::Borrowed(file),
         Cow::Owned(bytes) => Cow::Owned(blob_of(bytes).map_err(malformed)?),
     };
-    let options = options(&[
-        ("imageOrientation", "from-image".into()),
-        ("premultiplyAlpha", "none".into()),
-        ("colorSpaceConversion", "none".into()),
-    ]);
-    let bitmap = async { JsFuture::from(create_image_bitmap(&file, &options)?).await };
-    let bitmap: ImageBitmap = bitmap.await.map_err(|_| unreadable(&bytes))?.unchecked_into();
-    Ok(from_bitmap(&bitmap)?.turned(plain.orientation))
+    let read = async |width| bitmap(&file, width).await.map_err(|_| unreadable(&bytes));
+    let mut whole = read(width).await?;
+    // Of formats whose header is not known to us, the browser tells the size.
+    if let Some(width) = reduced_width(whole.width().into(), whole.height().into())? {
+        whole.close();
+        whole = read(Some(width)).await?;
+    }
+    Ok(from_bitmap(&whole)?.turned(plain.orientation))
 }
 
 fn blob_of(bytes: &[u8]) -> Result<Blob, JsValue> {
     Blob::new_with_u8_array_sequence(&Array::of1(&Uint8Array::from(bytes)))
+}
+
+/// The browser's picture, of this width where one is named; its height follows.
+async fn bitmap(file: &Blob, width: Option<u32>) -> Result<ImageBitmap, JsValue> {
+    let mut entries = vec![
+        ("imageOrientation", "from-image".into()),
+        ("premultiplyAlpha", "none".into()),
+        ("colorSpaceConversion", "none".into()),
+    ];
+    if let Some(width) = width {
+        entries.extend([("resizeWidth", width.into()), ("resizeQuality", "high".into())]);
+    }
+    JsFuture::from(create_image_bitmap(file, &options(&entries))?).await.map(JsCast::unchecked_into)
 }
 
 /// Reads a picture that the browser has decoded, and closes it.

@@ -69,7 +69,7 @@ pub fn BetterModel(props: &BetterProps) -> Html {
         }
     });
     let inside = match &props.better {
-        None => return html! { <div class="better empty" ref={place}></div> },
+        None => return html! { <div class="better empty" ref={place} data-next="lines"></div> },
         Some(Better::Offered(offer)) => {
             html! { <OfferLine offer={offer.clone()} can_dismiss=true send={props.send.clone()} /> }
         }
@@ -78,7 +78,7 @@ pub fn BetterModel(props: &BetterProps) -> Html {
             here(name, before.as_ref(), *phase, lines, &props.send)
         }
     };
-    html! { <div class="better" ref={place} tabindex="-1">{ inside }</div> }
+    html! { <div class="better" ref={place} tabindex="-1" data-next="lines">{ inside }</div> }
 }
 
 fn has_focus(place: &NodeRef) -> bool {
@@ -127,7 +127,7 @@ fn here(name: &str, before: Option<&Before>, phase: Phase, lines: &[Line], send:
     };
     let one = |label: Option<&str>, percent: String| {
         let none = label.is_none().then_some("none");
-        html! { <li class={classes!(none)}><span class="name">{ strings::label_or_none(label) }</span><span class="percent">{ percent }</span></li> }
+        html! { <li class={classes!(none)}><span class="name" dir="auto">{ strings::label_or_none(label) }</span><span class="percent">{ percent }</span></li> }
     };
     let old = |line: &RankedLabel| one(line.label.as_deref(), strings::percent(line.probability));
     let new = |line: &Line| {

@@ -9,7 +9,7 @@ use crate::app::strings;
 use crate::facts::Mode;
 use crate::text::Template;
 use wasm_bindgen::JsCast;
-use web_sys::HtmlInputElement;
+use web_sys::{Element, HtmlInputElement};
 use yew::prelude::*;
 
 #[derive(PartialEq, Properties)]
@@ -36,7 +36,7 @@ pub fn Compare(props: &CompareProps) -> Html {
     };
     let (has_none, is_known) = (settings.has_none, props.none_line == NoneLine::Known);
     html! {
-        <details class="compare" data-testid="more">
+        <details class="compare" data-testid="more" ontoggle={bring_into_view()}>
             <summary>{ icon("sliders") }<span>{ strings::MORE }</span>{ icon("down") }</summary>
             <fieldset>
                 <legend>{ strings::MODE }</legend>
@@ -48,7 +48,7 @@ pub fn Compare(props: &CompareProps) -> Html {
                     <span><b>{ strings::HAS_NONE }</b><small data-testid="none-help">{ strings::none_help(props.none_line) }</small></span>
                 </label>
             </fieldset>
-            <fieldset>
+            <fieldset data-next="template-add template-0">
                 <legend>{ strings::TEMPLATES }</legend>
                 <p class="hint">{ strings::TEMPLATES_HELP }</p>
                 { for templates.iter().enumerate().map(|(idx, text)| template(props, &templates, idx, text)) }
@@ -59,6 +59,16 @@ pub fn Compare(props: &CompareProps) -> Html {
             </fieldset>
         </details>
     }
+}
+
+/// What opens below the fold is brought up.
+pub fn bring_into_view() -> Callback<Event> {
+    Callback::from(|event: Event| {
+        let details: Element = event.target_unchecked_into();
+        if details.has_attribute("open") {
+            details.scroll_into_view();
+        }
+    })
 }
 
 fn in_use(props: &CompareProps) -> Vec<String> {

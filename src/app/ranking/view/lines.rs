@@ -1,16 +1,21 @@
 //! The ranking: the winner large, a bar a label, a line that looks different for "none of these".
 
-use crate::app::hooks::use_gliding;
-use crate::app::parts::icon::bar;
+use crate::app::hooks::{use_gliding, use_window};
+use crate::app::parts::icon::{bar, room};
 use crate::app::ranking::answer::{Line, Phase};
 use crate::app::ranking::camera::Camera;
 use crate::app::strings;
-use crate::facts::LabelNotes;
-use crate::facts::RankedLabels;
+use crate::app::window::LONG;
+use crate::facts::{LabelNotes, RankedLabels};
 use crate::image::Background;
 use crate::worker::protocol::Answer;
 use std::rc::Rc;
 use yew::prelude::*;
+
+/// A winner with more letters is drawn smaller, so that all of it can be read.
+const LONG_NAME: usize = 24;
+/// Of thousands of labels hundreds may be the same to a model.
+const MAX_SAME: usize = 5;
 
 #[derive(PartialEq, Properties)]
 pub struct RankingProps {
@@ -19,6 +24,8 @@ pub struct RankingProps {
     pub answer: Option<Rc<Answer>>,
     pub camera: Camera,
     pub has_failed: bool,
+    /// How far the model is, while it is loaded: it stands where the answer will.
+    pub loading: Option<Html>,
     /// The way to a better model.
     pub better: Html,
 }
@@ -26,8 +33,16 @@ pub struct RankingProps {
 #[component]
 pub fn Ranking(props: &RankingProps) -> Html {
     let list = use_node_ref();
-    let order = props.lines.iter().map(|line| key(line.label.as_deref())).collect();
-    use_gliding(&list, order);
+    let n_lines = props.lines.len();
+    let is_long = n_lines > LONG;
+    let (window, onscroll) = use_window(&list, n_lines, is_long);
+    let drawn = if is_long { window.rows() } else { 0..n_lines };
+    let room = |pixels: f64, which: &'static str| {
+        is_long.then(|| html! { <li key={which} class="room" role="presentation" aria-hidden="true">{ room(pixels) }</li> })
+    };
+    let (above, below) = window.room();
+    let order = if is_long { &[] } else { &props.lines[..] };
+    use_gliding(&list, order.iter().map(|line| key(line.label.as_deref())).collect());
     let settled = props.answer.as_ref().filter(|_| props.phase == Phase::Settled);
     let state = match props.phase {
         Phase::Settled => "settled",
@@ -37,9 +52,16 @@ pub fn Ranking(props: &RankingProps) -> Html {
     html! {
         <section class="ranking" aria-label={strings::RANKING} aria-busy={(state == "ranking").to_string()} data-testid="results"
             data-state={state} data-question={settled.map(|answer| answer.id.to_string())}>
-            if let Some(answer) = settled { { winner(&answer.ranked) } } else { { waiting(props) } }
-            <ol class="lines" ref={list} tabindex={(!props.lines.is_empty()).then_some("0")} aria-label={strings::RANKING}>
-                { for props.lines.iter().enumerate().map(|(idx, line)| result(idx, line)) }
+            { match (settled, &props.loading) {
+                (Some(answer), _) => winner(&answer.ranked),
+                (None, Some(loading)) => loading.clone(),
+                (None, None) => waiting(props),
+            } }
+            <ol class={classes!("lines", is_long.then_some("long"))} ref={list} tabindex={(n_lines > 0).then_some("0")}
+                aria-label={strings::ALL_LINES} data-testid="lines" {onscroll}>
+                { room(above, " above") }
+                { for drawn.map(|idx| result(idx, n_lines, &props.lines[idx])) }
+                { room(below, " below") }
             </ol>
             if let Some(answer) = settled { { notes(answer) } }
             { props.better.clone() }
@@ -54,7 +76,7 @@ fn notes(answer: &Answer) -> Html {
     let mut notes = Vec::new();
     notes
         .extend((!unreadable.is_empty()).then(|| note("unreadable-notice", strings::unreadable(unreadable))));
-    notes.extend(same.iter().map(|labels| note("same-notice", strings::same(labels))));
+    notes.extend(same.iter().take(MAX_SAME).map(|labels| note("same-notice", strings::same(labels))));
     notes.extend((!cut.is_empty()).then(|| note("cut-notice", strings::cut(cut))));
     // White is what people expect.
     let is_on_black = answer.background == Some(Background::Black);
@@ -71,9 +93,10 @@ fn winner(ranked: &RankedLabels) -> Html {
         return html! { <div class="winner waiting"><p class="hint">{ strings::NOTHING_READABLE }</p></div> };
     };
     let name = strings::label_or_none(first.label.as_deref());
+    let is_long = name.chars().count() > LONG_NAME;
     html! {
-        <div class={classes!("winner", first.label.is_none().then_some("none"))}>
-            <p class="name" data-testid="winner">{ strings::shortened(name) }</p>
+        <div class={classes!("winner", first.label.is_none().then_some("none"), is_long.then_some("long"))}>
+            <p class="name" dir="auto" data-testid="winner">{ name }</p>
             <p class="percent" data-testid="winner-percent">{ strings::percent(first.probability) }</p>
             <p class="hint" data-testid="confidence">{ strings::confidence(ranked) }</p>
         </div>
@@ -93,7 +116,7 @@ fn waiting(props: &RankingProps) -> Html {
     html! { <div class="winner waiting"><p class="hint">{ text }</p></div> }
 }
 
-fn result(idx: usize, line: &Line) -> Html {
+fn result(idx: usize, n_lines: usize, line: &Line) -> Html {
     let name = strings::label_or_none(line.label.as_deref());
     let is_none = line.label.is_none();
     let probability = line.score.map(|score| score.probability);
@@ -106,9 +129,11 @@ fn result(idx: usize, line: &Line) -> Html {
     );
     let similarity = line.score.filter(|_| !is_none).map(|score| strings::similarity(score.similarity));
     html! {
-        <li key={key(line.label.as_deref())} {class} data-testid="result" data-label={key(line.label.as_deref())}
-            data-none={is_none.to_string()} data-percent={percent} title={similarity.clone()}>
-            <span class="name">{ name }</span>
+        // By its place: a line that got another label has not moved.
+        <li key={idx.to_string()} {class} data-testid="result" data-label={key(line.label.as_deref())} data-row={idx.to_string()}
+            aria-posinset={(idx + 1).to_string()} aria-setsize={n_lines.to_string()}
+            data-none={is_none.to_string()} data-percent={percent}>
+            <span class="name" dir="auto">{ name }</span>
             <span class="percent">{ probability.map(strings::percent).unwrap_or_default() }</span>
             { bar(probability.unwrap_or_default().into()) }
             if let Some(similarity) = similarity { <span class="sr">{ similarity }</span> }

@@ -5,12 +5,14 @@ mod chips;
 mod compare;
 mod lines;
 pub mod sees;
+mod sets;
 pub mod stage;
 
 use super::answer::Phase;
 use crate::app::hooks::CameraControl;
 use crate::app::loading::Engine;
 use crate::app::parts::messages::{Alert, LabelProgress, LoadingCard};
+use crate::app::parts::toasts::Toasts;
 use crate::app::state::{Action, State};
 use crate::app::strings;
 use better::{Better, BetterModel};
@@ -30,11 +32,14 @@ pub struct Wires {
     pub on_open: Callback<()>,
     pub on_sample: Callback<usize>,
     pub on_sees: Callback<()>,
+    /// The browser cannot draw the picture with this id.
+    pub on_broken: Callback<u64>,
     /// Stop loading, and stop encoding labels.
     pub on_cancel: Callback<()>,
     pub on_cancel_ranking: Callback<()>,
-    /// What happened, and what went wrong besides the picture.
-    pub notes: Html,
+    /// The main pointer is a finger.
+    pub is_touch: bool,
+    /// What went wrong besides the picture.
     pub alerts: Html,
 }
 
@@ -48,6 +53,7 @@ pub fn view(page: &State, wires: Wires) -> Html {
         on_open,
         on_sample,
         on_sees,
+        on_broken,
         on_cancel,
         on_cancel_ranking,
         ..
@@ -60,22 +66,35 @@ pub fn view(page: &State, wires: Wires) -> Html {
         (name, strings::percent(line.probability))
     });
     let camera = page.stage.camera;
+    let loading = match (&page.loading.engine, page.ranking.label_progress) {
+        (Engine::Loading(progress), _) => {
+            Some(html! { <LoadingCard progress={progress.clone()} {on_cancel} /> })
+        }
+        (_, Some(progress)) => Some(html! { <LabelProgress {progress} on_cancel={on_cancel_ranking} /> }),
+        _ => None,
+    };
+    let toasts = html! { <Toasts toasts={page.notices.toasts.clone()} send={send.clone()} /> };
     let better = html! { <BetterModel better={Better::of(page)} send={send.clone()} /> };
     html! {
         <>
-            <Stage picture={page.stage.picture.clone()} {camera} {control} is_mirrored={page.settings.is_mirrored}
-                {top} rate={page.stage.live.rate} {is_over} {on_open} {on_sample} {on_sees} send={send.clone()} />
+            <Stage picture={page.stage.picture.clone()} tray={page.stage.tray_with_answers()} {camera} {control} is_mirrored={page.settings.is_mirrored}
+                {top} rate={page.stage.live.rate} {is_over} is_touch={wires.is_touch} {on_open} {on_sample} {on_sees} {on_broken} send={send.clone()} />
             <div class="side">
-                { wires.notes }
                 if let Some(problem) = &page.notices.problem { <Alert problem={problem.clone()} send={send.clone()} /> }
                 { wires.alerts }
-                if let Engine::Loading(progress) = &page.loading.engine { <LoadingCard progress={progress.clone()} {on_cancel} /> }
-                if let Some(progress) = page.ranking.label_progress { <LabelProgress {progress} on_cancel={on_cancel_ranking} /> }
-                <Ranking {phase} lines={page.lines()} answer={page.ranking.answer.clone()} {camera}
+                <Ranking {loading} {phase} lines={page.lines()} answer={page.ranking.answer.clone()} {camera}
                     has_failed={matches!(page.loading.engine, Engine::Failed(_))} {better} />
-                <LabelField labels={page.settings.labels.clone()} input={label_input} send={send.clone()} />
+                <LabelField labels={page.settings.labels.clone()} sets={page.settings.sets.clone()} refused={page.refused.clone()} n_refused={page.n_refused}
+                    input={label_input} {toasts} send={send.clone()} />
                 <Compare settings={page.settings.clone()} {from_model} none_line={page.none_line()} {send} />
             </div>
         </>
     }
+}
+
+/// Whether the key belongs to an input method. WebKit ends the composition before the key that confirms it, and tells by
+/// the code alone.
+fn is_composing(event: &KeyboardEvent) -> bool {
+    const BY_INPUT_METHOD: u32 = 229;
+    event.is_composing() || event.key_code() == BY_INPUT_METHOD
 }

@@ -2,10 +2,15 @@
 //!
 //! Invariant: nothing here knows the page's state; failures come back as values.
 
+pub mod last_picture;
+pub mod poster;
+
+use super::given::{Given, GivenFile};
 use super::models::recommend::Device;
 use super::settings::{GpuTrouble, Settings};
 use super::share;
 use crate::convert::catalogue::Catalogue;
+use crate::image::FileKind;
 use crate::worker::problem::{Code, Problem};
 use js_sys::{Array, Reflect};
 use std::cell::{Cell, RefCell};
@@ -15,12 +20,14 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    Blob, BlobPropertyBag, CanvasRenderingContext2d, EventTarget, HtmlAnchorElement, HtmlCanvasElement,
-    HtmlVideoElement, ImageBitmap, ImageData, MediaStream, MediaStreamConstraints, MediaStreamTrack,
-    OffscreenCanvas, OffscreenCanvasRenderingContext2d, Response, Url,
+    Blob, BlobPropertyBag, CanvasRenderingContext2d, DataTransfer, EventTarget, HtmlAnchorElement,
+    HtmlCanvasElement, HtmlVideoElement, ImageBitmap, ImageData, MediaStream, MediaStreamConstraints,
+    MediaStreamTrack, OffscreenCanvas, OffscreenCanvasRenderingContext2d, Response, Url,
 };
 
-const SETTINGS_KEY: &str = "cliplet.settings";
+pub const SETTINGS_KEY: &str = "cliplet.settings";
+/// As far as a file that is no picture is looked at, to name it.
+const MAX_START_BYTES: f64 = 4096.0;
 /// Enough for any model's input, and quick to copy.
 const CAMERA_WIDTH: f64 = 960.0;
 
@@ -31,7 +38,7 @@ fn storage() -> Option<web_sys::Storage> {
 
 pub fn stored_settings() -> Settings {
     let text = storage().and_then(|storage| storage.get_item(SETTINGS_KEY).ok()?);
-    let mut settings: Settings = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let mut settings: Settings = text.map(|text| Settings::read(&text)).unwrap_or_default();
     let now = js_sys::Date::now();
     settings.gpu_trouble.take_if(|trouble| !trouble.is_recent(now));
     if gpu_mark::is_left() {
@@ -70,7 +77,12 @@ pub fn store_settings(settings: &Settings) {
 
 /// Settings that this page's address carries.
 pub fn shared_settings(own: &Settings) -> Option<Settings> {
-    share::from_fragment(&gloo::utils::window().location().hash().ok()?, own)
+    share::from_fragment(&fragment(), own)
+}
+
+/// What stands behind the # of this page's address.
+pub fn fragment() -> String {
+    gloo::utils::window().location().hash().unwrap_or_default()
 }
 
 /// Puts the settings into the address; returns it.
@@ -109,8 +121,11 @@ pub async fn copy(text: &str) -> bool {
 pub fn save(name: &str, kind: &str, text: &str) -> Result<(), JsValue> {
     let options = BlobPropertyBag::new();
     options.set_type(kind);
-    let blob = Blob::new_with_str_sequence_and_options(&Array::of1(&text.into()), &options)?;
-    let url = Url::create_object_url_with_blob(&blob)?;
+    save_blob(name, &Blob::new_with_str_sequence_and_options(&Array::of1(&text.into()), &options)?)
+}
+
+fn save_blob(name: &str, blob: &Blob) -> Result<(), JsValue> {
+    let url = Url::create_object_url_with_blob(blob)?;
     let link: HtmlAnchorElement = gloo::utils::document().create_element("a")?.unchecked_into();
     link.set_href(&url);
     link.set_download(name);
@@ -118,30 +133,54 @@ pub fn save(name: &str, kind: &str, text: &str) -> Result<(), JsValue> {
     Url::revoke_object_url(&url)
 }
 
-/// Files that were dropped, pasted or chosen.
-pub enum Intake {
-    Picture(web_sys::File),
-    /// The files of a model, and their names.
-    Model(Array, Vec<String>),
-    Nothing,
+/// The name by which the browser's specifications call an error.
+fn error_name(error: &JsValue) -> String {
+    Reflect::get(error, &"name".into()).ok().and_then(|name| name.as_string()).unwrap_or_default()
 }
 
-/// All of them where one is a model's, else the first picture.
-pub fn what_is_in(files: Option<web_sys::FileList>) -> Intake {
-    let files: Vec<web_sys::File> =
-        files.iter().flat_map(|files| (0..files.length()).filter_map(|idx| files.get(idx))).collect();
-    let is_model = |file: &web_sys::File| {
-        let name = file.name().to_ascii_lowercase();
-        [".gguf", ".safetensors", ".json"].iter().any(|end| name.ends_with(end))
-    };
-    if files.iter().any(is_model) {
-        let names = files.iter().map(web_sys::File::name).collect();
-        return Intake::Model(files.into_iter().collect(), names);
+/// Now, in universal time: `2026-11-25T06:52:00.000Z`.
+pub fn now() -> String {
+    js_sys::Date::new_0().to_iso_string().into()
+}
+
+/// What was given, and its files themselves.
+pub struct Arrival {
+    pub given: Given,
+    pub files: Vec<web_sys::File>,
+}
+
+impl Arrival {
+    /// Of a paste or a drop; to be read while its event lasts.
+    pub fn carried(data: Option<&DataTransfer>) -> Self {
+        let read = |kind: &str| data.and_then(|data| data.get_data(kind).ok()).unwrap_or_default();
+        let mut arrival = Self::chosen(data.and_then(DataTransfer::files));
+        arrival.given.text = read("text/plain");
+        arrival.given.is_table = read("text/html").to_ascii_lowercase().contains("<table");
+        arrival
     }
-    // A file without a known type may still be a picture: the decoder decides.
-    let (pictures, others): (Vec<_>, Vec<_>) =
-        files.into_iter().partition(|file| file.type_().starts_with("image/"));
-    pictures.into_iter().chain(others).next().map_or(Intake::Nothing, Intake::Picture)
+
+    /// Of a file input.
+    pub fn chosen(files: Option<web_sys::FileList>) -> Self {
+        let files: Vec<web_sys::File> =
+            files.iter().flat_map(|files| (0..files.length()).filter_map(|idx| files.get(idx))).collect();
+        let given = files.iter().map(|file| GivenFile { name: file.name(), media_type: file.type_() });
+        Self { given: Given { files: given.collect(), ..Given::default() }, files }
+    }
+}
+
+/// A file's text; nothing where it cannot be read.
+pub async fn text_of(file: &Blob) -> String {
+    JsFuture::from(file.text()).await.ok().and_then(|text| text.as_string()).unwrap_or_default()
+}
+
+/// What a picture's file is that the browser does not draw.
+pub async fn broken_picture(file: &Blob) -> Problem {
+    let start = async {
+        JsFuture::from(file.slice_with_f64_and_f64(0.0, MAX_START_BYTES).ok()?.array_buffer()).await.ok()
+    };
+    let bytes = start.await.map(|start| js_sys::Uint8Array::new(&start).to_vec());
+    Problem::new(Code::PictureUnreadable, format!("{} bytes", file.size()))
+        .of(bytes.and_then(|bytes| FileKind::of(&bytes)))
 }
 
 /// The line, in browsers that tell of it.
@@ -179,7 +218,7 @@ pub async fn device() -> Device {
     }
 }
 
-fn matches_media(query: &str) -> bool {
+pub fn matches_media(query: &str) -> bool {
     gloo::utils::window().match_media(query).ok().flatten().is_some_and(|query| query.matches())
 }
 
@@ -297,8 +336,7 @@ pub mod camera {
 
     /// By the names of the specification.
     fn refusal(error: JsValue) -> Problem {
-        let name =
-            Reflect::get(&error, &"name".into()).ok().and_then(|name| name.as_string()).unwrap_or_default();
+        let name = error_name(&error);
         let code = match name.as_str() {
             "NotFoundError" | "OverconstrainedError" => Code::CameraMissing,
             "NotReadableError" | "AbortError" => Code::CameraBusy,
