@@ -6,6 +6,5 @@
 pub mod calibrate;
 pub mod classify;
 mod embedding;
-pub mod live;
 
 pub use embedding::{ImageEmbedding, LabelEmbedding, TextEmbedding};

@@ -56,7 +56,7 @@ pub fn cleaned(label: &str) -> String {
     let visible: String = label.chars().filter(|c| !is_invisible(*c)).collect();
     // What joins or varies letters is nothing by itself.
     let is_joiner = |c: char| matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}');
-    if visible.chars().all(is_joiner) {
+    if visible.chars().all(|c| is_joiner(c) || c.is_whitespace()) {
         return String::new();
     }
     visible.split_whitespace().collect::<Vec<_>>().join(" ")

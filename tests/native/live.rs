@@ -1,7 +1,7 @@
 //! Live answers: steady where frames are noisy, and quick where the picture really changes.
 
+use cliplet::app::ranking::steady::Steady;
 use cliplet::tasks::classify::{Confidence, Mode, RankedLabel, RankedLabels};
-use cliplet::tasks::live::Steady;
 
 /// Competing labels with these probabilities.
 fn answer(probabilities: &[(&str, f32)]) -> RankedLabels {

@@ -1,7 +1,7 @@
 //! The camera: on or off, and what is known of its film.
 
-use crate::tasks::classify::RankedLabels;
-use crate::tasks::live::Steady;
+use super::steady::Steady;
+use crate::facts::RankedLabels;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Camera {

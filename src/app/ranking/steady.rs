@@ -7,7 +7,7 @@
 //! Invariant: lines are ordered by probability, as in every answer: while a new winner has to wait, the last answer stands.
 //! Invariant: answers to another question (other labels, another mode) start anew.
 
-use super::classify::{Confidence, RankedLabel, RankedLabels};
+use crate::facts::{Confidence, RankedLabel, RankedLabels};
 use std::collections::HashMap;
 
 /// The time in which a frame's weight falls to 1/e: a label that takes another's place leads after 0.7 of it.
