@@ -3,7 +3,6 @@
 // The network comes first, so that an update is never held back by what is stored.
 
 const STORE = "cliplet-shell";
-const SHARED = "cliplet-shared";
 
 addEventListener("install", () => skipWaiting());
 addEventListener("activate", (event) => event.waitUntil(clients.claim()));
@@ -13,26 +12,9 @@ addEventListener("message", (event) => event.waitUntil(keepOnly(event.data)));
 
 addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
-  const isShare = url.href === new URL("share", registration.scope).href;
-  if (event.request.method === "POST" && isShare) return event.respondWith(takeShared(event.request));
   const isShell = url.origin === location.origin && !url.pathname.endsWith(".gguf");
   if (event.request.method === "GET" && isShell) event.respondWith(networkFirst(event.request));
 });
-
-// What the system's share sheet posts goes no further than here: the page finds it in this store once it runs.
-async function takeShared(request) {
-  const form = await request.formData();
-  await caches.delete(SHARED);
-  const store = await caches.open(SHARED);
-  const pictures = form.getAll("pictures").filter((picture) => picture instanceof File);
-  for (const [idx, picture] of pictures.entries()) {
-    const headers = { "content-type": picture.type, "x-name": encodeURIComponent(picture.name) };
-    await store.put(`shared/${idx}`, new Response(picture, { headers }));
-  }
-  const text = form.get("text");
-  if (text) await store.put("shared/text", new Response(text));
-  return Response.redirect("./", 303);
-}
 
 async function networkFirst(request) {
   try {
