@@ -303,7 +303,9 @@ impl State {
 
     /// The lines to draw: the settled answer, or while it is being made the same labels without numbers.
     pub fn lines(&self) -> Vec<Line> {
-        self.ranking.lines(self.phase(), &self.settings.labels, self.has_none())
+        // Before the model is known to tell when no label fits, there is no line that would go away again.
+        let has_none = self.has_none() && self.loading.is_ready();
+        self.ranking.lines(self.phase(), &self.settings.labels, has_none)
     }
 
     /// Whether the camera may take its next frame: nothing runs, and there is something to rank with. Changes with

@@ -379,6 +379,11 @@ fn nothing_moves_while_the_page_gets_ready_and_while_it_answers() {
             page.click("sample-cat");
             page.wait_winner("cat");
             check("answered");
+            // Who comes back finds the picture.
+            page.browser.reload();
+            page.wait_ready();
+            page.wait_winner("cat");
+            check("back");
             page.close(&[]);
         }
     }

@@ -105,7 +105,8 @@ fn Badge(props: &BadgeProps) -> Html {
         }
     });
     html! {
-        <button type="button" class={classes!("badge", download.is_some().then_some("has-job"))} data-testid="status" data-engine={state}
+        // In each state a new one: what grew has not moved.
+        <button type="button" key={state} class={classes!("badge", download.is_some().then_some("has-job"))} data-testid="status" data-engine={state}
             data-backend={backend} {title} aria-description={strings::OPEN_MODELS} onclick={props.onclick.clone()}>
             <span class="engine">{ icon(picture) }<span class="both"><span class="text">{ text }</span>{ offer }</span></span>{ download }{ icon("down") }
         </button>

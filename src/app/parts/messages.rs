@@ -72,7 +72,7 @@ pub fn LoadingCard(props: &LoadingProps) -> Html {
                 aria-valuemin="0" aria-valuemax="100" aria-valuenow={percent}>
                 { bar(if bytes.is_some() { fraction } else { 0.3 }) }
             </div>
-            <p class="hint">{ strings::LOADING_HINT }
+            <p class="hint"><span>{ strings::LOADING_HINT }</span>
                 <Button icon="close" label={strings::CANCEL} testid="cancel" class="quiet" onclick={on_cancel.reform(|_| ())} />
             </p>
         </section>
@@ -94,7 +94,7 @@ pub fn LabelProgress(props: &LabelProgressProps) -> Html {
     let fraction = done as f64 / total.max(1) as f64;
     html! {
         <section class="loading thin" data-testid="labels-progress" data-done={done.to_string()} data-total={total.to_string()}>
-            <p class="hint">{ &text }
+            <p class="hint"><span>{ &text }</span>
                 <Button icon="close" label={strings::CANCEL} testid="labels-cancel" class="quiet" onclick={props.on_cancel.reform(|_| ())} />
             </p>
             <div class="progress" role="progressbar" aria-label={strings::RANKING_NOW} aria-valuemin="0" aria-valuemax="100"

@@ -18,9 +18,12 @@ pub struct ToastsProps {
 
 #[component]
 pub fn Toasts(props: &ToastsProps) -> Html {
+    // Where there is no room for all, the last are in view: those that offer something.
+    let of = |is_offer: bool| props.toasts.iter().filter(move |toast| toast.notice.is_offer() == is_offer);
+    let ordered = of(false).chain(of(true));
     html! {
         <div class="toasts" data-next="notice-dismiss chip-edit">
-            { for props.toasts.iter().map(|toast| html! { <ToastCard key={toast.id} toast={toast.clone()} send={props.send.clone()} /> }) }
+            { for ordered.map(|toast| html! { <ToastCard key={toast.id} toast={toast.clone()} send={props.send.clone()} /> }) }
         </div>
     }
 }

@@ -19,13 +19,14 @@ pub struct Sample {
     pub file: &'static str,
 }
 
+/// Those come first of which the model is surest.
 pub const SAMPLES: [Sample; 6] = [
     Sample { name: "cat", file: "samples/cat.jpg" },
     Sample { name: "coffee", file: "samples/coffee.jpg" },
-    Sample { name: "rocket", file: "samples/rocket.jpg" },
-    Sample { name: "astronaut", file: "samples/astronaut.jpg" },
     Sample { name: "flower", file: "samples/flower.jpg" },
     Sample { name: "guitar", file: "samples/guitar.png" },
+    Sample { name: "rocket", file: "samples/rocket.jpg" },
+    Sample { name: "astronaut", file: "samples/astronaut.jpg" },
 ];
 
 #[derive(Clone, PartialEq, Properties)]
