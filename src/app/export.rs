@@ -2,13 +2,13 @@
 //!
 //! Invariant: whoever gets an export can ask the same question again, but for the picture, of which only its name leaves.
 
-use crate::facts::RankedLabels;
 use crate::facts::table::{Cell, Table};
+use crate::facts::{Confidence, Mode, RankedLabel, RankedLabels};
 use crate::worker::protocol::Card;
 use serde::Serialize;
 
 /// One answer, and what it depended on.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Record {
     /// A file's name, or what else the picture is called.
     pub picture: String,
@@ -17,7 +17,6 @@ pub struct Record {
     pub model: RecordModel,
     /// The sentences around a label.
     pub templates: Vec<String>,
-    #[serde(flatten)]
     pub ranked: RankedLabels,
 }
 
@@ -34,12 +33,38 @@ impl RecordModel {
     }
 }
 
+/// A record as a file has it.
+#[derive(Serialize)]
+struct Written<'a> {
+    picture: &'a str,
+    date: &'a str,
+    model: &'a RecordModel,
+    templates: &'a [String],
+    mode: Mode,
+    confidence: Confidence,
+    labels: &'a [RankedLabel],
+}
+
 /// One answer as an object, several as an array.
 pub fn to_json(records: &[Record]) -> Result<String, serde_json::Error> {
-    match records {
-        [record] => serde_json::to_string_pretty(record),
-        records => serde_json::to_string_pretty(records),
-    }
+    let written = |record: &'_ Record| {
+        let Record { picture, date, model, templates, ranked } = record;
+        let RankedLabels { mode, confidence, labels } = ranked;
+        serde_json::to_string_pretty(&Written {
+            picture,
+            date,
+            model,
+            templates,
+            mode: *mode,
+            confidence: *confidence,
+            labels,
+        })
+    };
+    let written = records.iter().map(written).collect::<Result<Vec<_>, _>>()?;
+    Ok(match &written[..] {
+        [one] => one.clone(),
+        all => format!("[\n{}\n]", all.join(",\n")),
+    })
 }
 
 /// A row a label, each with what its answer depended on: rows of many pictures can be sorted and filtered as they are.
@@ -58,9 +83,10 @@ pub fn to_table(records: &[Record]) -> Table {
 pub fn file_name(records: &[Record], ending: &str) -> String {
     let [Record { picture, .. }] = records else { return format!("ranking.{ending}") };
     let stem = picture.rsplit_once('.').map_or(&picture[..], |(stem, _)| stem);
-    let is_kept = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_' | ' ' | '.');
+    // What some system or other allows in no name.
+    let is_kept = |c: &char| !c.is_control() && !r#"/\:*?"<>|"#.contains(*c);
     let stem: String = stem.chars().filter(is_kept).take(60).collect();
-    match stem.trim().trim_start_matches('.') {
+    match stem.trim_matches(['.', ' ']) {
         "" => format!("ranking.{ending}"),
         stem => format!("{stem}-ranking.{ending}"),
     }

@@ -9,8 +9,8 @@ use crate::text::labels::{self, MAX_LABELS};
 use crate::text::{Template, TextError};
 use crate::worker::protocol::{StoredFormat, Vouched};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use std::collections::HashSet;
+use serde_json::value::RawValue;
+use std::collections::{HashMap, HashSet};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -71,7 +71,8 @@ pub struct Chosen {
 }
 
 /// Labels under a name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LabelSet {
     pub name: String,
     pub labels: Vec<String>,
@@ -181,24 +182,12 @@ pub const PRESETS: [Preset; 5] = [
 impl Settings {
     /// Of what was stored, everything that can be read: one value that this version does not know takes no other with it.
     pub fn read(stored: &str) -> Settings {
-        let Ok(Value::Object(mut fields)) = serde_json::from_str(stored) else { return Settings::default() };
-        if let Some(Value::Array(labels)) = fields.get_mut("labels") {
-            labels.retain(Value::is_string);
-        }
-        let is_known = |fields: Map<String, Value>| Settings::deserialize(Value::Object(fields)).is_ok();
-        let alone = |name: &str, value: &Value| Map::from_iter([(name.to_owned(), value.clone())]);
-        let names: Vec<String> = fields.keys().cloned().collect();
-        for name in names {
-            let Some(value) = fields.get_mut(&name).filter(|value| !is_known(alone(&name, value))) else {
-                continue;
-            };
-            // Of what has parts, those that can be read.
-            without_unknown(value, &|value| is_known(alone(&name, value)));
-            if !is_known(alone(&name, value)) {
-                fields.remove(&name);
-            }
-        }
-        Settings::deserialize(Value::Object(fields)).unwrap_or_default()
+        let read = |text: &str| serde_json::from_str::<Settings>(text).ok();
+        let known = || read(&known_part(stored, &|text| read(text).is_some()));
+        let mut settings = read(stored).or_else(known).unwrap_or_default();
+        settings.earlier.take_if(|earlier| *earlier == Earlier::default());
+        settings.sets.retain(|LabelSet { name, labels }| !name.is_empty() && !labels.is_empty());
+        settings
     }
 
     /// Adds what was typed or pasted, as much of it as there is room for; labels that are there already are left out.
@@ -328,14 +317,24 @@ impl Settings {
     }
 }
 
-/// Takes the parts out of an object that keep it from being known, each by itself.
-fn without_unknown(value: &mut Value, is_known: &dyn Fn(&Value) -> bool) {
-    let Value::Object(parts) = value else { return };
-    let alone = |name: &String, part: &Value| Value::Object(Map::from_iter([(name.clone(), part.clone())]));
-    parts.retain(|name, part| {
-        if !is_known(&alone(name, part)) {
-            without_unknown(part, &|part| is_known(&alone(name, part)));
-        }
-        is_known(&alone(name, part))
+/// A JSON object or array without what keeps it from being known. Each part is judged by itself; of one that is not known,
+/// its own parts are.
+fn known_part(text: &str, is_known: &dyn Fn(&str) -> bool) -> String {
+    let with_known = |part: &RawValue, alone: &dyn Fn(&str) -> String| {
+        let is_known = |part: &str| is_known(&alone(part));
+        let part = part.get();
+        let part = if is_known(part) { part.to_owned() } else { known_part(part, &is_known) };
+        is_known(&part).then_some(part)
+    };
+    if let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) {
+        let known = items.into_iter().filter_map(|item| with_known(item, &|item| format!("[{item}]")));
+        return format!("[{}]", known.collect::<Vec<_>>().join(","));
+    }
+    let Ok(fields) = serde_json::from_str::<HashMap<String, &RawValue>>(text) else { return text.to_owned() };
+    let known = fields.into_iter().filter_map(|(name, value)| {
+        let name = serde_json::to_string(&name).ok()?;
+        let value = with_known(value, &|value| format!("{{{name}:{value}}}"))?;
+        Some(format!("{name}:{value}"))
     });
+    format!("{{{}}}", known.collect::<Vec<_>>().join(","))
 }

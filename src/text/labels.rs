@@ -7,7 +7,6 @@
 //! Invariant: a number before a label goes only where the numbers count: "3D printer" and "4. Juli" stay.
 
 use super::TextError;
-use serde::Deserialize;
 use std::collections::HashSet;
 
 /// A page with more bars is of no use, and each costs a pass of the text tower.
@@ -227,24 +226,14 @@ fn until_quote(text: &str) -> Option<(String, &str)> {
 
 /// A list as a program or a data file writes it: `["cat", "dog"]`, `['cat', 'dog']`, `labels = ("cat", "dog")`, `[cat, dog]`.
 fn list_of_a_program(text: &str) -> Option<Vec<Field>> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Item {
-        Text(String),
-        Number(serde_json::Number),
-    }
     let text = text.trim().trim_end_matches([';', ',']).trim_end();
     // Behind a name that it is given.
     let list = match text.split_once(['=', ':']) {
         Some((name, list)) if !name.contains(['"', '\'', '[', '(', '{', '\n', ',']) => list.trim_start(),
         _ => text,
     };
-    if let Ok(items) = serde_json::from_str::<Vec<Item>>(list) {
-        let text = |item| match item {
-            Item::Text(text) => text,
-            Item::Number(number) => number.to_string(),
-        };
-        return Some(items.into_iter().map(|item| Field::plain(text(item))).collect());
+    if let Ok(items) = serde_json::from_str::<Vec<String>>(list) {
+        return Some(items.into_iter().map(Field::plain).collect());
     }
     let pair = [('[', ']'), ('(', ')'), ('{', '}')].into_iter();
     let mut inside =

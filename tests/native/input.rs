@@ -132,6 +132,13 @@ fn one_unknown_value_in_storage_takes_no_other_with_it() {
     );
     changed["labels"] = serde_json::json!(["axolotl", null, 3, "quokka"]);
     assert_eq!(Settings::read(&changed.to_string()).labels, own.labels);
+    changed["sets"] = serde_json::json!([{"name": "a", "labels": ["x", {}]}, {"labels": 7}]);
+    let sets = Settings::read(&changed.to_string()).sets;
+    assert_eq!((sets.len(), &sets[0].labels[..]), (1, &["x".to_owned()][..]));
+    for nothing in [serde_json::json!(5), serde_json::json!({"comparison": "x"})] {
+        changed["earlier"] = nothing;
+        assert_eq!(Settings::read(&changed.to_string()).earlier, None, "nothing to come back");
+    }
     for damaged in ["", "null", "[]", "{\"labels\": [\"a\""] {
         assert_eq!(Settings::read(damaged), Settings::default());
     }
@@ -199,7 +206,8 @@ fn exports_say_what_was_asked() {
     assert_eq!(export::to_table(&both).to_csv().lines().count(), 5);
     assert_eq!(export::file_name(&both[1..], "csv"), "dog-ranking.csv");
     assert_eq!(export::file_name(&both, "csv"), "ranking.csv");
-    assert_eq!(export::file_name(&[record("../\u{1f408}/..", "x")], "json"), "ranking.json");
+    assert_eq!(export::file_name(&[record("../../.", "x")], "json"), "ranking.json");
+    assert_eq!(export::file_name(&[record("../\u{1f408}\n/..", "x")], "json"), "\u{1f408}-ranking.json");
 }
 
 #[test]

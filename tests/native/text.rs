@@ -451,9 +451,11 @@ fn lists_lose_their_bullets_numbers_and_brackets() {
         assert_eq!(labels::parse(text).unwrap(), all, "{text:?}");
     }
     assert_eq!(
-        labels::parse(r#"["it's", "a \"b\"", "caf\u00e9, au lait", 7]"#).unwrap(),
-        ["it's", "a \"b\"", "café, au lait", "7"]
+        labels::parse(r#"["it's", "a \"b\"", "caf\u00e9, au lait"]"#).unwrap(),
+        ["it's", "a \"b\"", "café, au lait"]
     );
+    assert_eq!(labels::parse(r#"["cat", 7, 'x']"#).unwrap(), ["cat", "7", "x"]);
+    assert_eq!(labels::parse("[1, 2.5]").unwrap(), ["1", "2.5"]);
     assert_eq!(
         labels::parse(r#"['it\'s', "rock'n'roll", 'a, b']"#).unwrap(),
         ["it's", "rock'n'roll", "a, b"]

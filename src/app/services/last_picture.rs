@@ -12,7 +12,7 @@ const TAB_KEY: &str = "cliplet.tab";
 const NAME_HEADER: &str = "x-name";
 const TIME_HEADER: &str = "x-kept-millis";
 const MAX_BYTES: f64 = 32.0 * 1024.0 * 1024.0;
-const MAX_MILLIS: f64 = 24.0 * 3600.0 * 1000.0;
+const MAX_MILLIS: u64 = 24 * 3600 * 1000;
 
 pub async fn keep(picture: &Blob, name: &str) {
     if picture.size() > MAX_BYTES {
@@ -21,7 +21,7 @@ pub async fn keep(picture: &Blob, name: &str) {
     let kept = async {
         let headers = Headers::new()?;
         headers.set(NAME_HEADER, &encode(name))?;
-        headers.set(TIME_HEADER, &js_sys::Date::now().to_string())?;
+        headers.set(TIME_HEADER, &(js_sys::Date::now() as u64).to_string())?;
         headers.set("content-type", &picture.type_())?;
         let init = ResponseInit::new();
         init.set_headers(&headers);
@@ -52,8 +52,9 @@ async fn delete_old() {
         let requests: Array = JsFuture::from(cache.keys()).await?.dyn_into()?;
         for request in requests.iter().filter_map(|request| request.dyn_into::<web_sys::Request>().ok()) {
             let response: Response = JsFuture::from(cache.match_with_request(&request)).await?.dyn_into()?;
-            let kept = response.headers().get(TIME_HEADER)?.and_then(|kept| kept.parse().ok()).unwrap_or(0.0);
-            if js_sys::Date::now() - kept > MAX_MILLIS {
+            let kept =
+                response.headers().get(TIME_HEADER)?.and_then(|kept| kept.parse::<u64>().ok()).unwrap_or(0);
+            if (js_sys::Date::now() as u64).saturating_sub(kept) > MAX_MILLIS {
                 JsFuture::from(cache.delete_with_request(&request)).await?;
             }
         }
