@@ -1,9 +1,11 @@
 //! What was given to the page, by paste, drop or a file picker, and what is taken of it: one answer for all of them.
 //!
-//! Invariant: of what was given nothing is left out without a word: what is not taken is named.
+//! Invariant: of what was given nothing is left out without a word: what is not taken is named. A system's own files
+//! ([`is_systems_own`]) were not given by anybody: they are neither taken nor named.
 //! Invariant: text never takes a picture's place, nor a picture a text's: where both came, the place and the kind of text
 //! say which was meant.
 
+use crate::files::is_systems_own;
 use crate::text::labels;
 
 /// What came.
@@ -63,6 +65,8 @@ enum Use {
     Weights,
     Json,
     Labels,
+    /// What a system left beside what was meant.
+    SystemsOwn,
     /// No known kind: a decoder may know it.
     Unknown,
 }
@@ -71,7 +75,9 @@ impl GivenFile {
     fn usage(&self) -> Use {
         let name = self.name.to_ascii_lowercase();
         let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
-        if ends(&[".gguf", ".safetensors"]) {
+        if is_systems_own(&self.name) {
+            Use::SystemsOwn
+        } else if ends(&[".gguf", ".safetensors"]) {
             Use::Weights
         } else if ends(&[".json"]) || self.media_type == "application/json" {
             Use::Json
@@ -118,7 +124,8 @@ impl Given {
             (0..usages.len()).filter(|idx| wanted.contains(&usages[*idx])).collect()
         };
         let left_out = |taken: &[usize]| -> Vec<String> {
-            let others = (0..self.files.len()).filter(|idx| !taken.contains(idx));
+            let is_named = |idx: &usize| !taken.contains(idx) && usages[*idx] != Use::SystemsOwn;
+            let others = (0..self.files.len()).filter(is_named);
             others.map(|idx| self.files[idx].name.clone()).collect()
         };
         let has = |usage: Use| usages.contains(&usage);

@@ -276,10 +276,13 @@ pub fn use_show(page: &Page, pictures: &Rc<Pictures>) -> Callback<Vec<(Blob, Str
     })
 }
 
-/// The picture of the last visit in this tab comes back; the one on the stage is kept for the next.
+/// The picture of the last visit in this tab comes back; the one on the stage is kept for the next. Returns whether one is
+/// still to come.
 #[hook]
-pub fn use_last_picture(page: &Page, pictures: &Rc<Pictures>) {
+pub fn use_last_picture(page: &Page, pictures: &Rc<Pictures>) -> bool {
     let is_read = use_state(|| false);
+    let was_kept = use_memo((), |()| last_picture::is_kept());
+    let is_coming = *was_kept && !*is_read;
     {
         let (tell, pictures, is_read) = (page.dispatcher(), pictures.clone(), is_read.setter());
         use_effect_with((), move |()| {
@@ -308,6 +311,7 @@ pub fn use_last_picture(page: &Page, pictures: &Rc<Pictures>) {
             });
         }
     });
+    is_coming
 }
 
 /// The way to take what was given, however it came. Returns whether anything was taken: else the browser may do what it does.

@@ -68,15 +68,15 @@ impl Notice {
         }
     }
 
-    /// Whether it offers something that is lost with it.
-    pub fn is_offer(&self) -> bool {
-        matches!(self, Notice::Replaced(_) | Notice::Switched(_) | Notice::Elsewhere)
+    /// Whether it stays until the reader lets it go: it offers something that is lost with it, or tells of something lost.
+    pub fn stays(&self) -> bool {
+        matches!(self, Notice::Replaced(_) | Notice::Switched(_) | Notice::Elsewhere | Notice::ModelGone(_))
     }
 
-    /// After so long it goes by itself; what offers something stays.
+    /// After so long it goes by itself, where it does.
     pub fn fade_millis(&self) -> Option<u32> {
         let n_letters = self.text().chars().count() + self.more().unwrap_or_default().chars().count();
-        (!self.is_offer()).then(|| MIN_MILLIS.max(MILLIS_PER_LETTER * n_letters as u32))
+        (!self.stays()).then(|| MIN_MILLIS.max(MILLIS_PER_LETTER * n_letters as u32))
     }
 
     /// Whether it says anew what the other said.
@@ -96,9 +96,9 @@ impl Notices {
         self.forget(|other| notice.renews(other));
         self.last_id += 1;
         self.toasts.push(Toast { id: self.last_id, notice });
-        let n_telling = self.toasts.iter().filter(|toast| !toast.notice.is_offer()).count();
+        let n_telling = self.toasts.iter().filter(|toast| !toast.notice.stays()).count();
         if n_telling > MAX_TELLING
-            && let Some(oldest) = self.toasts.iter().position(|toast| !toast.notice.is_offer())
+            && let Some(oldest) = self.toasts.iter().position(|toast| !toast.notice.stays())
         {
             self.toasts.remove(oldest);
         }

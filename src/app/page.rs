@@ -117,7 +117,7 @@ pub fn Page() -> Html {
     use_stored(&page);
     use_gpu_watch(&page);
     use_elsewhere(&page);
-    use_last_picture(&page, &pictures);
+    let is_coming = use_last_picture(&page, &pictures);
     use_steps(&page);
     use_kept_focus();
     use_screen_keyboard();
@@ -313,6 +313,7 @@ pub fn Page() -> Html {
         on_cancel: cancel,
         on_cancel_ranking: cancel_ranking,
         is_touch: *is_touch,
+        is_coming,
         alerts: if is_picking {
             Html::default()
         } else {

@@ -205,7 +205,8 @@ pub struct Advice {
 /// What a problem means to a reader: its code, and the kind of file that it is about.
 pub fn advice_on(problem: &Problem) -> Advice {
     let general = advice(problem.code);
-    let Some(kind) = problem.kind.filter(|_| problem.code == Code::PictureUnreadable) else { return general };
+    let is_of_its_kind = matches!(problem.code, Code::PictureUnreadable | Code::PictureCutShort);
+    let Some(kind) = problem.kind.filter(|_| is_of_its_kind) else { return general };
     let (title, todo) = match kind {
         FileKind::Heic => (
             "This browser can't read HEIC pictures",
@@ -235,16 +236,16 @@ pub fn advice_on(problem: &Problem) -> Advice {
             "Some sites give a page in a picture's place. Open it, and save the picture itself.",
         ),
         FileKind::Empty => ("This file is empty", "Copy or download it again."),
-        FileKind::Jpeg => ("This JPEG file is damaged or incomplete", DAMAGED_TODO),
-        FileKind::Png => ("This PNG file is damaged or incomplete", DAMAGED_TODO),
-        FileKind::WebP => ("This WebP file is damaged or incomplete", DAMAGED_TODO),
-        FileKind::Gif => ("This GIF file is damaged or incomplete", DAMAGED_TODO),
-        FileKind::Bmp => ("This BMP file is damaged or incomplete", DAMAGED_TODO),
+        FileKind::Jpeg => ("This JPEG file is damaged or incomplete", DAMAGED_ADVICE),
+        FileKind::Png => ("This PNG file is damaged or incomplete", DAMAGED_ADVICE),
+        FileKind::WebP => ("This WebP file is damaged or incomplete", DAMAGED_ADVICE),
+        FileKind::Gif => ("This GIF file is damaged or incomplete", DAMAGED_ADVICE),
+        FileKind::Bmp => ("This BMP file is damaged or incomplete", DAMAGED_ADVICE),
     };
     Advice { title, todo, ..general }
 }
 
-const DAMAGED_TODO: &str = "Copy or download it again: it may have broken off.";
+const DAMAGED_ADVICE: &str = "Copy or download it again: it may have broken off.";
 
 pub fn advice(code: Code) -> Advice {
     let (title, todo, can_retry) = match code {

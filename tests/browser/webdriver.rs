@@ -18,8 +18,10 @@ use std::time::{Duration, Instant};
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// WebGPU on the CPU (SwiftShader), a fake camera that needs no permission, and no traffic of the browser's own.
-const FLAGS: [&str; 19] = [
+const FLAGS: [&str; 20] = [
     "--headless",
+    // A desktop's window: less wide than 900 pixels the page is a telephone's.
+    "--window-size=1440,900",
     "--no-sandbox",
     "--enable-unsafe-webgpu",
     "--enable-features=Vulkan,WebGPU",

@@ -68,6 +68,19 @@ fn text_alone_becomes_labels_wherever_nothing_else_wants_it() {
     }
 }
 
+/// A folder's content comes with what its system left there.
+#[test]
+fn a_systems_own_files_are_neither_taken_nor_named() {
+    let of_page = |files: &[(&str, &str)]| given(files, "", false).taken(Place::Page);
+    let own =
+        [("._cat.jpg", "image/jpeg"), (".DS_Store", ""), ("Thumbs.db", ""), ("desktop.ini", "text/plain")];
+    let files = [&own[..], &[("cat.jpg", "image/jpeg"), ("notes.txt", "text/plain")]].concat();
+    assert_eq!(of_page(&files), pictures(&[4], &["notes.txt"]));
+    let files = [&own[..], &[("._mine.gguf", ""), ("mine.gguf", "")]].concat();
+    assert_eq!(of_page(&files), Taken::Model { files: vec![5], left_out: Vec::new() });
+    assert_eq!(of_page(&own), Taken::Nothing);
+}
+
 #[test]
 fn of_several_files_none_is_left_out_without_a_word() {
     let taken = |files: &[(&str, &str)]| given(files, "", false).taken(Place::Page);

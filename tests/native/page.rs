@@ -215,7 +215,7 @@ fn a_way_back_outlives_what_is_told_after_it() {
     state = replace(state, "newer");
     assert_eq!(offers(&state), 1);
     let fading = |notice: &Notice| notice.fade_millis().is_some();
-    assert!(state.notices.toasts.iter().all(|toast| fading(&toast.notice) != toast.notice.is_offer()));
+    assert!(state.notices.toasts.iter().all(|toast| fading(&toast.notice) != toast.notice.stays()));
     let state = state.after(Action::Undo);
     assert_eq!(offers(&state), 0);
     assert!(state.notices.toasts.iter().any(|toast| matches!(toast.notice, Notice::Switched(_))));

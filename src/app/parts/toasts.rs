@@ -18,8 +18,8 @@ pub struct ToastsProps {
 
 #[component]
 pub fn Toasts(props: &ToastsProps) -> Html {
-    // Where there is no room for all, the last are in view: those that offer something.
-    let of = |is_offer: bool| props.toasts.iter().filter(move |toast| toast.notice.is_offer() == is_offer);
+    // Where there is no room for all, the last are in view: those that stay.
+    let of = |stays: bool| props.toasts.iter().filter(move |toast| toast.notice.stays() == stays);
     let ordered = of(false).chain(of(true));
     html! {
         <div class="toasts" data-next="notice-dismiss chip-edit">

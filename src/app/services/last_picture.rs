@@ -9,6 +9,8 @@ use web_sys::{Cache, CacheStorage, Headers, ResponseInit};
 
 const CACHE: &str = "cliplet.pictures";
 const TAB_KEY: &str = "cliplet.tab";
+/// In the session's storage, which can be read at once: that the tab has a picture that will come back.
+const KEPT_KEY: &str = "cliplet.kept";
 const NAME_HEADER: &str = "x-name";
 const TIME_HEADER: &str = "x-kept-millis";
 const MAX_BYTES: f64 = 32.0 * 1024.0 * 1024.0;
@@ -26,14 +28,27 @@ pub async fn keep(picture: &Blob, name: &str) {
         let init = ResponseInit::new();
         init.set_headers(&headers);
         let response = Response::new_with_opt_blob_and_init(Some(picture), &init)?;
-        JsFuture::from(cache().await?.put_with_str(&address()?, &response)).await
+        JsFuture::from(cache().await?.put_with_str(&address()?, &response)).await?;
+        session()?.set_item(KEPT_KEY, "1")
     };
-    drop::<Result<JsValue, JsValue>>(kept.await);
+    drop::<Result<(), JsValue>>(kept.await);
 }
 
 pub async fn forget() {
-    let forgotten = async { JsFuture::from(cache().await?.delete_with_str(&address()?)).await };
+    let forgotten = async {
+        session()?.remove_item(KEPT_KEY)?;
+        JsFuture::from(cache().await?.delete_with_str(&address()?)).await
+    };
     drop::<Result<JsValue, JsValue>>(forgotten.await);
+}
+
+/// Whether a picture will come back.
+pub fn is_kept() -> bool {
+    session().is_ok_and(|session| session.get_item(KEPT_KEY).is_ok_and(|kept| kept.is_some()))
+}
+
+fn session() -> Result<web_sys::Storage, JsValue> {
+    Ok(gloo::utils::window().session_storage()?.ok_or("no storage")?)
 }
 
 /// The picture that this tab showed last, and its name.
@@ -70,7 +85,7 @@ async fn cache() -> Result<Cache, JsValue> {
 
 /// An address that no file of the page has; it differs from tab to tab.
 fn address() -> Result<String, JsValue> {
-    let session = gloo::utils::window().session_storage()?.ok_or("no storage")?;
+    let session = session()?;
     let tab = match session.get_item(TAB_KEY)? {
         Some(tab) => tab,
         None => {

@@ -39,6 +39,8 @@ pub struct Wires {
     pub on_cancel_ranking: Callback<()>,
     /// The main pointer is a finger.
     pub is_touch: bool,
+    /// The picture of the last visit is on its way.
+    pub is_coming: bool,
     /// What went wrong besides the picture.
     pub alerts: Html,
 }
@@ -78,7 +80,7 @@ pub fn view(page: &State, wires: Wires) -> Html {
     html! {
         <>
             <Stage picture={page.stage.picture.clone()} tray={page.stage.tray_with_answers()} {camera} {control} is_mirrored={page.settings.is_mirrored}
-                {top} rate={page.stage.live.rate} {is_over} is_touch={wires.is_touch} {on_open} {on_sample} {on_sees} {on_broken} send={send.clone()} />
+                {top} rate={page.stage.live.rate} {is_over} is_touch={wires.is_touch} is_coming={wires.is_coming} {on_open} {on_sample} {on_sees} {on_broken} send={send.clone()} />
             <div class="side">
                 if let Some(problem) = &page.notices.problem { <Alert problem={problem.clone()} send={send.clone()} /> }
                 { wires.alerts }

@@ -43,6 +43,8 @@ pub struct StageProps {
     pub is_over: bool,
     /// The main pointer is a finger: the system's own camera is one of the ways to open a picture.
     pub is_touch: bool,
+    /// A picture is on its way: its place is kept, so that nothing moves when it comes.
+    pub is_coming: bool,
     pub on_open: Callback<()>,
     pub on_sample: Callback<usize>,
     /// Shows what the model sees.
@@ -54,6 +56,7 @@ pub struct StageProps {
 #[component]
 pub fn Stage(props: &StageProps) -> Html {
     let (view, inside) = match (&props.camera, &props.picture) {
+        (Camera::Off, None) if props.is_coming => ("picture", coming(props)),
         (Camera::Off, None) => ("empty", invitation(props)),
         (Camera::Off, Some(picture)) => {
             ("picture", html! { <Still key={picture.id} picture={picture.clone()} stage={props.clone()} /> })
@@ -143,6 +146,15 @@ fn Still(props: &StillProps) -> Html {
                     onclick={props.on_sees.reform(|_| ())} />
             </figure>
             if props.tray.len() > 1 { { tray(props, picture) } }
+            <div class="tools">{ open_buttons(props, "") }{ samples(props) }</div>
+        </>
+    }
+}
+
+fn coming(props: &StageProps) -> Html {
+    html! {
+        <>
+            <figure class="frame"></figure>
             <div class="tools">{ open_buttons(props, "") }{ samples(props) }</div>
         </>
     }
