@@ -562,7 +562,10 @@ impl Focused {
     fn new(element: HtmlElement) -> Self {
         let mut next: Vec<String> = element.get_attribute("data-testid").into_iter().collect();
         let mut place = element.closest("[data-next]").ok().flatten();
-        while let Some(around) = place {
+        // A dialog that closes gives the focus back to what had it before.
+        let dialog = element.closest("dialog").ok().flatten();
+        let is_inside = |around: &Element| dialog.as_ref().is_none_or(|dialog| dialog.contains(Some(around)));
+        while let Some(around) = place.filter(is_inside) {
             let names = around.get_attribute("data-next").unwrap_or_default();
             next.extend(names.split_whitespace().map(str::to_owned));
             place = around.parent_element().and_then(|parent| parent.closest("[data-next]").ok().flatten());

@@ -28,10 +28,11 @@ pub async fn keep(picture: &Blob, name: &str) {
         let init = ResponseInit::new();
         init.set_headers(&headers);
         let response = Response::new_with_opt_blob_and_init(Some(picture), &init)?;
-        JsFuture::from(cache().await?.put_with_str(&address()?, &response)).await?;
-        session()?.set_item(KEPT_KEY, "1")
+        // Said first: who leaves before the picture is kept waits for it in vain only until that is known.
+        session()?.set_item(KEPT_KEY, "1")?;
+        JsFuture::from(cache().await?.put_with_str(&address()?, &response)).await
     };
-    drop::<Result<(), JsValue>>(kept.await);
+    drop::<Result<JsValue, JsValue>>(kept.await);
 }
 
 pub async fn forget() {
