@@ -61,28 +61,15 @@ fn pictures_are_ranked(kind: Kind) {
 
 fn keys_are_enough(kind: Kind) {
     let page = Page::ready_in(kind);
-    let focused = || {
-        let script = "return document.activeElement?.closest('[data-testid]')?.dataset.testid ?? ''";
-        page.browser.run(script, json!([])).as_str().unwrap_or_default().to_owned()
-    };
-    let tab_to = |id: &str| {
-        for _ in 0..80 {
-            if focused() == id {
-                return;
-            }
-            page.browser.press(key::TAB);
-        }
-        panic!("80 times Tab and no {id}");
-    };
-    tab_to("sample-rocket");
+    page.tab_to("sample-rocket");
     page.browser.press(key::ENTER);
     page.wait_winner("rocket");
-    tab_to("label-input");
+    page.tab_to("label-input");
     page.browser.press("teapot");
     page.browser.press(key::ENTER);
     let has_teapot = || page.ranking().iter().any(|line| line.label == "teapot");
     page.browser.wait_for("the new label ranked", || has_teapot().then_some(()));
-    tab_to("details");
+    page.tab_to("details");
     page.browser.press(key::ENTER);
     page.the("dialog-details");
     page.browser.press(key::ESCAPE);

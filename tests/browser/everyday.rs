@@ -33,12 +33,6 @@ fn sideways(page: &Page) -> i64 {
     page.browser.run(script, json!([])).as_i64().expect("a number")
 }
 
-fn focused(page: &Page) -> String {
-    let script = "return document.activeElement === document.body ? 'BODY'
-        : document.activeElement.closest('[data-testid]')?.dataset.testid ?? document.activeElement.tagName";
-    page.browser.run(script, json!([])).as_str().expect("a name").to_owned()
-}
-
 #[test]
 fn on_a_phone_picture_answer_and_label_field_are_in_view() {
     let page = phone();
@@ -184,12 +178,12 @@ fn the_focus_goes_on_from_what_went_away() {
     let press = |id: &str, key: &str| {
         page.the(id);
         page.browser.run("document.querySelector(arguments[0]).focus()", json!([testid(id)]));
-        assert_eq!(focused(&page), id);
+        assert_eq!(page.focused(), id);
         page.browser.press(key);
     };
     let goes_to = |id: &str| {
-        page.browser.wait_for(&format!("the focus on {id} (it is on {})", focused(&page)), || {
-            (focused(&page) == id).then_some(())
+        page.browser.wait_for(&format!("the focus on {id} (it is on {})", page.focused()), || {
+            (page.focused() == id).then_some(())
         });
     };
     for (width, height, after_sample) in [(1440, 900, "sample-cat"), (390, 844, "open")] {
@@ -235,13 +229,13 @@ fn the_focus_goes_on_from_what_went_away() {
     page.browser.wait_until("document.querySelector('video')?.videoWidth > 0");
     press("camera-shoot", key::ENTER);
     page.browser.find(&with("stage", "view", "picture"));
-    page.browser.wait_for("a focus", || (focused(&page) != "BODY").then_some(()));
+    page.browser.wait_for("a focus", || (page.focused() != "BODY").then_some(()));
     // Details, then the models over them, then back.
     press("details", key::ENTER);
     press("models", key::ENTER);
     page.the("model-id");
     page.browser.press(key::ESCAPE);
-    page.browser.wait_for("a focus after two dialogs", || (focused(&page) != "BODY").then_some(()));
+    page.browser.wait_for("a focus after two dialogs", || (page.focused() != "BODY").then_some(()));
     page.close(&[]);
     std::fs::remove_dir_all(folder).expect("the film goes");
 }
@@ -253,7 +247,7 @@ fn shortcuts_type_nothing_and_space_takes_the_picture_after_a_click_on_mirror() 
     page.go("/");
     page.wait_ready();
     page.browser.press("l");
-    assert_eq!(focused(&page), "label-input");
+    assert_eq!(page.focused(), "label-input");
     let typed =
         page.browser.run("return document.querySelector(arguments[0]).value", json!([testid("label-input")]));
     assert_eq!(typed, "", "the shortcut is typed");

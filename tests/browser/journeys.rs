@@ -263,23 +263,10 @@ fn a_link_overwrites_nothing() {
 #[test]
 fn the_whole_journey_by_keyboard() {
     let page = Page::ready();
-    let focused = || {
-        let script = "return document.activeElement?.closest('[data-testid]')?.dataset.testid ?? ''";
-        page.browser.run(script, json!([])).as_str().unwrap_or_default().to_owned()
-    };
-    let tab_to = |id: &str| {
-        for _ in 0..80 {
-            if focused() == id {
-                return;
-            }
-            page.browser.press(key::TAB);
-        }
-        panic!("80 times Tab and no {id}");
-    };
-    tab_to("sample-rocket");
+    page.tab_to("sample-rocket");
     page.browser.press(key::ENTER);
     page.wait_winner("rocket");
-    tab_to("label-input");
+    page.tab_to("label-input");
     page.browser.press("teapot");
     page.browser.press(key::ENTER);
     let has_teapot = || page.ranking().iter().any(|line| line.label == "teapot");
@@ -287,7 +274,7 @@ fn the_whole_journey_by_keyboard() {
     // Backspace in the empty field takes the last label back.
     page.browser.press(key::BACKSPACE);
     page.browser.wait_for("the label gone", || (!has_teapot()).then_some(()));
-    tab_to("details");
+    page.tab_to("details");
     page.browser.press(key::ENTER);
     page.the("dialog-details");
     page.check_accessibility("the details are open");
@@ -296,7 +283,7 @@ fn the_whole_journey_by_keyboard() {
         let script = "return document.querySelector(arguments[0])?.open ?? false";
         (page.browser.run(script, json!([testid("dialog-details")])) == false).then_some(())
     });
-    assert_eq!(focused(), "details", "the focus comes back to where it was");
+    assert_eq!(page.focused(), "details", "the focus comes back to where it was");
     page.close(&[]);
 }
 

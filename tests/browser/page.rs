@@ -186,6 +186,24 @@ impl Page {
         !self.browser.all(&testid(id)).is_empty()
     }
 
+    /// The `data-testid` of what has the focus, or of what is around it; else its tag's name.
+    pub fn focused(&self) -> String {
+        let script = "const focused = document.activeElement ?? document.body;
+            return focused.closest('[data-testid]')?.dataset.testid ?? focused.tagName";
+        self.browser.run(script, json!([])).as_str().expect("a name").to_owned()
+    }
+
+    /// Presses Tab until this has the focus.
+    pub fn tab_to(&self, id: &str) {
+        for _ in 0..80 {
+            if self.focused() == id {
+                return;
+            }
+            self.browser.press(key::TAB);
+        }
+        panic!("80 times Tab and no {id}");
+    }
+
     /// Drops a file on the page, as a person's drag from a folder ends.
     pub fn drop_file(&self, name: &str, media_type: &str, bytes: &[u8]) {
         self.browser.run(

@@ -113,21 +113,6 @@ impl Page {
             self.text("status").filter(|text| text.contains(name))
         });
     }
-
-    fn focused(&self) -> String {
-        let script = "return document.activeElement?.closest('[data-testid]')?.dataset.testid ?? ''";
-        self.browser.run(script, json!([])).as_str().unwrap_or_default().to_owned()
-    }
-
-    fn tab_to(&self, id: &str) {
-        for _ in 0..80 {
-            if self.focused() == id {
-                return;
-            }
-            self.browser.press(key::TAB);
-        }
-        panic!("80 times Tab and no {id}");
-    }
 }
 
 /// The download of [`SMALL`] from the list.
