@@ -94,3 +94,14 @@ fn each_fault_of_the_server_reaches_the_page() {
     browser.wait_until("window.isDone");
     std::fs::remove_dir_all(&root).expect("the folder goes");
 }
+
+#[test]
+fn a_browser_leaves_nothing_behind() {
+    let browser = Browser::start();
+    browser.open("about:blank");
+    let folder = browser.folder().to_owned();
+    let n_kept = std::fs::read_dir(&folder).expect("the folder").count();
+    assert!(n_kept > 0, "the control: the browser keeps its things there");
+    drop(browser);
+    assert!(!folder.exists(), "{} is still there", folder.display());
+}

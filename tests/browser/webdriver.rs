@@ -9,8 +9,9 @@
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -70,6 +71,8 @@ pub struct Browser {
     screen: Option<Child>,
     port: u16,
     session: String,
+    /// What driver and browser keep for the time being: they leave hundreds of megabytes behind.
+    folder: PathBuf,
     /// WebKitGTK's is held until the browser has ended.
     _turn: Option<MutexGuard<'static, ()>>,
 }
@@ -89,8 +92,14 @@ impl Browser {
     }
 
     pub fn with_flags(more: &[String]) -> Browser {
+        let folder = own_folder();
         let mut driver = Command::new(program("CHROMEDRIVER", &["chromedriver"]));
-        let driver = driver.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let driver = driver
+            .env("TMPDIR", &folder)
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
         let mut driver = driver.expect("chromedriver starts");
         let port = told(&mut driver, |line| {
             line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok()
@@ -103,8 +112,8 @@ impl Browser {
             "goog:chromeOptions": {"binary": chromium, "args": args},
             "goog:loggingPrefs": {"browser": "ALL"},
         });
-        Browser { kind: Kind::Chromium, driver, screen: None, port, session: String::new(), _turn: None }
-            .begun(wishes)
+        let (kind, session) = (Kind::Chromium, String::new());
+        Browser { kind, driver, screen: None, port, session, folder, _turn: None }.begun(wishes)
     }
 
     /// Another browser than Chromium, whose requests for other hosts go to the proxy on this port.
@@ -115,7 +124,9 @@ impl Browser {
         match kind {
             Kind::Chromium => Browser::with_flags(&[format!("--proxy-server=http://127.0.0.1:{proxy_port}")]),
             Kind::Firefox => {
+                let folder = own_folder();
                 let mut driver = Command::new(program("GECKODRIVER", &["geckodriver"]));
+                driver.env("TMPDIR", &folder);
                 let driver =
                     driver.args(["--port", "0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
                 let mut driver = driver.expect("geckodriver starts");
@@ -130,7 +141,7 @@ impl Browser {
                     "proxy": proxy,
                     "moz:firefoxOptions": {"binary": firefox, "args": ["-headless"], "prefs": preferences},
                 });
-                Browser { kind, driver, screen: None, port, session: String::new(), _turn: None }
+                Browser { kind, driver, screen: None, port, session: String::new(), folder, _turn: None }
                     .begun(wishes)
             }
             Kind::WebKit => {
@@ -144,7 +155,9 @@ impl Browser {
                 // The driver takes no port of its own choice.
                 let port = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr());
                 let port = port.expect("a free port").port();
+                let folder = own_folder();
                 let mut driver = Command::new(program("WEBKITDRIVER", &["WebKitWebDriver"]));
+                driver.env("TMPDIR", &folder);
                 driver.arg(format!("--port={port}")).env("DISPLAY", format!(":{display}"));
                 // No desktop to report to, and nothing to draw with but the processor.
                 driver.env("NO_AT_BRIDGE", "1").env("LIBGL_ALWAYS_SOFTWARE", "1");
@@ -165,11 +178,17 @@ impl Browser {
                     screen: Some(screen),
                     port,
                     session: String::new(),
+                    folder,
                     _turn: Some(turn),
                 }
                 .begun(wishes)
             }
         }
+    }
+
+    /// Where driver and browser keep things until they end.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Begins the session.
@@ -396,7 +415,23 @@ impl Drop for Browser {
             let _ = child.kill();
             let _ = child.wait();
         }
+        // The browser may still be writing while it ends.
+        for _ in 0..50 {
+            if !self.folder.exists() || std::fs::remove_dir_all(&self.folder).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
+}
+
+/// A new folder for one browser. Its path is short, since sockets are made in it.
+fn own_folder() -> PathBuf {
+    static N_MADE: AtomicUsize = AtomicUsize::new(0);
+    let n_made = N_MADE.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("cliplet-browser-{}-{n_made}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
 }
 
 /// Keys that are no letters, as WebDriver names them.
