@@ -85,12 +85,7 @@ fn the_second_visit_needs_no_server(kind: Kind) {
     let n_weights =
         || page.server.requests().iter().filter(|request| request.target.contains(".gguf")).count();
     assert_eq!(n_weights(), 1);
-    // The page and its model are kept while the reader already works.
-    page.browser.wait_for("page and model to be kept", || {
-        let kept = "const kept = async (name) => (await (await caches.open(name)).keys()).length;
-            return navigator.serviceWorker.controller && await kept('cliplet-shell') && await kept('cliplet-weights')";
-        page.browser.run_async(kept, json!([])).as_u64().filter(|n_kept| *n_kept > 0)
-    });
+    page.wait_kept();
     // By its address: geckodriver reloads past the helper for visits without a network.
     page.go("/");
     page.wait_ready();

@@ -143,8 +143,7 @@ fn the_second_visit_needs_no_server() {
         page.server.requests().iter().filter(|request| request.target.contains(".gguf")).count()
     };
     assert_eq!(n_weights(&page), 1);
-    // The page's helper for visits without a network has taken over, and keeps what it fetches from now on.
-    page.browser.wait_until("navigator.serviceWorker.controller");
+    page.wait_kept();
     page.browser.reload();
     page.wait_ready();
     assert_eq!(n_weights(&page), 1, "the weights were fetched again");

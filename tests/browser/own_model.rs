@@ -43,10 +43,7 @@ fn a_page_of_its_own_model_ranks_as_the_command_does_with_and_without_a_network(
     // No offer of a real CLIP: this is one. And nothing was fetched from elsewhere, which `close` checks.
     assert!(!page.is_there("offer"));
 
-    // The second visit is kept by the helper for visits without a network, and the third needs none.
-    page.browser.wait_until("navigator.serviceWorker.controller");
-    page.browser.reload();
-    page.wait_ready();
+    page.wait_kept();
     page.server.hang_up();
     page.browser.reload();
     page.wait_ready();

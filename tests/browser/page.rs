@@ -81,6 +81,17 @@ impl Page {
         page
     }
 
+    /// Waits until the helper for visits without a network has stored the page and its model: it does so, all at
+    /// once, while the reader already works.
+    pub fn wait_kept(&self) {
+        self.browser.wait_for("page and model to be kept", || {
+            let kept = "const kept = async (name) => (await (await caches.open(name)).keys()).length;
+                return navigator.serviceWorker.controller
+                    && await kept('cliplet-shell') && await kept('cliplet-weights')";
+            self.browser.run_async(kept, json!([])).as_u64().filter(|n_kept| *n_kept > 0)
+        });
+    }
+
     pub fn wait_ready(&self) {
         self.browser.wait_until(&format!("document.querySelector('{}')", with("status", "engine", "ready")));
     }

@@ -300,29 +300,22 @@ pub fn fuzzer() -> Result<PathBuf> {
     Ok(if in_cache.is_file() { in_cache } else { PathBuf::from("cargo-fuzz") })
 }
 
-/// Debian's source package of Pillow, whose own test pictures are the awkward ones of twenty years.
-const PILLOW: &str = "pillow_9.4.0.orig.tar.xz";
-const PILLOW_SHA256: &str = "0a58ccfbd002838b32e21773bfdaa954a2de08d1f04b87b63d14e751fec3264d";
-/// Debian's present releases, and its archive of all that there were.
-const PILLOW_HOSTS: [&str; 2] = [
-    "https://deb.debian.org/debian/pool/main/p/pillow",
-    "https://snapshot.debian.org/archive/debian/20230601T000000Z/pool/main/p/pillow",
-];
+/// Pillow's source, whose own test pictures are the awkward ones of twenty years.
+const PILLOW: &str = "Pillow-9.4.0";
+const PILLOW_SHA256: &str = "a1c2d7780448eb93fbcc3789bf3916aa5720d942e37945f4056680317f1cd23e";
 
 /// Where Pillow's pictures lie once they are fetched.
 pub fn pillow_folder() -> Result<PathBuf> {
     Ok(cache()?.join("pillow-9.4.0/Tests/images"))
 }
 
-/// Fetches Pillow's test pictures (41 MB, once), which are not shipped.
+/// Fetches Pillow's test pictures (50 MB, once), which are not shipped.
 pub fn pillow() -> Result<()> {
     let folder = pillow_folder()?;
     if folder.is_dir() {
         return Ok(());
     }
-    for (program, package) in
-        [("curl", "curl"), ("sha256sum", "coreutils"), ("xz", "xz-utils"), ("tar", "tar")]
-    {
+    for (program, package) in [("pip", "python3-pip"), ("sha256sum", "coreutils"), ("tar", "tar")] {
         if on_path(&[program]).is_none() {
             packages(&[("fetches, checks and unpacks Pillow's test pictures", package)])?;
         }
@@ -331,27 +324,25 @@ pub fn pillow() -> Result<()> {
     let unpacked = cache()?.join("pillow-unpacked");
     let _ = std::fs::remove_dir_all(&unpacked);
     create(&unpacked)?;
-    let archive = unpacked.join(PILLOW);
-    let fetched = PILLOW_HOSTS.iter().any(|host| {
-        let address = format!("{host}/{PILLOW}");
-        let fetch = ["--fail", "--location", "--silent", "--show-error", "--output"];
-        run_within(command("curl").args(fetch).arg(&archive).arg(&address), Duration::from_secs(600)).is_ok()
-    });
-    if !fetched {
-        return Err(format!("{PILLOW} could not be fetched; put its Tests/images at {}", folder.display()));
+    let archive = unpacked.join(format!("{PILLOW}.tar.gz"));
+    let wanted = PILLOW.replace('-', "==");
+    let mut pip = command("pip");
+    pip.args(["download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest"])
+        .arg(&unpacked)
+        .arg(wanted);
+    if let Err(error) = run_within(&mut pip, Duration::from_secs(600)) {
+        return Err(format!("{error}\nPut the Tests/images of {PILLOW}'s source at {}", folder.display()));
     }
     let hash = output(command("sha256sum").arg(&archive)).unwrap_or_default();
     if !hash.starts_with(PILLOW_SHA256) {
-        return Err(format!(
-            "{PILLOW} is not what Debian released: its SHA-256 is {hash}, not {PILLOW_SHA256}"
-        ));
+        return Err(format!("{PILLOW} is not what was released: its SHA-256 is {hash}, not {PILLOW_SHA256}"));
     }
     run(command("tar")
         .args(["--extract", "--strip-components=1", "--file"])
         .arg(&archive)
         .arg("--directory")
         .arg(&unpacked)
-        .arg("pillow-9.4.0/Tests/images"))?;
+        .arg(format!("{PILLOW}/Tests/images")))?;
     std::fs::remove_file(&archive).map_err(|error| format!("{}: {error}", archive.display()))?;
     let place = cache()?.join("pillow-9.4.0");
     std::fs::rename(&unpacked, &place).map_err(|error| format!("{}: {error}", place.display()))
