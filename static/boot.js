@@ -21,11 +21,9 @@ function stored(use) {
   }
 }
 
-// The workers' programs: their names say no version, so the page's does, that a cache may not pair programs of two.
-const version = own.dataset.wasm.split("/").pop();
-for (const program of ["engine", "downloader"]) {
-  own.dataset[`${program}Js`] = new URL(`${program}.js?${version}`, document.baseURI).href;
-  own.dataset[`${program}Wasm`] = new URL(`${program}_bg.wasm?${version}`, document.baseURI).href;
+// The workers' programs: whole addresses, since a worker resolves names against its own script.
+for (const program of ["engineJs", "engineWasm", "downloaderJs", "downloaderWasm"]) {
+  own.dataset[program] = new URL(own.dataset[program], document.baseURI).href;
 }
 
 /** The engine's WebAssembly, compiled once for every worker that the page starts; a failure is tried again. */

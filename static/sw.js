@@ -1,8 +1,11 @@
 // Keeps the page itself for visits without a network. The model is kept by the engine, under its checksum.
 //
-// The network comes first, so that an update is never held back by what is stored.
+// The network comes first, so that an update is never held back by what is stored; but files that are named by their content
+// never change, and are taken from the store.
 
-const STORE = "cliplet-shell";
+// One store a folder: another Cliplet of the same host keeps its own.
+const STORE = `cliplet-shell ${registration.scope}`;
+const NAMED_BY_CONTENT = /-[0-9a-f]{12,}(_bg)?\.[a-z]+$/;
 
 addEventListener("install", () => skipWaiting());
 addEventListener("activate", (event) => event.waitUntil(clients.claim()));
@@ -13,28 +16,44 @@ addEventListener("message", (event) => event.waitUntil(keepOnly(event.data)));
 addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
   const isShell = url.origin === location.origin && !url.pathname.endsWith(".gguf");
-  if (event.request.method === "GET" && isShell) event.respondWith(networkFirst(event.request));
+  if (event.request.method === "GET" && isShell) event.respondWith(answer(event.request, url));
 });
 
-async function networkFirst(request) {
+async function answer(request, url) {
+  const isPage = request.mode === "navigate";
+  const stored = () => fromStore(isPage ? "./" : request, { ignoreSearch: isPage });
+  if (NAMED_BY_CONTENT.test(url.pathname)) {
+    const kept = await stored();
+    if (kept) return kept;
+  }
   try {
     // Asked anew, for files without a hash in their name; a visit to a page can't be told how to fetch.
-    return await (request.mode === "navigate" ? fetch(request) : fetch(request, { cache: "no-cache" }));
+    const response = await (isPage ? fetch(request) : fetch(request, { cache: "no-cache" }));
+    // A file of this version may be gone from the host, which has the next.
+    return response.ok ? response : ((await stored()) ?? response);
   } catch (error) {
-    const isPage = request.mode === "navigate";
-    const stored = await caches.match(isPage ? "./" : request, { ignoreSearch: isPage }).catch(() => undefined);
-    if (stored) return stored;
+    const kept = await stored();
+    if (kept) return kept;
     throw error;
+  }
+}
+
+async function fromStore(request, options) {
+  try {
+    return await (await caches.open(STORE)).match(request, options);
+  } catch {
+    return undefined; // The browser refuses storage.
   }
 }
 
 // All of one version, or what was kept before.
 async function keepOnly(addresses) {
   const page = await (await fetch("./", { cache: "no-cache" })).text();
-  if (!page.includes(new URL(addresses[0]).pathname)) return; // an update came since: the next visit keeps that
+  const names = addresses.map((address) => new URL(address).pathname.split("/").pop());
+  // An update came since: the next visit keeps that.
+  if (names.some((name) => NAMED_BY_CONTENT.test(name) && !page.includes(name))) return;
   const store = await caches.open(STORE);
-  await store.addAll(addresses);
-  const wanted = new Set(addresses.map((address) => new URL(address, location).href));
-  const kept = await store.keys();
-  await Promise.all(kept.filter((request) => !wanted.has(request.url)).map((request) => store.delete(request)));
+  const kept = new Set((await store.keys()).map(({ url }) => url));
+  await store.addAll(addresses.filter((address) => !(NAMED_BY_CONTENT.test(address) && kept.has(address))));
+  for (const address of kept) if (!addresses.includes(address)) await store.delete(address);
 }

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use std::ops::Deref;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A model on the hub, small enough for most tests.
 pub const SMALL: &str = "someone/clip-small";
@@ -237,7 +237,8 @@ fn load(page: &Page, model: Value) -> Value {
         "threads.engine.worker.postMessage([arguments[0], ...threads.downloader.blobs])",
         json!([request]),
     );
-    page.browser.wait_for("the engine", || {
+    // A model of full size is read, hashed, built and tested, perhaps on a busy machine.
+    page.browser.wait_within(Duration::from_secs(300), "the engine", || {
         let texts = page.browser.run("return threads.engine.events", json!([]));
         let events: Vec<Value> = texts
             .as_array()?

@@ -12,6 +12,7 @@ mod everyday;
 mod faults;
 mod golden;
 mod harness;
+mod hosting;
 mod hub;
 mod input;
 mod journeys;

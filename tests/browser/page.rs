@@ -51,7 +51,17 @@ impl Page {
             "{} is no page; build it: cargo xtask build",
             dist.display()
         );
-        let server = Server::start(dist);
+        Page::on(Server::start(dist), flags)
+    }
+
+    /// Server and browser for pages below the root of a host, each a path and its folder; at the root there is nothing.
+    pub fn unopened_below(mounts: &[(&str, &Path)]) -> Page {
+        let server = Server::start(file("static/hosting"));
+        mounts.iter().for_each(|(path, folder)| server.mount(path, *folder));
+        Page::on(server, &[])
+    }
+
+    fn on(server: Server, flags: &[String]) -> Page {
         let mut all = vec![server.proxy_flag()];
         all.extend_from_slice(flags);
         let browser = Browser::with_flags(&all);
@@ -85,9 +95,9 @@ impl Page {
     /// once, while the reader already works.
     pub fn wait_kept(&self) {
         self.browser.wait_for("page and model to be kept", || {
-            let kept = "const kept = async (name) => (await (await caches.open(name)).keys()).length;
-                return navigator.serviceWorker.controller
-                    && await kept('cliplet-shell') && await kept('cliplet-weights')";
+            let kept = "const shell = `cliplet-shell ${new URL('./', location)}`;
+                const kept = async (name) => (await (await caches.open(name)).keys()).length;
+                return navigator.serviceWorker.controller && await kept(shell) && await kept('cliplet-weights')";
             self.browser.run_async(kept, json!([])).as_u64().filter(|n_kept| *n_kept > 0)
         });
     }

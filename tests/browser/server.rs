@@ -13,12 +13,13 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-/// The page's own policy (the `meta` element of index.html), loosened for the downloader as Trunk.toml has it, and what
-/// only a header can say, on every answer.
-pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
-    img-src 'self' blob: data:; media-src 'self' blob: mediastream:; connect-src 'self' https: http://localhost:* http://127.0.0.1:*; worker-src 'self'; \
-    manifest-src 'self'; base-uri 'self'; form-action 'none'; require-trusted-types-for 'script'; \
-    trusted-types default; frame-ancestors 'none'";
+/// What the page's folder asks a host to send with every file.
+const HEADERS: &str = include_str!("../../static/hosting/_headers");
+
+/// Those headers, one a line.
+fn hosts_headers() -> impl Iterator<Item = &'static str> {
+    HEADERS.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with('#'))
+}
 
 /// How an answer goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,6 +84,8 @@ struct State {
     pages: BTreeMap<String, String>,
     preludes: BTreeMap<String, String>,
     without_policy: BTreeSet<String>,
+    /// Sent with every file, besides [`HEADERS`].
+    headers: Vec<String>,
     /// Folders besides the root, by the start of the path.
     mounts: BTreeMap<String, PathBuf>,
     requests: Vec<Request>,
@@ -147,7 +150,12 @@ impl Server {
         self.shared.lock().without_policy.insert(path.to_owned());
     }
 
-    /// Serves another folder below `prefix`.
+    /// Sends one more header with every file.
+    pub fn also_send(&self, header: &str) {
+        self.shared.lock().headers.push(header.to_owned());
+    }
+
+    /// Serves another folder below `prefix`, in place of the one there.
     pub fn mount(&self, prefix: &str, folder: impl Into<PathBuf>) {
         self.shared.lock().mounts.insert(prefix.to_owned(), folder.into());
     }
@@ -224,7 +232,7 @@ impl Shared {
         });
         let path = target.split(['?', '#']).next().unwrap_or(target);
         let fault = self.fault(path);
-        let mut headers = Vec::new();
+        let mut headers = self.lock().headers.clone();
         if self.lock().without_policy.contains(path) {
             headers.push(NO_POLICY.to_owned());
         }
@@ -240,6 +248,11 @@ impl Shared {
         let page = self.lock().pages.get(path).cloned();
         if let Some(text) = page {
             return say("200 OK", media_type(Path::new(path)), text.as_bytes());
+        }
+        // As every host does: a folder's address ends in a slash, or its page's names would be looked up beside it.
+        if self.lock().mounts.contains_key(path) {
+            headers.push(format!("Location: {path}/"));
+            return respond(&stream, "301 Moved Permanently", "text/plain", &headers, b"");
         }
         let Some(path_on_disk) = self.file(path) else { return say("404 Not Found", "text/plain", b"") };
         match fault {
@@ -322,6 +335,7 @@ impl Shared {
 const WITNESS: &str = "/witness.js";
 /// Among the headers: leaves the policy out.
 const NO_POLICY: &str = "X-Policy: none";
+const POLICY: &str = "Content-Security-Policy:";
 
 fn head(status: &str, media_type: &str, headers: &[String], n_bytes: u64) -> String {
     let mut head =
@@ -329,11 +343,11 @@ fn head(status: &str, media_type: &str, headers: &[String], n_bytes: u64) -> Str
     for header in headers {
         head += &format!("{header}\r\n");
     }
-    if !headers.iter().any(|header| header == NO_POLICY) {
-        head += &format!("Content-Security-Policy: {CONTENT_SECURITY_POLICY}\r\n");
+    let is_bare = headers.iter().any(|header| header == NO_POLICY);
+    for header in hosts_headers().filter(|header| !(is_bare && header.starts_with(POLICY))) {
+        head += &format!("{header}\r\n");
     }
-    head + "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-cache\r\n\
-            Connection: close\r\n\r\n"
+    head + "Connection: close\r\n\r\n"
 }
 
 fn respond(

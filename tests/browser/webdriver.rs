@@ -94,14 +94,7 @@ impl Browser {
     pub fn with_flags(more: &[String]) -> Browser {
         let folder = own_folder();
         let mut driver = Command::new(program("CHROMEDRIVER", &["chromedriver"]));
-        let driver = driver
-            .env("TMPDIR", &folder)
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut driver = driver.expect("chromedriver starts");
-        let port = told(&mut driver, |line| {
+        let (driver, port) = started(driver.env("TMPDIR", &folder).arg("--port=0"), |line| {
             line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok()
         });
         let chromium =
@@ -126,13 +119,9 @@ impl Browser {
             Kind::Firefox => {
                 let folder = own_folder();
                 let mut driver = Command::new(program("GECKODRIVER", &["geckodriver"]));
-                driver.env("TMPDIR", &folder);
-                let driver =
-                    driver.args(["--port", "0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-                let mut driver = driver.expect("geckodriver starts");
-                let port = told(&mut driver, |line| {
-                    line.split_once("Listening on 127.0.0.1:")?.1.trim().parse().ok()
-                });
+                let driver = driver.env("TMPDIR", &folder).args(["--port", "0"]);
+                let (driver, port) =
+                    started(driver, |line| line.split_once("Listening on 127.0.0.1:")?.1.trim().parse().ok());
                 let preferences = PREFERENCES.map(|(name, value)| (name.to_owned(), json!(value)));
                 let preferences = serde_json::Map::from_iter(preferences);
                 let firefox = program("FIREFOX", &["firefox-esr", "firefox"]);
@@ -149,9 +138,7 @@ impl Browser {
                 let turn = WEBKITS_TURN.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut screen = Command::new(program("XVFB", &["Xvfb"]));
                 let size = ["-screen", "0", "1440x900x24", "-nolisten", "tcp", "-displayfd", "1"];
-                let screen = screen.args(size).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-                let mut screen = screen.expect("Xvfb starts");
-                let display: u32 = told(&mut screen, |line| line.trim().parse().ok());
+                let (screen, display): (_, u32) = started(screen.args(size), |line| line.trim().parse().ok());
                 // The driver takes no port of its own choice.
                 let port = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr());
                 let port = port.expect("a free port").port();
@@ -334,17 +321,22 @@ impl Browser {
     }
 
     /// Asks again and again until there is an answer; panics after [`PATIENCE`] with the console's words.
-    pub fn wait_for<T>(&self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    pub fn wait_for<T>(&self, what: &str, ask: impl FnMut() -> Option<T>) -> T {
+        self.wait_within(PATIENCE, what, ask)
+    }
+
+    /// The same with another patience, for what takes long without being stuck.
+    pub fn wait_within<T>(&self, patience: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         let start = Instant::now();
         loop {
             if let Some(answer) = ask() {
                 return answer;
             }
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > patience {
                 let shot = self.keep_screenshot(&format!("failure-{}", std::process::id()));
                 panic!(
                     "waited {} s for {what}; screenshot {}; console: {:#?}; page: {}",
-                    PATIENCE.as_secs(),
+                    patience.as_secs(),
                     shot.display(),
                     self.console(),
                     self.run("return document.body.innerText", json!([])),
@@ -442,14 +434,22 @@ pub mod key {
     pub const BACKSPACE: &str = "\u{e003}";
 }
 
-/// What a line of a program's output tells, read until one does.
-fn told<T>(child: &mut Child, tell: impl Fn(&str) -> Option<T>) -> T {
-    let stdout = child.stdout.take().expect("piped by whoever started it");
-    let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
-    let told = lines.find_map(|line| tell(&line)).expect("a driver says where it is to be found");
-    // What it says later must not block it.
-    std::thread::spawn(move || lines.for_each(drop));
-    told
+/// Starts a program, and reads its output until a line tells what is asked. Started again where it ends before that: a
+/// driver looks for a free port and then takes it, and another may be faster.
+fn started<T>(command: &mut Command, tell: impl Fn(&str) -> Option<T>) -> (Child, T) {
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    for _ in 0..3 {
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stdout = child.stdout.take().expect("piped");
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        if let Some(told) = lines.find_map(|line| tell(&line)) {
+            // What it says later must not block it.
+            std::thread::spawn(move || lines.for_each(drop));
+            return (child, told);
+        }
+        let _ = child.wait();
+    }
+    panic!("{command:?} ended three times before it said where it is to be found");
 }
 
 /// WebKitGTK's own browser, which stands beside its library.

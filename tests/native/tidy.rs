@@ -292,3 +292,32 @@ fn every_shader_has_its_host_and_its_twin() {
     assert_eq!(incomplete_shader("shaders/add.wgsl", good, |_| false).len(), 2);
     assert_eq!(incomplete_shader("shaders/sum.wgsl", good, |_| true).len(), 2);
 }
+
+/// The policy in the page's own `<meta>`, which holds on every host.
+fn pages_policy() -> String {
+    let html = std::fs::read_to_string(root().join("index.html")).expect("a page");
+    let policy = html.split("content=\"").find(|text| text.starts_with("default-src")).expect("a policy");
+    policy.split('"').next().expect("an end").to_owned()
+}
+
+#[test]
+fn every_host_sends_the_pages_policy() {
+    let own = pages_policy();
+    // A worker is held to the policy of its own file, and the downloader is one.
+    let hosts = "connect-src 'self' https: http://localhost:* http://127.0.0.1:*";
+    let sent = own.replace("connect-src 'self'", hosts);
+    assert!(own.contains("connect-src 'self';") && sent != own, "{own}");
+    let framed = "; frame-ancestors 'none'";
+    for (path, wanted) in [
+        ("Trunk.toml", format!("\"{sent}\"")),
+        ("static/hosting/_headers", format!("Content-Security-Policy: {sent}{framed}\n")),
+        (
+            "static/hosting/nginx.conf",
+            format!("\"{}{framed}\"", own.replace("connect-src 'self'", "connect-src 'self'$cliplet_hosts")),
+        ),
+        ("static/hosting/nginx.conf", format!("\"{}\"", hosts.trim_start_matches("connect-src 'self'"))),
+    ] {
+        let text = std::fs::read_to_string(root().join(path)).expect(path);
+        assert!(text.contains(&wanted), "{path} does not send {wanted}");
+    }
+}

@@ -6,6 +6,7 @@
 //! target or component of the compiler through rustup.
 //! Invariant: every failure names the command that the user can run to get on.
 
+mod hosting;
 mod own_model;
 mod process;
 mod setup;
@@ -24,7 +25,8 @@ cargo xtask COMMAND
                  full-size models, foreign test sets from the network, fuzzing
 
   setup          only set up (what `test` needs)
-  build [ARGS]   the page's release build: `trunk build --release ARGS` into dist/; with `--model SRC` as above
+  build [ARGS]   the page as a host serves it, into dist/: `trunk build --release ARGS`, programs named by their content,
+                 compressed copies; with `--model SRC` as above
   js [DIR]       the engine as an ES module with typed definitions, into DIR (target/js)
   size           hold dist/ to the size limits
   browser [ARGS] only the browser tests (ARGS go to the test binary: a name, --nocapture …), on the last build

@@ -300,6 +300,14 @@ pub fn fuzzer() -> Result<PathBuf> {
     Ok(if in_cache.is_file() { in_cache } else { PathBuf::from("cargo-fuzz") })
 }
 
+/// A host's program, for the page behind it.
+pub fn nginx() -> Result<()> {
+    if on_path(&["nginx"]).is_some() {
+        return Ok(());
+    }
+    packages(&[("serves the page as a host does", "nginx-light")])
+}
+
 /// Pillow's source, whose own test pictures are the awkward ones of twenty years.
 const PILLOW: &str = "Pillow-9.4.0";
 const PILLOW_SHA256: &str = "a1c2d7780448eb93fbcc3789bf3916aa5720d942e37945f4056680317f1cd23e";

@@ -4,8 +4,9 @@
 //! Invariant: only code counts, since weights and pictures are loaded after the page shows.
 //! Invariant: each program has a limit of its own, so that none grows at the cost of another.
 
+use crate::hosting::collect;
 use crate::process::{Result, command, repository};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 
 /// Files whose names begin with one of these, held to so many bytes together, as gzip -9 makes them.
@@ -37,6 +38,9 @@ pub fn check() -> Result<()> {
     let dist = repository().join("dist");
     let mut files = Vec::new();
     collect(&dist, &mut files)?;
+    files.retain(|file| {
+        file.extension().is_some_and(|kind| ["wasm", "js", "css"].iter().any(|code| kind == *code))
+    });
     if files.is_empty() {
         return Err(format!("{} holds no program; build it: cargo xtask build", dist.display()));
     }
@@ -64,24 +68,6 @@ pub fn check() -> Result<()> {
              cargo xtask size`, or where its bytes go with `twiggy top`"
             .to_owned())
     }
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries = std::fs::read_dir(folder)
-        .map_err(|error| format!("{}: {error}; build it: cargo xtask build", folder.display()))?;
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    for path in paths {
-        if path.is_dir() {
-            collect(&path, files)?;
-        } else if path
-            .extension()
-            .is_some_and(|extension| ["wasm", "js", "css"].iter().any(|code| extension == *code))
-        {
-            files.push(path);
-        }
-    }
-    Ok(())
 }
 
 fn length(file: &Path) -> Result<u64> {

@@ -4,6 +4,7 @@
 //! shows all of them.
 //! Invariant: a test step in which no test ran has failed.
 
+use crate::hosting;
 use crate::own_model;
 use crate::process::{Result, command, output, repository, run, run_tests};
 use crate::setup::{self, BrowserTools, WebTools};
@@ -106,6 +107,7 @@ pub fn test(args: &[String]) -> Result<()> {
     }
     if is_all {
         report.step("Pillow's pictures", setup::pillow);
+        report.step("nginx", setup::nginx);
         report.tests("heavy, native", || {
             run_tests(
                 cargo("test")
@@ -177,7 +179,8 @@ fn trunk_build(web: &WebTools, page: Option<PathBuf>, args: &[String]) -> Result
         std::fs::remove_dir_all(&dist).map_err(|error| format!("{}: {error}", dist.display()))?;
     }
     // The page first: Trunk would take what follows `--release` for its value.
-    run(web.command("trunk")?.arg("build").args(page).arg("--release").args(args))
+    run(web.command("trunk")?.arg("build").args(page).arg("--release").args(args))?;
+    hosting::finish(&dist)
 }
 
 /// The engine as an ES module, for other pages; with a `package.json`, so that bundlers take the folder as it is.

@@ -19,10 +19,12 @@ use crate::worker::reader::{FileSource, Known, Unfit, WeightsReader};
 use js_sys::{Array, Reflect};
 use serde::Deserialize;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{AbortSignal, Blob, Cache, CacheStorage, Response};
+use web_sys::{AbortSignal, Blob, Cache, CacheStorage, Request, Response};
 
 const MANIFEST: &str = "models/manifest.json";
 const STORE: &str = "cliplet-weights";
+/// Where the store keeps models, by their SHA-256: below this worker's folder, since a host may have other pages.
+const KEPT: &str = "models/by-sha256/";
 /// Progress is told this often at most.
 const STEP_BYTES: u64 = 256 * 1024;
 /// A model and its weights on the device have to fit a tab's 4 GiB twice.
@@ -58,7 +60,7 @@ pub async fn starter(how: How<'_>, mut tell: impl FnMut(Progress)) -> Result<Loa
     let cancel = how.cancel;
     let manifest = manifest(cancel).await?;
     let address = format!("models/{}", manifest.file);
-    let key = format!("models/by-sha256/{}", manifest.sha256);
+    let key = format!("{KEPT}{}", manifest.sha256);
     let known = Some((manifest.bytes, manifest.sha256.as_str()));
     if let Some(blob) = stored(&key).await {
         match read(&manifest.file, &blob, known, how, &mut tell).await {
@@ -81,9 +83,17 @@ pub async fn starter(how: How<'_>, mut tell: impl FnMut(Progress)) -> Result<Loa
     .await
 }
 
-/// Deletes the page's own model from this browser's storage.
+/// Deletes the page's own model from this browser's storage, and earlier versions of it.
 pub async fn forget() -> Result<(), JsValue> {
-    settled::<JsValue>(Ok(caches()?.delete(STORE))).await.map(drop)
+    let store = open().await?;
+    let folder = Request::new_with_str(KEPT)?.url();
+    let kept: Array = settled(Ok(store.keys())).await?;
+    for request in kept.iter().filter_map(|request| request.dyn_into::<Request>().ok()) {
+        if request.url().starts_with(&folder) {
+            settled::<JsValue>(Ok(store.delete_with_request(&request))).await?;
+        }
+    }
+    Ok(())
 }
 
 /// A file of the reader's own: nothing is known of it, so its hash is told, not checked.
