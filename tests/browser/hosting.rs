@@ -22,7 +22,11 @@ impl Copy {
     fn program(&self, start: &str) -> String {
         let names = std::fs::read_dir(&self.0).expect("a folder").flatten();
         let mut names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.find(|name| name.starts_with(start) && name.ends_with(".js")).expect("a program")
+        let is_hash = |text: &str| text.len() == 16 && text.chars().all(|c| c.is_ascii_hexdigit());
+        let is_it = |name: &String| {
+            name.strip_prefix(start).and_then(|rest| rest.strip_suffix(".js")).is_some_and(is_hash)
+        };
+        names.find(is_it).expect("a program")
     }
 
     /// Publishes a program of another content under another name, as the next build would.

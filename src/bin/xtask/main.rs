@@ -10,6 +10,7 @@ mod hosting;
 mod own_model;
 mod process;
 mod setup;
+mod shorten;
 mod size;
 mod steps;
 
