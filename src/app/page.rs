@@ -15,6 +15,7 @@ use super::parts::dialogs::{Details, Dialog, Export, privacy, shortcuts};
 use super::parts::header::Header;
 use super::parts::icon::icon;
 use super::parts::messages::Alert;
+use super::parts::toasts::Toasts;
 use super::ranking::answer::Phase;
 use super::ranking::camera::{Camera, Stop};
 use super::ranking::view::sees::Sees;
@@ -250,6 +251,7 @@ pub fn Page() -> Html {
     use_keys(page.settings.has_shortcuts, on_key);
 
     let settled = page.ranking.answer.as_ref().filter(|_| page.phase() == Phase::Settled);
+    let toasts = |next: &'static str| html! { <Toasts toasts={page.notices.toasts.clone()} {next} send={send.clone()} /> };
     let dialog = |which: Open, name: &'static str, title: &'static str, inside: Html| {
         let on_close = {
             let open = open.clone();
@@ -264,7 +266,14 @@ pub fn Page() -> Html {
                 }
             })
         };
-        html! { <Dialog {name} {title} is_open={*open == Some(which)} {on_close}>{ inside }</Dialog> }
+        // What is outside is out of reach meanwhile, to a screen reader too.
+        html! {
+            <Dialog {name} {title} is_open={*open == Some(which)} {on_close}>
+                <p class="sr" role="status" aria-live="polite">{ &page.notices.announcement }</p>
+                { inside }
+                { toasts("dialog-close") }
+            </Dialog>
+        }
     };
     let retry = match &page.loading.engine {
         Engine::Failed(problem) if problem.code == Code::LoadCancelled => strings::LOAD_MODEL,
@@ -319,6 +328,7 @@ pub fn Page() -> Html {
         } else {
             html! { <>{ about_models.clone() }{ of_job }</> }
         },
+        toasts: if open.is_none() { toasts("chip-edit") } else { Html::default() },
     };
     html! {
         <div class="page" data-next="lines open">
@@ -341,7 +351,7 @@ pub fn Page() -> Html {
             { dialog(Open::Models, "models", strings::MODELS, html! {
                 <Models picker={page.picker.clone()} settings={page.settings.clone()} model={page.loading.model.clone()} offer={recommended}
                     is_loading={matches!(page.loading.engine, Engine::Starting | Engine::Loading(_))} alerts={about_models}
-                    announcement={page.notices.announcement.clone()} on_files={take_files} on_forget={forget} send={send.clone()} />
+                    on_files={take_files} on_forget={forget} send={send.clone()} />
             }) }
             { dialog(Open::Sees, "sees", strings::SEES, sees) }
             { dialog(Open::Privacy, "privacy", strings::PRIVACY_TITLE, privacy()) }

@@ -53,9 +53,7 @@ pub fn check_length(label: &str) -> Result<(), TextError> {
 /// One label without what cannot be seen, its white space made one space each: a quoted line break is no part of a label.
 pub fn cleaned(label: &str) -> String {
     let visible: String = label.chars().filter(|c| !is_invisible(*c)).collect();
-    // What joins or varies letters is nothing by itself.
-    let is_joiner = |c: char| matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}');
-    if visible.chars().all(|c| is_joiner(c) || c.is_whitespace()) {
+    if visible.chars().all(|c| is_blank(c) || c.is_whitespace()) {
         return String::new();
     }
     visible.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -88,6 +86,17 @@ fn is_invisible(c: char) -> bool {
             | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
     );
     is_format || (c.is_control() && !c.is_whitespace())
+}
+
+/// Characters that do something between others and show nothing by themselves: joiners, fillers, selectors of a form, tags
+/// (Unicode's Default_Ignorable_Code_Point), and Braille's blank.
+fn is_blank(c: char) -> bool {
+    matches!(
+        c,
+        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{2065}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// One label's place in a text.

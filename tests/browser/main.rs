@@ -18,6 +18,7 @@ mod input;
 mod journeys;
 mod js;
 mod kernels;
+mod keyboard;
 mod own_model;
 mod page;
 mod picker;

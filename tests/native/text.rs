@@ -506,6 +506,23 @@ fn what_only_looks_like_a_list_stays() {
         labels::parse("\"1. bus\"\n\"2. train\"\n\"- van\"").unwrap(),
         ["1. bus", "2. train", "- van"]
     );
+    // Nothing that shows nothing is a label, alone or among its like; in a label it stays where it does something.
+    for blank in [
+        "\u{3164}",
+        "\u{2800}\u{2800}",
+        "\u{fe0f}",
+        "\u{34f} \u{115f}",
+        "\u{e0041}\u{e007f}",
+        "\u{202e}\u{200f}",
+        "\u{180e}\u{2061}",
+    ] {
+        assert_eq!(labels::cleaned(blank), "", "{blank:?}");
+    }
+    for whole in
+        ["👩\u{200d}👧", "❤\u{fe0f}", "می\u{200c}خواهم", "🏴\u{e0067}\u{e0062}\u{e007f}", "שלום", "⠃⠕⠕⠅"]
+    {
+        assert_eq!(labels::cleaned(whole), whole);
+    }
     assert_eq!(labels::parse("\u{200b}\u{feff}\n\u{200d}\n\u{ad}cat\u{200e}").unwrap(), ["cat"]);
 }
 

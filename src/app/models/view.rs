@@ -33,8 +33,6 @@ pub struct ModelsProps {
     pub offer: Option<Offer>,
     /// What went wrong.
     pub alerts: Html,
-    /// What was said last: the page's own live region is out of reach while a dialog is open.
-    pub announcement: String,
     pub on_files: Callback<Event>,
     pub on_forget: Callback<()>,
     pub send: Callback<Action>,
@@ -59,7 +57,6 @@ pub fn Models(props: &ModelsProps) -> Html {
     });
     html! {
         <>
-            <p class="sr" role="status" aria-live="polite">{ &props.announcement }</p>
             { props.alerts.clone() }
             if let Some(job) = &picker.job { { job_card(job, picker.bytes_at_stake(), send) } }
             if let Some(offer) = &props.offer { <OfferLine offer={offer.clone()} send={send.clone()} /> }

@@ -1,4 +1,5 @@
-//! Notices over the page's foot, or above the label field on a phone: each with what there is to do about it.
+//! Notices over the page's foot, above the label field on a phone, or at the foot of an open dialog, behind which nobody could
+//! reach them: each with what there is to do about it.
 //!
 //! Invariant: what only tells something goes by itself, but not while it is pointed at or has the focus.
 
@@ -13,6 +14,8 @@ use yew::prelude::*;
 #[derive(PartialEq, Properties)]
 pub struct ToastsProps {
     pub toasts: Vec<Toast>,
+    /// What gets the focus when the last one with the focus goes, by test id.
+    pub next: &'static str,
     pub send: Callback<Action>,
 }
 
@@ -22,7 +25,7 @@ pub fn Toasts(props: &ToastsProps) -> Html {
     let of = |stays: bool| props.toasts.iter().filter(move |toast| toast.notice.stays() == stays);
     let ordered = of(false).chain(of(true));
     html! {
-        <div class="toasts" data-next="notice-dismiss chip-edit">
+        <div class="toasts" data-next={format!("notice-dismiss {}", props.next)}>
             { for ordered.map(|toast| html! { <ToastCard key={toast.id} toast={toast.clone()} send={props.send.clone()} /> }) }
         </div>
     }

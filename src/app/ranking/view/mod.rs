@@ -12,7 +12,6 @@ use super::answer::Phase;
 use crate::app::hooks::CameraControl;
 use crate::app::loading::Engine;
 use crate::app::parts::messages::{Alert, LabelProgress, LoadingCard};
-use crate::app::parts::toasts::Toasts;
 use crate::app::state::{Action, State};
 use crate::app::strings;
 use better::{Better, BetterModel};
@@ -43,6 +42,8 @@ pub struct Wires {
     pub is_coming: bool,
     /// What went wrong besides the picture.
     pub alerts: Html,
+    /// Notices.
+    pub toasts: Html,
 }
 
 /// Stage and side.
@@ -75,7 +76,6 @@ pub fn view(page: &State, wires: Wires) -> Html {
         (_, Some(progress)) => Some(html! { <LabelProgress {progress} on_cancel={on_cancel_ranking} /> }),
         _ => None,
     };
-    let toasts = html! { <Toasts toasts={page.notices.toasts.clone()} send={send.clone()} /> };
     let better = html! { <BetterModel better={Better::of(page)} send={send.clone()} /> };
     html! {
         <>
@@ -87,7 +87,7 @@ pub fn view(page: &State, wires: Wires) -> Html {
                 <Ranking {loading} {phase} lines={page.lines()} answer={page.ranking.answer.clone()} {camera}
                     has_failed={matches!(page.loading.engine, Engine::Failed(_))} {better} />
                 <LabelField labels={page.settings.labels.clone()} sets={page.settings.sets.clone()} refused={page.refused.clone()} n_refused={page.n_refused}
-                    input={label_input} {toasts} send={send.clone()} />
+                    input={label_input} toasts={wires.toasts} send={send.clone()} />
                 <Compare settings={page.settings.clone()} {from_model} none_line={page.none_line()} {send} />
             </div>
         </>
