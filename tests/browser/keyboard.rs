@@ -45,8 +45,10 @@ fn controls(page: &Page) -> BTreeSet<String> {
     names.as_array().expect("a list").iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// States of the page, by what leads to them.
-const STATES: [(&str, fn(&Page)); 6] = [
+/// A state of the page, and what leads to it.
+type State = (&'static str, fn(&Page));
+
+const STATES: [State; 6] = [
     ("nothing on the stage", |_| {}),
     ("a settled ranking", |page| {
         page.click("sample-cat");
