@@ -1,16 +1,20 @@
-//! The backend without a GPU: runs the same graphs as `gpu`, with a library's SIMD matrix product.
+//! The backend without a GPU: runs the same graphs as `gpu`; natively with a library's SIMD matrix product, in a browser with
+//! its own, which leaves weights as they are stored.
 //!
-//! Invariant: it gives the same answers as the GPU backend, to f32 rounding: f32 throughout, weights widened once or,
-//! where memory is short, by each operation that uses them.
+//! Invariant: it gives the same answers as the GPU backend, to f32 rounding: f32 throughout, weights widened once or by each
+//! operation that uses them.
 //! Invariant: natively it spreads rows over threads; in a browser it runs on the one thread of its worker.
 //! Invariant: no graph makes it panic: every length is checked before an operation reads, and named in the error.
 
+mod lanes;
 mod math;
 mod ops;
+mod panel;
 
 use crate::graph::ParamSet;
 use crate::graph::{Graph, Param, Slot};
 use crate::tensor::Tensor;
+use panel::Matrix;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -28,6 +32,11 @@ pub enum CpuError {
     #[error("{op}: {what}")]
     Shape { op: &'static str, what: &'static str },
 }
+
+const IS_BROWSER: bool = cfg!(target_arch = "wasm32");
+
+/// Weights of up to so many values, vectors and small kernels among them, are widened once in a browser, too.
+const MAX_SMALL: usize = 1 << 16;
 
 /// A model's weights.
 pub struct CpuModel {
@@ -50,9 +59,14 @@ impl Weight {
 }
 
 impl CpuModel {
-    /// Widens every weight to f32: four bytes a value, whatever the format in the file.
+    /// Natively every weight is widened to f32 once: four bytes a value, whatever the format in the file. In a browser large
+    /// ones are not: [`panel`] widens what it uses, and a tab's memory is dear.
     pub fn new(params: &ParamSet) -> Self {
-        Self { params: params.tensors.iter().map(|tensor| Weight::Wide(tensor.to_f32())).collect() }
+        let weight = |tensor: &Arc<Tensor>| match IS_BROWSER && tensor.n_values() > MAX_SMALL {
+            true => Weight::Stored(Arc::clone(tensor)),
+            false => Weight::Wide(tensor.to_f32()),
+        };
+        Self { params: params.tensors.iter().map(weight).collect() }
     }
 
     /// Takes no memory but for the weight of the operation that runs; the same answers, later.
@@ -149,6 +163,17 @@ impl Memory<'_> {
             Weight::Wide(values) => Cow::Borrowed(values),
             Weight::Stored(tensor) => Cow::Owned(tensor.to_f32()),
         })
+    }
+
+    /// A parameter that is a factor of a product.
+    fn matrix(&self, param: Param, len: usize) -> Result<Matrix<'_>, CpuError> {
+        match self.params.get(param.0) {
+            Some(Weight::Stored(tensor)) if IS_BROWSER => {
+                self.expect("the weight", tensor.n_values(), len)?;
+                Ok(Matrix::Stored(tensor))
+            }
+            _ => self.param(param, "the weight", len).map(Matrix::Wide),
+        }
     }
 
     fn maybe_param(

@@ -4,8 +4,10 @@
 
 use std::ops::Range;
 
+use super::lanes::{add, add_products};
 use super::math::{activate, softmax};
-use super::{CpuError, Memory, n_threads};
+use super::panel::{Matrix, multiply_add};
+use super::{CpuError, IS_BROWSER, Memory, n_threads};
 use crate::graph::{Activation, ConvShape, Op, View};
 
 /// Below this many multiplications an operation stays on one thread: starting one costs about 20 µs.
@@ -31,7 +33,7 @@ pub fn run(op: &Op, memory: &Memory, y: &mut [f32]) -> Result<(), CpuError> {
         } => {
             memory.expect("the output", y.len(), n_rows * n_out)?;
             let x = memory.read(x, n_rows * n_in)?;
-            let weight = memory.param(weight, "the weight", n_out * n_in)?;
+            let weight = memory.matrix(weight, n_out * n_in)?;
             let bias = memory.maybe_param(bias, "the bias", n_out)?;
             let residual = residual.map(|slot| memory.read(slot, n_rows * n_out)).transpose()?;
             by_rows(y, n_out, n_in * n_out, |rows, y| {
@@ -90,7 +92,7 @@ pub fn run(op: &Op, memory: &Memory, y: &mut [f32]) -> Result<(), CpuError> {
                         softmax(&mut row[..n_seen]);
                         row[n_seen..].fill(0.0);
                     }
-                    gemm(1.0, Matrix::dense(&scores, n_queries, n_keys), v, &mut y[column..], width, 0.0);
+                    gemm(1.0, Strided::dense(&scores, n_queries, n_keys), v, &mut y[column..], width, 0.0);
                 }
             }
         }
@@ -127,7 +129,7 @@ pub fn run(op: &Op, memory: &Memory, y: &mut [f32]) -> Result<(), CpuError> {
             let n_in = patch_size * patch_size * 3;
             memory.expect("the output", y.len(), n_images * n_tokens * width)?;
             let pixels = memory.read(pixels, n_images * image_size * image_size * 3)?;
-            let weight = memory.param(weight, "the weight", width * n_in)?;
+            let weight = memory.matrix(weight, width * n_in)?;
             let bias = memory.maybe_param(bias, "the bias", width)?;
             let class = memory.maybe_param(class, "the class token", width)?;
             let position = memory.param(position, "the positions", n_tokens * width)?;
@@ -157,7 +159,7 @@ pub fn run(op: &Op, memory: &Memory, y: &mut [f32]) -> Result<(), CpuError> {
             let n_in = shape.kernel * shape.kernel * shape.in_channels;
             memory.expect("the output", y.len(), n_pixels(shape) * shape.out_channels)?;
             let x = memory.read(*x, shape.n_images * shape.in_height * shape.in_width * shape.in_channels)?;
-            let weight = memory.param(*weight, "the weight", shape.out_channels * n_in)?;
+            let weight = memory.matrix(*weight, shape.out_channels * n_in)?;
             let bias = memory.maybe_param(*bias, "the bias", shape.out_channels)?;
             convolve(x, &weight, bias.as_deref(), *activation, y, shape);
         }
@@ -173,7 +175,7 @@ pub fn run(op: &Op, memory: &Memory, y: &mut [f32]) -> Result<(), CpuError> {
                     taps(shape, row, |tap, pixel| {
                         let x = &x[pixel * channels..][..channels];
                         let weight = &weight[tap * channels..][..channels];
-                        y.iter_mut().zip(x).zip(weight).for_each(|((y, x), weight)| *y += x * weight);
+                        add_products(y, x, weight);
                     });
                     activate(*activation, y);
                 }
@@ -243,8 +245,8 @@ pub fn run(op: &Op, memory: &Memory, y: &mut [f32]) -> Result<(), CpuError> {
         }
         &Op::Similarity { a, b, scale, n_a, n_b, n_cols, .. } => {
             memory.expect("the output", y.len(), n_a * n_b)?;
-            let a = Matrix::dense(memory.read(a, n_a * n_cols)?, n_a, n_cols);
-            let b = Matrix::dense(memory.read(b, n_b * n_cols)?, n_b, n_cols);
+            let a = Strided::dense(memory.read(a, n_a * n_cols)?, n_a, n_cols);
+            let b = Strided::dense(memory.read(b, n_b * n_cols)?, n_b, n_cols);
             gemm(scale, a, b.transposed(), y, n_b, 0.0);
         }
     }
@@ -254,7 +256,7 @@ pub fn run(op: &Op, memory: &Memory, y: &mut [f32]) -> Result<(), CpuError> {
 /// `y = activation(x · weightᵀ + bias)`: x `[rows, n_in]`, weight `[n_out, n_in]`, y `[rows, n_out]`.
 fn dense(
     x: &[f32],
-    weight: &[f32],
+    weight: &Matrix,
     bias: Option<&[f32]>,
     activation: Activation,
     y: &mut [f32],
@@ -262,15 +264,20 @@ fn dense(
     n_out: usize,
 ) {
     y.chunks_exact_mut(n_out).for_each(|y| fill(y, bias));
-    let x = Matrix::dense(x, y.len() / n_out, n_in);
-    gemm(1.0, x, Matrix::dense(weight, n_out, n_in).transposed(), y, n_out, 1.0);
+    match weight {
+        Matrix::Wide(weight) if !IS_BROWSER => {
+            let x = Strided::dense(x, y.len() / n_out, n_in);
+            gemm(1.0, x, Strided::dense(weight, n_out, n_in).transposed(), y, n_out, 1.0);
+        }
+        weight => multiply_add(x, weight, y, n_in, n_out),
+    }
     activate(activation, y);
 }
 
 /// A convolution as a matrix product over gathered neighbourhoods, a tile of output pixels at a time.
 fn convolve(
     x: &[f32],
-    weight: &[f32],
+    weight: &Matrix,
     bias: Option<&[f32]>,
     activation: Activation,
     y: &mut [f32],
@@ -321,10 +328,6 @@ fn fill(row: &mut [f32], bias: Option<&[f32]>) {
     }
 }
 
-fn add(y: &mut [f32], x: &[f32]) {
-    y.iter_mut().zip(x).for_each(|(y, x)| *y += x);
-}
-
 /// Splits the rows of `y` over threads and calls `work(rows, their values)`; `cost` is multiplications a row.
 fn by_rows(y: &mut [f32], n_cols: usize, cost: usize, work: impl Fn(Range<usize>, &mut [f32]) + Sync) {
     let n_rows = y.len() / n_cols.max(1);
@@ -371,8 +374,8 @@ impl<'a> Rows<'a> {
         Err(CpuError::Length { op: self.op, what: "a view", given: self.values.len(), expected })
     }
 
-    fn matrix(&self, row: usize, column: usize, n_rows: usize, n_cols: usize) -> Matrix<'a> {
-        Matrix {
+    fn matrix(&self, row: usize, column: usize, n_rows: usize, n_cols: usize) -> Strided<'a> {
+        Strided {
             values: &self.values[row * self.stride + column..],
             n_rows,
             n_cols,
@@ -384,7 +387,7 @@ impl<'a> Rows<'a> {
 
 /// A strided matrix inside a slice.
 #[derive(Clone, Copy)]
-struct Matrix<'a> {
+struct Strided<'a> {
     values: &'a [f32],
     n_rows: usize,
     n_cols: usize,
@@ -392,7 +395,7 @@ struct Matrix<'a> {
     col_stride: usize,
 }
 
-impl<'a> Matrix<'a> {
+impl<'a> Strided<'a> {
     fn dense(values: &'a [f32], n_rows: usize, n_cols: usize) -> Self {
         Self { values, n_rows, n_cols, row_stride: n_cols, col_stride: 1 }
     }
@@ -418,7 +421,7 @@ fn extent(n_rows: usize, n_cols: usize, row_stride: usize, col_stride: usize) ->
 }
 
 /// `y = scale · a · b + keep · y`, y `[a.n_rows, b.n_cols]` with `y_stride` values between rows.
-fn gemm(scale: f32, a: Matrix, b: Matrix, y: &mut [f32], y_stride: usize, keep: f32) {
+fn gemm(scale: f32, a: Strided, b: Strided, y: &mut [f32], y_stride: usize, keep: f32) {
     assert!(a.n_cols == b.n_rows && a.end() <= a.values.len() && b.end() <= b.values.len());
     assert!(extent(a.n_rows, b.n_cols, y_stride, 1) <= y.len());
     // SAFETY: the two assertions above keep every address that the strides reach inside its slice, and `y` is

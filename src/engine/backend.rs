@@ -43,9 +43,6 @@ impl BackendError {
     }
 }
 
-/// In a browser's tab, weights that take more than this in f32 stay as the file holds them.
-const MAX_WIDE_BYTES: usize = 128 << 20;
-
 /// The reason why a GPU cannot be used, from what went wrong with it.
 pub(super) fn fallback(error: &EngineError) -> Fallback {
     let cause = match error {
@@ -107,10 +104,7 @@ impl Backend {
     /// The CPU; `fallback` says why it is not the GPU.
     pub fn cpu(params: &ParamSet, fallback: Option<Fallback>) -> Self {
         let info = BackendInfo { fallback, ..Default::default() };
-        let n_wide_bytes: usize = params.tensors.iter().map(|tensor| 4 * tensor.n_values()).sum();
-        let is_lean = cfg!(target_arch = "wasm32") && n_wide_bytes > MAX_WIDE_BYTES;
-        let model = if is_lean { CpuModel::lean(params) } else { CpuModel::new(params) };
-        Self { info, device: Device::Cpu(model) }
+        Self { info, device: Device::Cpu(CpuModel::new(params)) }
     }
 
     #[cfg(feature = "gpu")]

@@ -57,6 +57,20 @@ pub fn crop_in(browser: &Browser, address: &str) -> Result<Vec<u8>, String> {
     }
 }
 
+#[test]
+fn the_browsers_product_takes_weights_of_every_format() {
+    let (_server, browser) = engine_page();
+    let script = "const engine = await import('/golden-web/golden_web.js');
+        await engine.default();
+        return engine.products()";
+    let worst = browser.run_async(script, json!([]));
+    let worst: std::collections::BTreeMap<String, f64> =
+        serde_json::from_str(worst.as_str().expect("a text")).expect("differences");
+    assert_eq!(worst.len(), cliplet::tensor::Format::ALL.len());
+    // Sums of 1,056 products below 1, in f32.
+    assert!(worst.values().all(|difference| *difference < 1e-4), "{worst:?}");
+}
+
 /// Every tensor of every folder on one backend.
 fn every_golden_tensor(backend: &str) {
     let (_server, browser) = engine_page();
