@@ -582,3 +582,54 @@ fn two_tabs_never_overwrite_each_other_without_a_word() {
     page.browser.wait_for("the own labels stored", || (stored() == "mine,cat").then_some(()));
     page.close(&[]);
 }
+
+/// However it comes: typed, pasted, put in a chip's place, stored, in a set, in a link.
+#[test]
+fn a_label_that_nobody_can_see_makes_no_chip() {
+    const BLANKS: &str = "\u{200b} \u{2060}\u{feff}\u{ad}\u{3164}\u{2800}\u{fe0f}\u{202e}\u{115f}\u{e0061}";
+    let whole = ["cat", "👩\u{200d}🚀", "قطة"];
+    let page = Page::ready();
+    // The driver types no character beyond the first 65,536.
+    let type_into = |selector: &str, text: &str| {
+        page.browser.run(
+            "const field = document.querySelector(arguments[0]); field.focus(); field.value = arguments[1]",
+            json!([selector, text]),
+        );
+        page.browser.press(key::ENTER);
+    };
+    page.click("clear");
+    type_into("#label-input", &whole.join(","));
+    page.wait_labels(&whole);
+    for text in ["\u{3164}".to_owned(), "\u{2800}".to_owned(), format!("{BLANKS}, {BLANKS}"), BLANKS.to_owned()] {
+        type_into("#label-input", &text);
+        page.paste_into_field(&text);
+        page.browser.press(key::ENTER);
+        assert_eq!(page.labels(), whole, "{}", text.escape_unicode());
+    }
+    page.click("chip-edit");
+    page.the("chip-editor");
+    type_into(".chip-editor", BLANKS);
+    page.wait_labels(&whole[1..]);
+    page.browser.wait_for("the focus on the next chip", || (page.focused() == "chip-edit").then_some(()));
+    page.browser.run(
+        "const [key, blank] = arguments;
+         const labels = [blank, 'dog', 'd\\u200bog', '\\u3164'];
+         const sets = [blank, 'Mine'].map((name) => ({ name, labels: [...labels, 'wolf'] }));
+         const stored = { ...JSON.parse(localStorage.getItem(key)), labels, earlier: { labels: [...labels, 'fox'] }, sets };
+         localStorage.setItem(key, JSON.stringify(stored));",
+        json!(["cliplet.settings", BLANKS]),
+    );
+    page.browser.reload();
+    page.wait_ready();
+    assert_eq!(page.labels(), ["dog"]);
+    page.click("undo");
+    page.wait_labels(&["dog", "fox"]);
+    assert_eq!(page.browser.all(&testid("set")).len(), 1, "a set without a name that can be seen");
+    page.click("set-take");
+    page.wait_labels(&["dog", "wolf"]);
+    page.browser.open("about:blank");
+    page.go("/#labels=%E3%85%A4,%E2%A0%80,%E2%80%8B,bird");
+    page.wait_ready();
+    assert_eq!(page.labels(), ["bird"]);
+    page.close(&[]);
+}

@@ -31,8 +31,6 @@ pub struct ModelsProps {
     pub is_loading: bool,
     /// The recommended model, while the starter ranks.
     pub offer: Option<Offer>,
-    /// What went wrong.
-    pub alerts: Html,
     pub on_files: Callback<Event>,
     pub on_forget: Callback<()>,
     pub send: Callback<Action>,
@@ -57,7 +55,6 @@ pub fn Models(props: &ModelsProps) -> Html {
     });
     html! {
         <>
-            { props.alerts.clone() }
             if let Some(job) = &picker.job { { job_card(job, picker.bytes_at_stake(), send) } }
             if let Some(offer) = &props.offer { <OfferLine offer={offer.clone()} send={send.clone()} /> }
             <h3 id="models-stored" tabindex="-1">{ strings::STORED }</h3>
