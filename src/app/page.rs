@@ -5,8 +5,8 @@ use super::export::{self, Record, RecordModel};
 use super::given::Place;
 use super::hooks::{
     use_camera, use_catalogue, use_device, use_downloader, use_elsewhere, use_engine, use_gpu_watch,
-    use_intake, use_kept_focus, use_keys, use_last_picture, use_screen_keyboard, use_show, use_steps,
-    use_stored, use_take,
+    use_handed, use_intake, use_kept_focus, use_keys, use_last_picture, use_screen_keyboard, use_show,
+    use_steps, use_stored, use_take,
 };
 use super::loading::Engine;
 use super::models::picker::{Phase as JobPhase, Pick};
@@ -114,6 +114,7 @@ pub fn Page() -> Html {
     let show = use_show(&page, &pictures);
     let take = use_take(&page, &pictures, &show);
     let is_over = use_intake(&take);
+    use_handed(&take);
     let control = use_camera(&page, &pictures, &show);
     use_stored(&page);
     use_gpu_watch(&page);

@@ -313,7 +313,8 @@ impl Settings {
     pub fn forget_same(&mut self) {
         let (labels, comparison) = self.made();
         let is_same = |earlier: &mut Earlier| {
-            earlier.labels == labels && earlier.comparison.as_ref().is_none_or(|earlier| *earlier == comparison)
+            earlier.labels == labels
+                && earlier.comparison.as_ref().is_none_or(|earlier| *earlier == comparison)
         };
         while let Some(same) = self.earlier.take_if(is_same) {
             self.earlier = same.before.map(|before| *before);

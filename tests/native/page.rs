@@ -230,7 +230,8 @@ fn no_replacement_loses_what_the_one_before_it_took() {
     let back = |state: State| state.after(Action::Step(Direction::Back));
     let forth = |state: State| state.after(Action::Step(Direction::Forth));
     let labels = |state: &State| state.settings.labels.join(",");
-    let clear = |state: State| edit(state, Edit::Replace { labels: Vec::new(), why: strings::LABELS_CLEARED });
+    let clear =
+        |state: State| edit(state, Edit::Replace { labels: Vec::new(), why: strings::LABELS_CLEARED });
     let start = State::new(with_labels(&["first"]));
     let state = edit(clear(start), Edit::Add("second".into()));
     let state = edit(clear(state), Edit::Add("third".into()));

@@ -367,7 +367,7 @@ fn options(props: &ModelsProps) -> Html {
             </fieldset>
             <fieldset>
                 <legend><label for="hub">{ strings::HUB }</label></legend>
-                <div class="with-button">
+                <div class="with-button" data-next="hub">
                     <input type="text" class="field" id="hub" data-testid="hub" value={settings.hub.clone()} aria-invalid={error.is_some().to_string()}
                         aria-describedby="hub-hint" inputmode="url" autocomplete="off" autocapitalize="none" spellcheck="false" maxlength="200"
                         oninput={send.reform(|event: InputEvent| Action::Edit(Edit::Hub(value_of(&event))))} />
