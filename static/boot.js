@@ -42,6 +42,20 @@ async function compile(address) {
   return isStreamed ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
 }
 
+/** Pictures that the system hands over: by its share sheet, or by opening them with the page that was installed. */
+own.handed = async () => {
+  if (location.search === "?shared") {
+    const shared = location.href.replace(/#.*/, "");
+    history.replaceState(null, "", location.pathname + location.hash);
+    const store = await caches.open("cliplet-shared");
+    const form = await store.match(shared);
+    await store.delete(shared);
+    return form ? (await form.formData()).getAll("pictures") : [];
+  }
+  const opened = await new Promise((open) => window.launchQueue?.setConsumer(({ files }) => open(files)));
+  return Promise.all(opened.map((file) => file.getFile()));
+};
+
 try {
   await wasm_bindgen({ module_or_path: new URL(own.dataset.wasm, document.baseURI).href });
   stored((session) => session.removeItem("cliplet.reloaded"));

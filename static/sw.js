@@ -5,6 +5,8 @@
 
 // One store a folder: another Cliplet of the same host keeps its own.
 const STORE = `cliplet-shell ${registration.scope}`;
+// Where the page looks for what was shared with it; "boot.js" names the same.
+const SHARED = new URL("./?shared", registration.scope);
 const NAMED_BY_CONTENT = /-[0-9a-f]{12,}(_bg)?\.[a-z]+$/;
 
 addEventListener("install", () => skipWaiting());
@@ -15,6 +17,8 @@ addEventListener("message", (event) => event.waitUntil(keepOnly(event.data)));
 
 addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
+  const isShare = url.href === new URL("share", registration.scope).href;
+  if (event.request.method === "POST" && isShare) return event.respondWith(takeShared(event.request));
   const isShell = url.origin === location.origin && !url.pathname.endsWith(".gguf");
   if (event.request.method === "GET" && isShell) event.respondWith(answer(event.request, url));
 });
@@ -36,6 +40,15 @@ async function answer(request, url) {
     if (kept) return kept;
     throw error;
   }
+}
+
+// The form of the system's share sheet goes no further than here: the page, which opens next, finds it in this store.
+async function takeShared(request) {
+  try {
+    const headers = { "Content-Type": request.headers.get("Content-Type") };
+    await (await caches.open("cliplet-shared")).put(SHARED, new Response(await request.blob(), { headers }));
+  } catch {} // The browser refuses storage: the page opens without.
+  return Response.redirect(SHARED, 303);
 }
 
 async function fromStore(request, options) {

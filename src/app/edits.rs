@@ -2,7 +2,7 @@
 //!
 //! Invariant: what an edit could not take comes back as a text.
 
-use super::settings::{Earlier, PRESETS, Refused, Settings};
+use super::settings::{PRESETS, Refused, Settings};
 use super::strings;
 use crate::facts::{BackendChoice, Mode};
 use crate::worker::protocol::StoredFormat;
@@ -113,7 +113,7 @@ fn replaced(settings: &mut Settings, before: Vec<String>, why: &'static str) -> 
     // What the person had before a link counts for more than the link's, and what they made for more than a preset.
     let is_presets = PRESETS.iter().any(|preset| preset.labels == before);
     if settings.earlier.as_ref().is_none_or(|earlier| earlier.comparison.is_none() && !is_presets) {
-        settings.earlier = Some(Earlier { labels: before, comparison: None });
+        settings.keep_earlier(before, None);
     }
     Edited { replaced: Some(why), refused: None }
 }

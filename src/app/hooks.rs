@@ -357,6 +357,18 @@ pub fn use_take(
     })
 }
 
+/// What the system hands over.
+#[hook]
+pub fn use_handed(take: &Callback<(Arrival, Place), bool>) {
+    let take = take.clone();
+    use_effect_with((), move |()| {
+        spawn_local(async move {
+            let handed = Arrival::handed().await.ok().filter(|arrival| !arrival.files.is_empty());
+            handed.into_iter().for_each(|arrival| _ = take.emit((arrival, Place::Page)));
+        });
+    });
+}
+
 /// What is dropped anywhere or pasted; says whether something is held over the page.
 #[hook]
 pub fn use_intake(take: &Callback<(Arrival, Place), bool>) -> bool {
@@ -507,9 +519,12 @@ pub fn use_kept_focus() {
             if let Some(element) = element {
                 let mut history = noted.borrow_mut();
                 history.retain(|focused| focused.element != element);
+                if history.len() == MAX_FOCUSED {
+                    // What had it before a dialog opened is needed when that closes.
+                    let place = history.iter().position(|focused| focused.is_in_dialog);
+                    history.remove(place.unwrap_or_default());
+                }
                 history.push(Focused::new(element));
-                let n_old = history.len().saturating_sub(MAX_FOCUSED);
-                history.drain(..n_old);
             }
         });
         let look = Closure::<dyn Fn()>::new(move || {
@@ -555,7 +570,9 @@ const MAX_FOCUSED: usize = 8;
 /// An element that had the focus, and who comes after it.
 struct Focused {
     element: HtmlElement,
+    /// By their test ids, its own first where it has one.
     next: Vec<String>,
+    is_in_dialog: bool,
 }
 
 impl Focused {
@@ -570,32 +587,35 @@ impl Focused {
             next.extend(names.split_whitespace().map(str::to_owned));
             place = around.parent_element().and_then(|parent| parent.closest("[data-next]").ok().flatten());
         }
-        Self { element, next }
+        Self { element, next, is_in_dialog: dialog.is_some() }
     }
 
-    /// Whether it is drawn.
+    /// Whether it is drawn, and can be pressed.
     fn is_there(&self) -> bool {
-        self.element.is_connected() && self.element.offset_width() > 0
+        let is_drawn = self.element.is_connected() && self.element.offset_width() > 0;
+        is_drawn && !self.element.matches(":disabled").unwrap_or_default()
     }
 
     fn pass_on(&self, earlier: &[Focused]) {
         let document = gloo::utils::document();
-        for name in &self.next {
-            let selector = format!("[data-testid=\"{name}\"]");
-            let found = document.query_selector(&selector).ok().flatten();
-            let found = found.and_then(|found| found.dyn_into::<HtmlElement>().ok());
-            if found.is_some_and(|found| found.focus().is_ok() && has_focus()) {
-                return;
-            }
-        }
-        let there = earlier.iter().rev().filter(|focused| focused.is_there());
-        there.take_while(|focused| focused.element.focus().is_err() || !has_focus()).for_each(drop);
+        let takes = |element: &HtmlElement| element.focus().is_ok() && has_focus();
+        let takes_by_name = |name: &String| {
+            let found = document.query_selector(&format!("[data-testid=\"{name}\"]")).ok().flatten();
+            found.is_some_and(|found| found.dyn_ref().is_some_and(takes))
+        };
+        // What had it before may have become another element of the same name.
+        let takes_again = |focused: &Focused| {
+            (focused.is_there() && takes(&focused.element)) || focused.next.first().is_some_and(takes_by_name)
+        };
+        _ = self.next.iter().any(takes_by_name) || earlier.iter().rev().any(takes_again);
     }
 }
 
-/// Whether anything but the page as a whole has the focus.
+/// Whether anything but the page as a whole has the focus, and may keep it: from what was closed or switched off a browser
+/// takes it only when it draws next, and tells nobody.
 fn has_focus() -> bool {
-    gloo::utils::document().active_element().is_some_and(|element| element.tag_name() != "BODY")
+    let loses = |element: &Element| element.matches("body, :disabled, dialog:not([open]) *").unwrap_or_default();
+    gloo::utils::document().active_element().is_some_and(|element| !loses(&element))
 }
 
 /// Where a keyboard on the screen lies over the page instead of making it smaller, what sticks to the page's end sticks to

@@ -36,7 +36,7 @@
 //! | `results` | the ranking: `data-state` = `ready`, `ranking`, `settled`; a settled one has `data-question` |
 //! | `result` | a line, of many those in view: `data-label`, `data-percent` (0 to 100), `data-none` on "none of these" |
 //! | `winner`, `winner-percent`, `confidence` | the winner, large |
-//! | `mode-softmax`, `mode-independent`, `has-none`, `none-help`, `template-N` | how labels are compared (inside `more`) |
+//! | `mode-softmax`, `mode-independent`, `has-none`, `none-help`, `template-N`, `template-add`, `template-remove` | how labels are compared (inside `more`) |
 //! | `status` | badge: `data-engine` = `starting`, `loading`, `ready`, `failed`; `data-backend` |
 //! | `loading`, `cancel` | the progress card and its button |
 //! | `alert` | error message: `data-code` = the stable code; `retry`, `dismiss` inside |

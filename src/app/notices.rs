@@ -64,6 +64,7 @@ impl Notice {
     pub fn more(&self) -> Option<&'static str> {
         match self {
             Notice::Engine(problem) => Some(strings::advice(problem.code).todo),
+            Notice::Replaced(_) => Some(strings::UNDO_BY_KEY),
             _ => None,
         }
     }

@@ -5,8 +5,8 @@ use super::export::{self, Record, RecordModel};
 use super::given::Place;
 use super::hooks::{
     use_camera, use_catalogue, use_device, use_downloader, use_elsewhere, use_engine, use_gpu_watch,
-    use_intake, use_kept_focus, use_keys, use_last_picture, use_screen_keyboard, use_show, use_steps,
-    use_stored, use_take,
+    use_handed, use_intake, use_kept_focus, use_keys, use_last_picture, use_screen_keyboard, use_show,
+    use_steps, use_stored, use_take,
 };
 use super::loading::Engine;
 use super::models::picker::{Phase as JobPhase, Pick};
@@ -114,6 +114,7 @@ pub fn Page() -> Html {
     let show = use_show(&page, &pictures);
     let take = use_take(&page, &pictures, &show);
     let is_over = use_intake(&take);
+    use_handed(&take);
     let control = use_camera(&page, &pictures, &show);
     use_stored(&page);
     use_gpu_watch(&page);
@@ -251,7 +252,42 @@ pub fn Page() -> Html {
     use_keys(page.settings.has_shortcuts, on_key);
 
     let settled = page.ranking.answer.as_ref().filter(|_| page.phase() == Phase::Settled);
-    let toasts = |next: &'static str| html! { <Toasts toasts={page.notices.toasts.clone()} {next} send={send.clone()} /> };
+    let retry = match &page.loading.engine {
+        Engine::Failed(problem) if problem.code == Code::LoadCancelled => strings::LOAD_MODEL,
+        _ if page.loading.model.is_starter() => strings::RETRY,
+        _ => strings::USE_STARTER,
+    };
+    let alert = |problem: &Problem, retry: (&'static str, Action), dismiss: Option<Action>| {
+        html! { <Alert problem={problem.clone()} send={send.clone()} {retry} {dismiss} /> }
+    };
+    let of_page = page.notices.problem.as_ref();
+    let of_page =
+        of_page.map(|problem| alert(problem, (strings::RETRY, Action::Retry), Some(Action::DismissProblem)));
+    let put_away = || Some(Action::Pick(Pick::Dismiss));
+    let of_engine = match &page.loading.engine {
+        Engine::Failed(problem) => alert(problem, (retry, Action::Retry), None),
+        _ => Html::default(),
+    };
+    let picker_problem = page.picker.problem.as_ref();
+    let of_picker =
+        picker_problem.map(|problem| alert(problem, (strings::RETRY, Action::Pick(Pick::Open)), put_away()));
+    let of_job = page.picker.job.as_ref().and_then(|job| match &job.phase {
+        JobPhase::Failed(problem) => {
+            let again = if page.picker.bytes_at_stake() > 0 { strings::RESUME } else { strings::RETRY };
+            Some(alert(problem, (again, Action::Pick(Pick::Again)), put_away()))
+        }
+        _ => None,
+    });
+    // Behind an open dialog nobody would read or hear them; that of the models tells of a download itself.
+    let told = |place: Option<Open>| {
+        if place != *open {
+            return Default::default();
+        }
+        let of_job = of_job.clone().filter(|_| place != Some(Open::Models));
+        let alerts = html! { <>{ of_page.clone() }{ of_picker.clone() }{ of_engine.clone() }{ of_job }</> };
+        let next = if place.is_some() { "dialog-close" } else { "chip-edit" };
+        (alerts, html! { <Toasts toasts={page.notices.toasts.clone()} {next} send={send.clone()} /> })
+    };
     let dialog = |which: Open, name: &'static str, title: &'static str, inside: Html| {
         let on_close = {
             let open = open.clone();
@@ -266,39 +302,11 @@ pub fn Page() -> Html {
                 }
             })
         };
-        // What is outside is out of reach meanwhile, to a screen reader too.
+        let (alerts, toasts): (Html, Html) = told(Some(which));
         html! {
-            <Dialog {name} {title} is_open={*open == Some(which)} {on_close}>
-                <p class="sr" role="status" aria-live="polite">{ &page.notices.announcement }</p>
-                { inside }
-                { toasts("dialog-close") }
-            </Dialog>
+            <Dialog {name} {title} is_open={*open == Some(which)} {on_close} announcement={page.notices.announcement.clone()} {alerts} {toasts}>{ inside }</Dialog>
         }
     };
-    let retry = match &page.loading.engine {
-        Engine::Failed(problem) if problem.code == Code::LoadCancelled => strings::LOAD_MODEL,
-        _ if page.loading.model.is_starter() => strings::RETRY,
-        _ => strings::USE_STARTER,
-    };
-    let alert = |problem: &Problem, retry: (&'static str, Action), dismiss: Option<Action>| {
-        html! { <Alert problem={problem.clone()} send={send.clone()} {retry} {dismiss} /> }
-    };
-    let put_away = || Some(Action::Pick(Pick::Dismiss));
-    let of_engine = match &page.loading.engine {
-        Engine::Failed(problem) => alert(problem, (retry, Action::Retry), None),
-        _ => Html::default(),
-    };
-    let picker_problem = page.picker.problem.as_ref();
-    let of_picker =
-        picker_problem.map(|problem| alert(problem, (strings::RETRY, Action::Pick(Pick::Open)), put_away()));
-    // In the dialog it stands with the job itself.
-    let of_job = page.picker.job.as_ref().and_then(|job| match &job.phase {
-        JobPhase::Failed(problem) => {
-            let again = if page.picker.bytes_at_stake() > 0 { strings::RESUME } else { strings::RETRY };
-            Some(alert(problem, (again, Action::Pick(Pick::Again)), put_away()))
-        }
-        _ => None,
-    });
     let sees = match (&page.look, &page.stage.picture, page.loading.card()) {
         (Some(look), Some(picture), card) => {
             let (fit, inside) = card.map_or((Fit::Crop, 1.0), |card| (card.info.fit, card.info.inside));
@@ -307,9 +315,7 @@ pub fn Page() -> Html {
         _ => Html::default(),
     };
     let recommended = page.recommended();
-    // Behind an open dialog nobody would read or hear them.
-    let about_models = html! { <>{ of_picker }{ of_engine }</> };
-    let is_picking = *open == Some(Open::Models);
+    let (alerts, toasts) = told(None);
     let wires = Wires {
         send: send.clone(),
         control,
@@ -323,12 +329,8 @@ pub fn Page() -> Html {
         on_cancel_ranking: cancel_ranking,
         is_touch: *is_touch,
         is_coming,
-        alerts: if is_picking {
-            Html::default()
-        } else {
-            html! { <>{ about_models.clone() }{ of_job }</> }
-        },
-        toasts: if open.is_none() { toasts("chip-edit") } else { Html::default() },
+        alerts,
+        toasts,
     };
     html! {
         <div class="page" data-next="lines open">
@@ -350,7 +352,7 @@ pub fn Page() -> Html {
             }) }
             { dialog(Open::Models, "models", strings::MODELS, html! {
                 <Models picker={page.picker.clone()} settings={page.settings.clone()} model={page.loading.model.clone()} offer={recommended}
-                    is_loading={matches!(page.loading.engine, Engine::Starting | Engine::Loading(_))} alerts={about_models}
+                    is_loading={matches!(page.loading.engine, Engine::Starting | Engine::Loading(_))}
                     on_files={take_files} on_forget={forget} send={send.clone()} />
             }) }
             { dialog(Open::Sees, "sees", strings::SEES, sees) }

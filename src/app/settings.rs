@@ -78,6 +78,9 @@ pub struct LabelSet {
     pub labels: Vec<String>,
 }
 
+/// So many replaced lists of labels come back by undo.
+const MAX_EARLIER: usize = 5;
+
 /// What comes back by undo.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -85,6 +88,8 @@ pub struct Earlier {
     pub labels: Vec<String>,
     /// How they were compared, which a link brings too.
     pub comparison: Option<Comparison>,
+    /// What comes back by the undo after this one.
+    pub before: Option<Box<Earlier>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -184,10 +189,7 @@ impl Settings {
     pub fn read(stored: &str) -> Settings {
         let read = |text: &str| serde_json::from_str::<Settings>(text).ok();
         let known = || read(&known_part(stored, &|text| read(text).is_some()));
-        let mut settings = read(stored).or_else(known).unwrap_or_default();
-        settings.earlier.take_if(|earlier| *earlier == Earlier::default());
-        settings.sets.retain(|LabelSet { name, labels }| !name.is_empty() && !labels.is_empty());
-        settings
+        read(stored).or_else(known).unwrap_or_default().cleaned()
     }
 
     /// Adds what was typed or pasted, as much of it as there is room for; labels that are there already are left out.
@@ -296,9 +298,33 @@ impl Settings {
         Comparison { templates: self.templates.clone(), mode: self.mode, has_none: self.has_none }
     }
 
+    /// Keeps labels, and how they were compared, at hand for [`Settings::restore`]; those that were there before come after.
+    pub fn keep_earlier(&mut self, labels: Vec<String>, comparison: Option<Comparison>) {
+        let before = self.earlier.take().map(Box::new);
+        let earlier = self.earlier.insert(Earlier { labels, comparison, before });
+        let mut last = Some(earlier);
+        for _ in 1..MAX_EARLIER {
+            last = last.and_then(|earlier| earlier.before.as_deref_mut());
+        }
+        last.into_iter().for_each(|last| last.before = None);
+    }
+
+    /// Lets go of what would come back and is there already.
+    pub fn forget_same(&mut self) {
+        let (labels, comparison) = self.made();
+        let is_same = |earlier: &mut Earlier| {
+            earlier.labels == labels
+                && earlier.comparison.as_ref().is_none_or(|earlier| *earlier == comparison)
+        };
+        while let Some(same) = self.earlier.take_if(is_same) {
+            self.earlier = same.before.map(|before| *before);
+        }
+    }
+
     /// Puts back what a preset or a link took the place of, and nothing else.
     pub fn restore(&mut self) {
-        let Some(Earlier { labels, comparison }) = self.earlier.take() else { return };
+        let Some(Earlier { labels, comparison, before }) = self.earlier.take() else { return };
+        self.earlier = before.map(|before| *before);
         self.labels = labels;
         if let Some(Comparison { templates, mode, has_none }) = comparison {
             (self.templates, self.mode, self.has_none) = (templates, mode, has_none);
@@ -307,11 +333,13 @@ impl Settings {
 
     /// Made whole after it came from storage or from a link: nothing there can be trusted to be clean.
     pub fn cleaned(mut self) -> Self {
-        // What is too long or too much is left out; the rest is kept.
-        let cleaned = self.labels.iter().map(|label| labels::cleaned(label));
-        let whole = cleaned.filter(|label| !label.is_empty() && labels::check_length(label).is_ok());
-        let mut seen = HashSet::new();
-        self.labels = whole.filter(|label| seen.insert(labels::key(label))).take(MAX_LABELS).collect();
+        self.labels = labels::whole(&self.labels);
+        self.earlier.iter_mut().for_each(|earlier| earlier.labels = labels::whole(&earlier.labels));
+        self.earlier.take_if(|earlier| *earlier == Earlier::default());
+        self.sets.iter_mut().for_each(|set| {
+            *set = LabelSet { name: labels::cleaned(&set.name), labels: labels::whole(&set.labels) };
+        });
+        self.sets.retain(|LabelSet { name, labels }| !name.is_empty() && !labels.is_empty());
         self.templates.truncate(MAX_TEMPLATES);
         self
     }

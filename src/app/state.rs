@@ -152,9 +152,7 @@ impl State {
             elsewhere: None,
             is_borrowed: false,
         };
-        if state.can_undo() {
-            state.notices.notify(Notice::Replaced(strings::LABELS_EARLIER));
-        }
+        state.offer_undo();
         state
     }
 
@@ -202,7 +200,7 @@ impl State {
         if own == shared.made() {
             return;
         }
-        self.settings.earlier = Some(Earlier { labels: own.0, comparison: Some(own.1) });
+        self.settings.keep_earlier(own.0, Some(own.1));
         self.settings.set_made(shared.made());
         self.is_borrowed = true;
         self.notices.notify(Notice::Replaced(strings::LABELS_FROM_LINK));
@@ -212,7 +210,15 @@ impl State {
     fn give_back(&mut self) {
         if std::mem::take(&mut self.is_borrowed) {
             self.settings.restore();
-            self.notices.forget(|notice| matches!(notice, Notice::Replaced(_)));
+            self.offer_undo();
+        }
+    }
+
+    /// Something came back: the notice goes on with what can come back still.
+    fn offer_undo(&mut self) {
+        self.notices.forget(|notice| matches!(notice, Notice::Replaced(_)));
+        if self.can_undo() {
+            self.notices.notify(Notice::Replaced(strings::LABELS_EARLIER));
         }
     }
 
@@ -226,7 +232,8 @@ impl State {
         if self.is_borrowed {
             // They are not on show.
             let (labels, comparison) = theirs.made();
-            self.settings.earlier = Some(Earlier { labels, comparison: Some(comparison) });
+            let before = self.settings.earlier.take().and_then(|own| own.before);
+            self.settings.earlier = Some(Earlier { labels, comparison: Some(comparison), before });
         } else if theirs.made() == self.settings.made() {
             self.elsewhere = None;
             self.notices.forget(|notice| *notice == Notice::Elsewhere);
@@ -242,7 +249,7 @@ impl State {
         self.notices.forget(|notice| *notice == Notice::Elsewhere);
         if whose == Whose::Theirs {
             let (labels, comparison) = self.settings.made();
-            self.settings.earlier = Some(Earlier { labels, comparison: Some(comparison) });
+            self.settings.keep_earlier(labels, Some(comparison));
             self.settings.set_made(theirs.made());
             self.notices.notify(Notice::Replaced(strings::LABELS_FROM_TAB));
             self.ask_anew();
@@ -385,6 +392,13 @@ impl State {
         let said = self.notices.announcement.clone();
         let before = action.is_step().then(|| self.step());
         let mut state = self.reduced(action);
+        if !state.is_borrowed && state.can_undo() {
+            state.settings.forget_same();
+            if !state.can_undo() {
+                // Taken back in another way.
+                state.notices.forget(|notice| matches!(notice, Notice::Replaced(_)));
+            }
+        }
         if let Some(before) = before.filter(|before| *before != state.step()) {
             state.history.push(before);
         }
@@ -496,7 +510,7 @@ impl State {
                 if self.can_undo() {
                     self.settings.restore();
                     self.is_borrowed = false;
-                    self.notices.forget(|notice| matches!(notice, Notice::Replaced(_)));
+                    self.offer_undo();
                     self.ask_anew();
                 }
             }

@@ -1073,3 +1073,5 @@ fn some_quoted(labels: &[String], between: &str) -> String {
         n => format!("{} and {} more", quoted(&labels[..MOST], ", "), count(n - MOST)),
     }
 }
+
+pub const UNDO_BY_KEY: &str = "Ctrl+Z takes back each step.";

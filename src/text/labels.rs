@@ -53,10 +53,18 @@ pub fn check_length(label: &str) -> Result<(), TextError> {
 /// One label without what cannot be seen, its white space made one space each: a quoted line break is no part of a label.
 pub fn cleaned(label: &str) -> String {
     let visible: String = label.chars().filter(|c| !is_invisible(*c)).collect();
-    if visible.chars().all(|c| is_blank(c) || c.is_whitespace()) {
+    if visible.chars().all(|c| is_blank(c) || needs_another(c)) {
         return String::new();
     }
-    visible.split_whitespace().collect::<Vec<_>>().join(" ")
+    visible.split(is_blank).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Labels that were kept elsewhere, made what [`split`] would have made of them: what is too long or too much is left out.
+pub fn whole(labels: &[String]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let labels = labels.iter().map(|label| cleaned(label));
+    let whole = labels.filter(|label| !label.is_empty() && check_length(label).is_ok());
+    whole.filter(|label| seen.insert(key(label))).take(MAX_LABELS).collect()
 }
 
 /// Labels as a text that [`split`] reads as the same labels.
@@ -78,25 +86,31 @@ pub fn key(label: &str) -> String {
     super::words::lowercase(label)
 }
 
-/// Characters without a shape of their own: byte-order marks, directions, soft hyphens, controls that are no white space.
+/// Characters without a shape of their own, which change no other's either: byte-order marks, directions, soft hyphens,
+/// controls that are no white space.
 fn is_invisible(c: char) -> bool {
     let is_format = matches!(
         c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
     );
     is_format || (c.is_control() && !c.is_whitespace())
 }
 
-/// Characters that do something between others and show nothing by themselves: joiners, fillers, selectors of a form, tags
-/// (Unicode's Default_Ignorable_Code_Point), and Braille's blank.
-fn is_blank(c: char) -> bool {
+/// Characters that join or vary others, and are nothing by themselves: joiners, variation selectors, the first and middle
+/// letters that a Korean syllable lacks, the tags of a flag.
+fn needs_another(c: char) -> bool {
     matches!(
         c,
-        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
-            | '\u{2065}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
-            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
+        '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}' | '\u{200c}' | '\u{200d}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{e0000}'..='\u{e0fff}'
     )
+}
+
+/// White space, and what looks like it: Braille's empty cell, Korean's fillers.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{2800}' | '\u{3164}' | '\u{ffa0}')
 }
 
 /// One label's place in a text.

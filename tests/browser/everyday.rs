@@ -338,6 +338,178 @@ fn text_follows_the_readers_size_and_nothing_is_cut() {
     page.close(&[]);
 }
 
+/// The states of a page that ranks, each led to from the one before it; `look` is called in each with its name.
+fn in_each_state(page: &Page, mut look: impl FnMut(&str)) {
+    let closed = || {
+        page.browser.press(key::ESCAPE);
+        page.browser.wait_until("!document.querySelector('dialog[open]')");
+    };
+    look("empty");
+    page.click("sample-cat");
+    page.wait_winner("cat");
+    look("settled");
+    for dialog in ["details", "privacy", "sees-open", "shortcuts", "status"] {
+        page.browser.run("document.querySelector(arguments[0]).click()", json!([testid(dialog)]));
+        page.browser.find("dialog[open]");
+        if dialog == "status" {
+            page.the("shelved");
+        }
+        look(&format!("dialog-{dialog}"));
+        closed();
+    }
+    page.browser.run("document.querySelector(arguments[0] + ' summary').click()", json!([testid("more")]));
+    look("compare");
+    page.browser.run("document.querySelector(arguments[0] + ' summary').click()", json!([testid("more")]));
+    page.browser.run("document.querySelector(arguments[0]).click()", json!([testid("preset-1")]));
+    page.the("undo");
+    page.wait_winner("cat");
+    look("notice");
+    page.browser.run("document.querySelector(arguments[0]).click()", json!([testid("undo")]));
+    let pictures: Vec<Value> = ["flower", "rocket"]
+        .map(|name| json!([name, std::fs::read(file(&format!("static/samples/{name}.jpg"))).expect("a sample")]))
+        .to_vec();
+    page.browser.run(
+        "const transfer = new DataTransfer();
+         for (const [name, bytes] of arguments[0])
+             transfer.items.add(new File([new Uint8Array(bytes)], `${name}.jpg`, { type: 'image/jpeg' }));
+         document.body.dispatchEvent(new DragEvent('drop', { bubbles: true, cancelable: true, dataTransfer: transfer }));",
+        json!([pictures]),
+    );
+    page.wait_winner("flower");
+    page.browser.wait_until("[...document.querySelectorAll('[data-testid=tray-label]')].every((label) => label.textContent !== '…')");
+    look("tray");
+    page.browser.run("document.querySelector(arguments[0]).click()", json!([testid("camera-open")]));
+    page.the("live-top");
+    look("camera");
+    page.browser.run("document.querySelector(arguments[0]).click()", json!([testid("camera-stop")]));
+    page.drop_file("notes.png", "image/png", b"no picture at all");
+    page.alert();
+    look("error");
+    page.browser.run("document.querySelector('[data-testid=dismiss]').click()", json!([]));
+    // One picture is ranked sooner than several.
+    for _ in 0..2 {
+        page.browser.run("document.querySelector('[data-testid=picture-remove]').click()", json!([]));
+    }
+    page.browser.find(&with("stage", "view", "empty"));
+    page.browser.run(
+        "const clipboardData = new DataTransfer();
+         clipboardData.setData('text/plain', Array.from({ length: 60 }, (_, n) => `label number ${n}`).join());
+         document.body.dispatchEvent(new ClipboardEvent('paste', { bubbles: true, cancelable: true, clipboardData }));",
+        json!([]),
+    );
+    page.the("label-count");
+    look("many-labels");
+}
+
+/// In the high contrast of Windows only the system's colours are left: what is pressed, chosen or current must differ by them.
+#[test]
+fn in_forced_colours_what_is_pressed_or_current_stands_out() {
+    let page = Page::ready();
+    page.browser.prefer(&[("forced-colors", "active"), ("prefers-reduced-motion", "reduce")]);
+    let mut n_marked = 0;
+    in_each_state(&page, |state| {
+        for (size, width, height) in [("desktop", 1440, 900), ("phone", 390, 844)] {
+            page.browser.resize(width, height);
+            page.check_accessibility(&format!("{state} in forced colours on a {size}"));
+            let marks = page.browser.run(
+                "const look = (element) => {
+                     const style = getComputedStyle(element);
+                     return ['color', 'backgroundColor', 'borderTopColor', 'borderTopWidth', 'outlineStyle', 'outlineColor']
+                         .map((name) => style[name]).join();
+                 };
+                 const names = ['aria-pressed', 'aria-current', 'aria-selected'];
+                 const marked = names.flatMap((name) => [...document.querySelectorAll(`[${name}=true]`)].map((element) => [element, name]));
+                 const shown = marked.filter(([element]) => element.checkVisibility({ visibilityProperty: true }));
+                 return [shown.length, shown.flatMap(([element, name]) => {
+                     const before = look(element);
+                     element.setAttribute(name, 'false');
+                     const after = look(element);
+                     element.setAttribute(name, 'true');
+                     return before === after ? [element.outerHTML] : [];
+                 })]",
+                json!([]),
+            );
+            assert_eq!(marks[1], json!([]), "{state} on a {size}: these look as if they were not pressed");
+            n_marked += marks[0].as_u64().expect("a number");
+            page.browser.keep_screenshot(&format!("forced-{state}-{size}"));
+        }
+        page.browser.resize(1440, 900);
+    });
+    assert!(n_marked >= 6, "only {n_marked} pressed or current things were there to be looked at");
+    page.close(&[]);
+}
+
+#[test]
+fn nothing_moves_for_who_asks_for_less_motion() {
+    let page = Page::unopened(&[]);
+    page.browser.before_each_page(
+        "window.moved = [];
+         const look = () => {
+             for (const animation of document.getAnimations())
+                 if (animation.effect.getComputedTiming().duration > 10)
+                     moved.push(`${animation.animationName ?? animation.transitionProperty ?? 'glide'} ${animation.effect.target?.className}`);
+             requestAnimationFrame(look);
+         };
+         look();
+         for (const name of ['scrollIntoView', 'scrollTo', 'scrollBy']) {
+             const scroll = Element.prototype[name];
+             Element.prototype[name] = function (...how) {
+                 if (how[0]?.behavior === 'smooth') moved.push(name);
+                 return scroll.apply(this, how);
+             };
+         }",
+    );
+    for motion in ["no-preference", "reduce"] {
+        page.browser.prefer(&[("prefers-reduced-motion", motion)]);
+        page.go("/");
+        page.wait_ready();
+        in_each_state(&page, |_| {
+            page.browser.run_async(
+                "await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))",
+                json!([]),
+            );
+        });
+        let moved = page.browser.run("return [...new Set(moved)]", json!([]));
+        let is_still = moved == json!([]);
+        assert_eq!(is_still, motion == "reduce", "with {motion}: {moved}");
+        page.browser.run("localStorage.clear(); sessionStorage.clear()", json!([]));
+        page.browser.open("about:blank");
+    }
+}
+
+/// Twice the usual size: all that is written can be read, and nothing is wider than the screen.
+#[test]
+fn at_twice_the_text_size_nothing_is_cut_in_any_state() {
+    let page = Page::unopened(&["--blink-settings=defaultFontSize=32".to_owned()]);
+    page.go("/");
+    page.wait_ready();
+    let mut wrong = Vec::new();
+    in_each_state(&page, |state| {
+        for (width, height) in [(1440, 900), (768, 1024), (390, 844), (360, 640)] {
+            page.browser.resize(width, height);
+            let cut = page.browser.run(
+                "const hides = (overflow) => ['hidden', 'clip'].includes(overflow);
+                 return [...document.querySelectorAll('body *')].filter((element) => {
+                     if (!element.innerText?.trim() || element.closest('.sr') || !element.checkVisibility({ visibilityProperty: true })) return false;
+                     const { overflowX, overflowY, clipPath } = getComputedStyle(element);
+                     const isWide = element.scrollWidth > element.clientWidth + 1;
+                     const isHigh = element.scrollHeight > element.clientHeight + 1;
+                     return clipPath === 'none' && ((hides(overflowX) && isWide) || (hides(overflowY) && isHigh)
+                         || (isWide && element.matches('button, .toast, .message, .chip, p, h2')));
+                 }).map((element) => `${element.className || element.localName}: ${element.innerText.slice(0, 60)}`)",
+                json!([]),
+            );
+            if cut != json!([]) || sideways(&page) != 0 {
+                wrong.push(format!("{state} at {width} × {height}: sideways {}, cut {cut}", sideways(&page)));
+            }
+            page.browser.keep_screenshot(&format!("large-{state}-{width}"));
+        }
+        page.browser.resize(1440, 900);
+    });
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    page.close(&[]);
+}
+
 /// Adds up what moves without the reader having done anything.
 const SHIFTS: &str = "window.shifts = []; window.shift = 0;
     new PerformanceObserver((list) => {

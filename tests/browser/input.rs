@@ -582,3 +582,114 @@ fn two_tabs_never_overwrite_each_other_without_a_word() {
     page.browser.wait_for("the own labels stored", || (stored() == "mine,cat").then_some(()));
     page.close(&[]);
 }
+
+/// However it comes: typed, pasted, put in a chip's place, stored, in a set, in a link.
+#[test]
+fn a_label_that_nobody_can_see_makes_no_chip() {
+    const BLANKS: &str = "\u{200b} \u{2060}\u{feff}\u{ad}\u{3164}\u{2800}\u{fe0f}\u{202e}\u{115f}\u{e0061}";
+    let whole = ["cat", "👩\u{200d}🚀", "قطة"];
+    let page = Page::ready();
+    // The driver types no character beyond the first 65,536.
+    let type_into = |selector: &str, text: &str| {
+        page.browser.run(
+            "const field = document.querySelector(arguments[0]); field.focus(); field.value = arguments[1]",
+            json!([selector, text]),
+        );
+        page.browser.press(key::ENTER);
+    };
+    page.click("clear");
+    type_into("#label-input", &whole.join(","));
+    page.wait_labels(&whole);
+    for text in
+        ["\u{3164}".to_owned(), "\u{2800}".to_owned(), format!("{BLANKS}, {BLANKS}"), BLANKS.to_owned()]
+    {
+        type_into("#label-input", &text);
+        page.paste_into_field(&text);
+        page.browser.press(key::ENTER);
+        assert_eq!(page.labels(), whole, "{}", text.escape_unicode());
+    }
+    page.click("chip-edit");
+    page.the("chip-editor");
+    type_into(".chip-editor", BLANKS);
+    page.wait_labels(&whole[1..]);
+    page.browser.wait_for("the focus on the next chip", || (page.focused() == "chip-edit").then_some(()));
+    page.browser.run(
+        "const [key, blank] = arguments;
+         const labels = [blank, 'dog', 'd\\u200bog', '\\u3164'];
+         const sets = [blank, 'Mine'].map((name) => ({ name, labels: [...labels, 'wolf'] }));
+         const stored = { ...JSON.parse(localStorage.getItem(key)), labels, earlier: { labels: [...labels, 'fox'] }, sets };
+         localStorage.setItem(key, JSON.stringify(stored));",
+        json!(["cliplet.settings", BLANKS]),
+    );
+    page.browser.reload();
+    page.wait_ready();
+    assert_eq!(page.labels(), ["dog"]);
+    page.click("undo");
+    page.wait_labels(&["dog", "fox"]);
+    assert_eq!(page.browser.all(&testid("set")).len(), 1, "a set without a name that can be seen");
+    page.click("set-take");
+    page.wait_labels(&["dog", "wolf"]);
+    page.browser.open("about:blank");
+    page.go("/#labels=%E3%85%A4,%E2%A0%80,%E2%80%8B,bird");
+    page.wait_ready();
+    assert_eq!(page.labels(), ["bird"]);
+    page.close(&[]);
+}
+
+/// As an installed page gets them: by the form that its manifest describes, and by the browser's queue of opened files.
+#[test]
+fn what_the_system_shares_or_opens_with_the_page_takes_the_stage() {
+    let manifest = std::fs::read(file("dist/manifest.webmanifest")).expect("the manifest");
+    let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+    let (target, text) = (&manifest["share_target"], |value: &Value| value.as_str().expect("a text").to_owned());
+    let (action, method) = (text(&target["action"]), text(&target["method"]));
+    let (kind, name) = (text(&target["enctype"]), text(&target["params"]["files"][0]["name"]));
+    let page = Page::unopened(&[]);
+    page.server.page(
+        "/form.html",
+        &format!(
+            "<!doctype html><title>Share</title><form action={action} method={method} enctype={kind}><input type=file name={name} multiple></form>"
+        ),
+    );
+    page.server.without_policy("/form.html");
+    let share = |pictures: &[&str]| {
+        page.go("/form.html");
+        let paths: Vec<String> =
+            pictures.iter().map(|picture| file(picture).to_string_lossy().into_owned()).collect();
+        page.browser.type_into(&page.browser.find("input"), &paths.join("\n"));
+        page.browser.run("document.forms[0].submit()", json!([]));
+        page.wait_ready();
+    };
+    page.go("/");
+    page.wait_ready();
+    let labels = page.labels();
+    page.browser.wait_until("navigator.serviceWorker.controller");
+    share(&["static/samples/rocket.jpg"]);
+    page.wait_winner("rocket");
+    let picture = || page.browser.run("return document.querySelector('img.picture').alt", json!([]));
+    assert_eq!(picture(), "rocket.jpg");
+    let left = "return [location.search, (await (await caches.open('cliplet-shared')).keys()).length]";
+    assert_eq!(page.browser.run_async(left, json!([])), json!(["", 0]), "address and store are cleared");
+    assert_eq!(page.labels(), labels);
+    // Another picture takes its place, and several wait beside each other.
+    share(&["static/samples/flower.jpg", "static/samples/cat.jpg"]);
+    page.wait_winner("flower");
+    page.browser.wait_for("a tray", || (page.browser.all(&testid("tray-picture")).len() == 2).then_some(()));
+    // The mark alone, as a bookmark would have it, brings nothing.
+    page.browser.run("sessionStorage.clear()", json!([]));
+    page.go("/?shared");
+    page.wait_ready();
+    page.browser.wait_until("location.search === ''");
+    assert!(!page.is_there("picture"));
+
+    page.browser.before_each_page(
+        "const file = async () => new File([await (await fetch('samples/cat.jpg')).blob()], 'opened.jpg', { type: 'image/jpeg' });
+         const launchQueue = { setConsumer: (consumer) => consumer({ files: [{ getFile: file }] }) };
+         Object.defineProperty(window, 'launchQueue', { value: launchQueue, configurable: true });",
+    );
+    page.go("/");
+    page.wait_ready();
+    page.wait_winner("cat");
+    assert_eq!(picture(), "opened.jpg");
+    page.close(&["favicon.ico"]);
+}

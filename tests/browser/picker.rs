@@ -11,7 +11,7 @@ use cliplet::models::{Calibration, load_gguf, recalibrated};
 use serde_json::{Value, json};
 
 /// [`SMALL`] on the list of these tests.
-const NAME: &str = "Small CLIP";
+pub const NAME: &str = "Small CLIP";
 
 /// A page that ranks a cat, with `hub` as its hub and on the list.
 fn page_on(hub: &QuietHub) -> Page {
@@ -19,7 +19,7 @@ fn page_on(hub: &QuietHub) -> Page {
 }
 
 fn page_with_list(hub: &QuietHub, catalogue: &str) -> Page {
-    let page = page_before(hub, catalogue);
+    let page = page_before(hub, catalogue, &[]);
     page.go("/");
     page.wait_ready();
     page.click("sample-cat");
@@ -28,8 +28,8 @@ fn page_with_list(hub: &QuietHub, catalogue: &str) -> Page {
 }
 
 /// The same, not opened yet.
-fn page_before(hub: &QuietHub, catalogue: &str) -> Page {
-    let page = Page::unopened(&[]);
+pub fn page_before(hub: &QuietHub, catalogue: &str, flags: &[String]) -> Page {
+    let page = Page::unopened(flags);
     page.server.page("/models/catalogue.json", catalogue);
     page.browser.before_each_page(&format!(
         "const own = JSON.parse(localStorage.getItem('cliplet.settings') ?? '{{}}');
@@ -40,7 +40,7 @@ fn page_before(hub: &QuietHub, catalogue: &str) -> Page {
 }
 
 /// What the browser tells of a device with a fast line and much memory; `line` and `rest` change it.
-fn device(line: &str, rest: &str) -> String {
+pub fn device(line: &str, rest: &str) -> String {
     format!(
         "const line = Object.assign(new EventTarget(), {{ effectiveType: '4g', downlink: 10, saveData: false }}, {line});
          Object.defineProperty(navigator, 'connection', {{ value: line, configurable: true }});
@@ -52,7 +52,7 @@ fn device(line: &str, rest: &str) -> String {
 
 /// A page on which the starter could not name the cat, so that a model is offered.
 fn page_with_offer(hub: &QuietHub, device: &str) -> Page {
-    let page = page_before(hub, &catalogue());
+    let page = page_before(hub, &catalogue(), &[]);
     page.browser.before_each_page(device);
     page.go("/");
     page.wait_ready();
@@ -64,10 +64,10 @@ fn page_with_offer(hub: &QuietHub, device: &str) -> Page {
 }
 
 /// Labels of which none fits a cat, and which the hub's small model can read.
-const UNFIT: [&str; 3] = ["red disc", "green disc", "blue disc"];
+pub const UNFIT: [&str; 3] = ["red disc", "green disc", "blue disc"];
 
 /// The shipped list, its first model on the hub of these tests.
-fn catalogue() -> String {
+pub fn catalogue() -> String {
     let shipped = std::fs::read(file("static/models/catalogue.json")).expect("the list");
     let mut catalogue: Value = serde_json::from_slice(&shipped).expect("JSON");
     let first = &mut catalogue["models"][0];
@@ -93,21 +93,21 @@ impl Page {
         });
     }
 
-    fn wait_there(&self, selector: &str) {
+    pub fn wait_there(&self, selector: &str) {
         self.browser.find(selector);
     }
 
-    fn wait_gone(&self, selector: &str) {
+    pub fn wait_gone(&self, selector: &str) {
         self.browser
             .wait_for(&format!("no {selector}"), || self.browser.all(selector).is_empty().then_some(()));
     }
 
-    fn wait_job(&self, state: &str) {
+    pub fn wait_job(&self, state: &str) {
         self.wait_there(&with("job", "state", state));
     }
 
     /// The badge says what ranks.
-    fn wait_badge(&self, name: &str) {
+    pub fn wait_badge(&self, name: &str) {
         self.wait_ready();
         self.browser.wait_for(&format!("{name} in the badge"), || {
             self.text("status").filter(|text| text.contains(name))

@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long anything may take, on a slow machine with everything in software.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// WebGPU on the CPU (SwiftShader), a fake camera that needs no permission, and no traffic of the browser's own.
 const FLAGS: [&str; 20] = [
@@ -272,7 +272,13 @@ impl Browser {
 
     /// `light` or `dark`, as the operating system would ask for.
     pub fn prefer_color_scheme(&self, scheme: &str) {
-        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        self.prefer(&[("prefers-color-scheme", scheme)]);
+    }
+
+    /// What the operating system would ask for, as CSS media features; what is not named is as at the start.
+    pub fn prefer(&self, features: &[(&str, &str)]) {
+        let features: Vec<Value> =
+            features.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features }));
     }
 

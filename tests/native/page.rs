@@ -1,6 +1,7 @@
 //! The page's state, share links and settings, without a browser.
 
 use cliplet::app::edits::Edit;
+use cliplet::app::history::Direction;
 use cliplet::app::loading::{Engine, Model};
 use cliplet::app::notices::Notice;
 use cliplet::app::ranking::answer::{NoneLine, Phase};
@@ -217,8 +218,53 @@ fn a_way_back_outlives_what_is_told_after_it() {
     let fading = |notice: &Notice| notice.fade_millis().is_some();
     assert!(state.notices.toasts.iter().all(|toast| fading(&toast.notice) != toast.notice.stays()));
     let state = state.after(Action::Undo);
-    assert_eq!(offers(&state), 0);
+    assert_eq!((&state.settings.labels[..], offers(&state)), (&["new".to_owned()][..], 1));
+    let state = state.after(Action::Undo);
+    assert_eq!((&state.settings.labels[..], offers(&state)), (&["own".to_owned()][..], 0));
     assert!(state.notices.toasts.iter().any(|toast| matches!(toast.notice, Notice::Switched(_))));
+}
+
+/// A phone has no Ctrl+Z: the notice alone brings everything back, also on the next visit.
+#[test]
+fn no_replacement_loses_what_the_one_before_it_took() {
+    let back = |state: State| state.after(Action::Step(Direction::Back));
+    let forth = |state: State| state.after(Action::Step(Direction::Forth));
+    let labels = |state: &State| state.settings.labels.join(",");
+    let clear =
+        |state: State| edit(state, Edit::Replace { labels: Vec::new(), why: strings::LABELS_CLEARED });
+    let start = State::new(with_labels(&["first"]));
+    let state = edit(clear(start), Edit::Add("second".into()));
+    let state = edit(clear(state), Edit::Add("third".into()));
+    let state = state.after(Action::GoTo("#labels=link".into()));
+    let seen: Vec<String> = (0..4)
+        .scan(State::new(edit(state.clone(), Edit::Add("more".into())).kept_settings()), |state, _| {
+            let now = labels(state);
+            *state = state.clone().after(Action::Undo);
+            Some(now)
+        })
+        .collect();
+    assert_eq!(seen, ["link,more", "third", "second", "first"]);
+    // Step by step the same, and both ways together: what is there already is not offered.
+    let state = state.after(Action::Undo);
+    assert_eq!(labels(&state), "third");
+    let state = back(back(state));
+    assert_eq!((labels(&state).as_str(), state.can_undo()), ("", true));
+    let state = back(state);
+    assert_eq!((labels(&state).as_str(), state.can_undo()), ("second", true), "the first is still to come");
+    let state = back(back(state));
+    assert_eq!((labels(&state).as_str(), state.can_undo(), state.notices.latest()), ("first", false, None));
+    let state = forth(forth(state));
+    assert_eq!(labels(&state), "second");
+    // No list grows for ever.
+    let many = (0..60).fold(State::new(with_labels(&["0"])), |state, n| {
+        edit(state, Edit::Replace { labels: vec![format!("label {n}")], why: strings::LABELS_PASTED })
+    });
+    let n_kept = (0..60).scan(many, |state, _| {
+        let can_undo = state.can_undo();
+        *state = state.clone().after(Action::Undo);
+        can_undo.then_some(())
+    });
+    assert_eq!(n_kept.count(), 5);
 }
 
 #[test]

@@ -526,6 +526,70 @@ fn what_only_looks_like_a_list_stays() {
     assert_eq!(labels::parse("\u{200b}\u{feff}\n\u{200d}\n\u{ad}cat\u{200e}").unwrap(), ["cat"]);
 }
 
+/// Unicode 16's `Default_Ignorable_Code_Point` and the two blanks that are letters or symbols by their category.
+fn invisible_characters() -> impl Iterator<Item = char> {
+    let ignorable = [
+        (0xad, 0xad),
+        (0x34f, 0x34f),
+        (0x61c, 0x61c),
+        (0x115f, 0x1160),
+        (0x17b4, 0x17b5),
+        (0x180b, 0x180f),
+        (0x200b, 0x200f),
+        (0x202a, 0x202e),
+        (0x2060, 0x206f),
+        (0x3164, 0x3164),
+        (0xfe00, 0xfe0f),
+        (0xfeff, 0xfeff),
+        (0xffa0, 0xffa0),
+        (0xfff0, 0xfff8),
+        (0x1bca0, 0x1bca3),
+        (0x1d173, 0x1d17a),
+        (0xe0001, 0xe0001),
+        (0xe0020, 0xe007f),
+        (0xe0100, 0xe01ef),
+    ];
+    let others =
+        [(0, 0x20), (0x7f, 0xa0), (0x2000, 0x200a), (0x2800, 0x2800), (0x3000, 0x3000), (0xfff9, 0xfffb)];
+    ignorable.into_iter().chain(others).flat_map(|(first, last)| (first..=last).filter_map(char::from_u32))
+}
+
+/// A chip that nobody can see is none, however it was to be made.
+#[test]
+fn labels_of_nothing_that_can_be_seen_are_none() {
+    for c in invisible_characters() {
+        for text in [c.to_string(), format!("{c}{c} {c}"), format!("\"{c}\""), format!("{c},\u{200d}{c}")] {
+            assert_eq!(labels::split(&text), [""; 0], "{}", text.escape_unicode());
+        }
+        // Nor does it make a second chip that looks like the first, where it is nothing beside a letter.
+        let is_part_of_others = matches!(c, '\u{115f}' | '\u{1160}' | '\u{180b}'..='\u{180f}' | '\u{200c}' | '\u{200d}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{e0000}'..='\u{e0fff}')
+            && c != '\u{180e}';
+        if !is_part_of_others {
+            assert_eq!(labels::split(&format!("cat\n{c}cat{c}")), ["cat"], "{}", c.escape_unicode());
+        }
+    }
+    let all: String = invisible_characters().collect();
+    assert_eq!(labels::whole(&[all, "\u{3164}".into(), " cat".into(), "Cat".into()]), ["cat"]);
+    for whole in [
+        "👩\u{200d}👩\u{200d}👧\u{200d}👦",
+        "❤\u{fe0f}\u{200d}🔥",
+        "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}",
+        "👍🏽",
+        "1\u{fe0f}\u{20e3}",
+        "葛\u{e0100}城",
+        "ᠠ\u{180b}",
+        "\u{1112}\u{1161}\u{11ab}",
+        "می\u{200c}خواهم",
+        "قطة برتقالية",
+        "חתול",
+        "שָׁלוֹם",
+        "ক্\u{200d}ষ",
+    ] {
+        assert_eq!(labels::split(whole), [whole], "{}", whole.escape_unicode());
+    }
+}
+
 #[test]
 fn too_many_or_too_long_labels_are_refused() {
     let numbers = |n: usize| (0..n).map(|idx| idx.to_string()).collect::<Vec<_>>().join(",");

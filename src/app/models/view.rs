@@ -31,8 +31,6 @@ pub struct ModelsProps {
     pub is_loading: bool,
     /// The recommended model, while the starter ranks.
     pub offer: Option<Offer>,
-    /// What went wrong.
-    pub alerts: Html,
     pub on_files: Callback<Event>,
     pub on_forget: Callback<()>,
     pub send: Callback<Action>,
@@ -57,7 +55,6 @@ pub fn Models(props: &ModelsProps) -> Html {
     });
     html! {
         <>
-            { props.alerts.clone() }
             if let Some(job) = &picker.job { { job_card(job, picker.bytes_at_stake(), send) } }
             if let Some(offer) = &props.offer { <OfferLine offer={offer.clone()} send={send.clone()} /> }
             <h3 id="models-stored" tabindex="-1">{ strings::STORED }</h3>
@@ -370,7 +367,7 @@ fn options(props: &ModelsProps) -> Html {
             </fieldset>
             <fieldset>
                 <legend><label for="hub">{ strings::HUB }</label></legend>
-                <div class="with-button">
+                <div class="with-button" data-next="hub">
                     <input type="text" class="field" id="hub" data-testid="hub" value={settings.hub.clone()} aria-invalid={error.is_some().to_string()}
                         aria-describedby="hub-hint" inputmode="url" autocomplete="off" autocapitalize="none" spellcheck="false" maxlength="200"
                         oninput={send.reform(|event: InputEvent| Action::Edit(Edit::Hub(value_of(&event))))} />

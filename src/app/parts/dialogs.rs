@@ -1,6 +1,7 @@
 //! Dialogs: details of model, device and times; how to check what is promised; keys.
 //!
 //! Invariant: the browser's own `dialog`: it keeps the focus inside, closes on Esc and gives the focus back.
+//! Invariant: behind an open dialog nobody reads, hears or presses anything: what the page has to say it says inside.
 
 use super::icon::{Button, bar, room};
 use crate::app::edits::Edit;
@@ -24,6 +25,10 @@ pub struct DialogProps {
     pub title: &'static str,
     pub is_open: bool,
     pub on_close: Callback<()>,
+    /// For a screen reader, what went wrong, and notices.
+    pub announcement: String,
+    pub alerts: Html,
+    pub toasts: Html,
     pub children: Html,
 }
 
@@ -61,7 +66,8 @@ pub fn Dialog(props: &DialogProps) -> Html {
                     <h2 id={title_id}>{ props.title }</h2>
                     <Button icon="close" label={strings::CLOSE} testid="dialog-close" has_text={false} onclick={close} />
                 </div>
-                if props.is_open { { props.children.clone() } }
+                <p class="sr" role="status">{ &props.announcement }</p>
+                if props.is_open { { props.alerts.clone() }{ props.children.clone() }{ props.toasts.clone() } }
             </div>
         </dialog>
     }

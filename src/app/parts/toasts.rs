@@ -1,5 +1,5 @@
-//! Notices over the page's foot, above the label field on a phone, or at the foot of an open dialog, behind which nobody could
-//! reach them: each with what there is to do about it.
+//! Notices over the page's foot, or above the label field on a phone, or at the end of the dialog that is open: each with
+//! what there is to do about it.
 //!
 //! Invariant: what only tells something goes by itself, but not while it is pointed at or has the focus.
 
@@ -14,7 +14,7 @@ use yew::prelude::*;
 #[derive(PartialEq, Properties)]
 pub struct ToastsProps {
     pub toasts: Vec<Toast>,
-    /// What gets the focus when the last one with the focus goes, by test id.
+    /// What gets the focus when the last one goes that had it, by test id.
     pub next: &'static str,
     pub send: Callback<Action>,
 }
@@ -68,6 +68,8 @@ fn ToastCard(props: &ToastProps) -> Html {
         Notice::Engine(problem) => Some(problem.code.name()),
         _ => None,
     };
+    // A finger has no keys to press.
+    let by_key = matches!(notice, Notice::Replaced(_)).then_some("only-mouse");
     let offer = match notice {
         Notice::Replaced(_) => {
             html! { <Button icon="undo" label={strings::UNDO} testid="undo" onclick={on(Action::Undo)} /> }
@@ -87,7 +89,7 @@ fn ToastCard(props: &ToastProps) -> Html {
         <section class="toast" data-testid="notice" data-code={code.clone()} onpointerenter={by_pointer(true)} onpointerleave={by_pointer(false)}
             onfocusin={by_focus(true)} onfocusout={by_focus(false)}>
             if code.is_some() { { icon("info") } }
-            <p><span>{ notice.text() }</span>if let Some(more) = notice.more() { <small>{ more }</small> }</p>
+            <p><span>{ notice.text() }</span>if let Some(more) = notice.more() { <small class={by_key}>{ more }</small> }</p>
             { offer }
             <Button icon="close" label={strings::DISMISS} testid="notice-dismiss" class="dismiss" has_text={false} onclick={on(Action::DismissNotice(id))} />
         </section>

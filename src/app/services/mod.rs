@@ -161,8 +161,20 @@ impl Arrival {
 
     /// Of a file input.
     pub fn chosen(files: Option<web_sys::FileList>) -> Self {
-        let files: Vec<web_sys::File> =
-            files.iter().flat_map(|files| (0..files.length()).filter_map(|idx| files.get(idx))).collect();
+        Self::of(
+            files.iter().flat_map(|files| (0..files.length()).filter_map(|idx| files.get(idx))).collect(),
+        )
+    }
+
+    /// What the system hands over, if it ever does: `static/boot.js` knows how.
+    pub async fn handed() -> Result<Self, JsValue> {
+        let script = gloo::utils::document().query_selector("script[data-wasm]")?;
+        let hand: js_sys::Function = Reflect::get(&script.into(), &"handed".into())?.dyn_into()?;
+        let files = JsFuture::from(hand.call0(&JsValue::NULL)?.dyn_into::<js_sys::Promise>()?).await?;
+        Ok(Self::of(files.dyn_into::<Array>()?.iter().filter_map(|file| file.dyn_into().ok()).collect()))
+    }
+
+    fn of(files: Vec<web_sys::File>) -> Self {
         let given = files.iter().map(|file| GivenFile { name: file.name(), media_type: file.type_() });
         Self { given: Given { files: given.collect(), ..Given::default() }, files }
     }

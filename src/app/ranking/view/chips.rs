@@ -180,7 +180,7 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
                 let text = match end {
                     End::Left(text) => text,
                     End::Taken(text) => {
-                        let is_gone = text.trim().is_empty();
+                        let is_gone = labels::split(&text).is_empty();
                         focus.replace(Some(if is_gone {
                             successor(&shown, place)
                         } else {

@@ -92,7 +92,7 @@ fn template(props: &CompareProps, all: &[String], idx: usize, text: &str) -> Htm
                 aria-invalid={error.is_some().to_string()} aria-describedby={error.is_some().then(|| error_id.clone())}
                 autocomplete="off" spellcheck="false" maxlength="300" />
             if all.len() > 1 {
-                <Button icon="close" label={strings::TEMPLATE_REMOVE} has_text={false} onclick={change(props, move |templates| {
+                <Button icon="close" label={strings::TEMPLATE_REMOVE} testid="template-remove" has_text={false} onclick={change(props, move |templates| {
                     templates.remove(idx);
                 })} />
             }

@@ -11,7 +11,7 @@ pub mod stage;
 use super::answer::Phase;
 use crate::app::hooks::CameraControl;
 use crate::app::loading::Engine;
-use crate::app::parts::messages::{Alert, LabelProgress, LoadingCard};
+use crate::app::parts::messages::{LabelProgress, LoadingCard};
 use crate::app::state::{Action, State};
 use crate::app::strings;
 use better::{Better, BetterModel};
@@ -40,9 +40,8 @@ pub struct Wires {
     pub is_touch: bool,
     /// The picture of the last visit is on its way.
     pub is_coming: bool,
-    /// What went wrong besides the picture.
+    /// What went wrong, and notices, where no dialog lies over them.
     pub alerts: Html,
-    /// Notices.
     pub toasts: Html,
 }
 
@@ -82,7 +81,6 @@ pub fn view(page: &State, wires: Wires) -> Html {
             <Stage picture={page.stage.picture.clone()} tray={page.stage.tray_with_answers()} {camera} {control} is_mirrored={page.settings.is_mirrored}
                 {top} rate={page.stage.live.rate} {is_over} is_touch={wires.is_touch} is_coming={wires.is_coming} {on_open} {on_sample} {on_sees} {on_broken} send={send.clone()} />
             <div class="side">
-                if let Some(problem) = &page.notices.problem { <Alert problem={problem.clone()} send={send.clone()} /> }
                 { wires.alerts }
                 <Ranking {loading} {phase} lines={page.lines()} answer={page.ranking.answer.clone()} {camera}
                     has_failed={matches!(page.loading.engine, Engine::Failed(_))} {better} />
