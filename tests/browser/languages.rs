@@ -233,7 +233,7 @@ fn from_right_to_left_bars_grow_and_arrows_go_the_other_way() {
     assert_eq!(page.browser.run(gaps, json!([])), json!([0, true]));
     let at = "return [...document.querySelectorAll(arguments[0])].indexOf(document.activeElement)";
     let place = || page.browser.run(at, json!([testid("chip-edit")]));
-    page.tab_to("chip");
+    page.tab_to("chip-edit");
     let first = place().as_i64().expect("a place");
     page.browser.press(if first == 0 { key::LEFT } else { key::RIGHT });
     page.browser.wait_for("the focus to go with the arrow", || {

@@ -178,8 +178,15 @@ fn every_key_has_a_sentence_and_every_sentence_is_said() {
     for (path, code) in &code {
         for (before, literal) in literals(code) {
             used.insert(literal);
-            let is_key = ["Text(", "text(", "fill(", "find("].iter().any(|call| before.ends_with(call));
-            let is_plural = before.ends_with("plural(");
+            // Not `get_context("2d")`.
+            let is_call = |call: &&str| {
+                before
+                    .strip_suffix(*call)
+                    .is_some_and(|rest| !rest.ends_with(|c: char| c.is_alphanumeric() || "_.".contains(c)))
+            };
+            let is_key =
+                ["Text(", "text(", "fill(", "in_unit(", "language::find("].iter().any(|call| is_call(&call));
+            let is_plural = is_call(&"plural(");
             let is_known = english.contains_key(literal);
             assert!(!is_key || is_known || literal.contains('{'), "{path}: no sentence for {literal}");
             let key = format!("{literal}.other");
