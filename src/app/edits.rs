@@ -2,6 +2,7 @@
 //!
 //! Invariant: what an edit could not take comes back as a text.
 
+use super::language::Text;
 use super::settings::{Earlier, PRESETS, Refused, Settings};
 use super::strings;
 use crate::facts::{BackendChoice, Mode};
@@ -25,7 +26,7 @@ pub enum Edit {
     /// A preset, a link, or nothing: the earlier labels stay at hand for [`Action::Undo`](super::state::Action::Undo).
     Replace {
         labels: Vec<String>,
-        why: &'static str,
+        why: Text,
     },
     /// The labels are kept under a name.
     KeepSet(String),
@@ -106,7 +107,7 @@ impl Edit {
 }
 
 /// Keeps the labels from before at hand, where others took their place.
-fn replaced(settings: &mut Settings, before: Vec<String>, why: &'static str) -> Edited {
+fn replaced(settings: &mut Settings, before: Vec<String>, why: Text) -> Edited {
     if settings.labels == before || before.is_empty() {
         return Edited::default();
     }
@@ -122,7 +123,7 @@ fn replaced(settings: &mut Settings, before: Vec<String>, why: &'static str) -> 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Edited {
     /// Labels were replaced that can come back; why.
-    pub replaced: Option<&'static str>,
+    pub replaced: Option<Text>,
     /// What could not be taken.
     pub refused: Option<Refused>,
 }

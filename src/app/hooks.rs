@@ -725,7 +725,7 @@ pub fn use_camera(
             let (tell, show) = (tell.clone(), show.clone());
             spawn_local(async move {
                 match camera::still(&video).await {
-                    Ok(blob) => show.emit(vec![(blob, strings::CAMERA_PICTURE.to_owned())]),
+                    Ok(blob) => show.emit(vec![(blob, strings::CAMERA_PICTURE.to_string())]),
                     Err(error) => {
                         tell.dispatch(Action::Fail(Problem::new(Code::CameraBusy, format!("{error:?}"))))
                     }

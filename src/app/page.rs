@@ -8,6 +8,7 @@ use super::hooks::{
     use_intake, use_kept_focus, use_keys, use_last_picture, use_screen_keyboard, use_show, use_steps,
     use_stored, use_take,
 };
+use super::language::Text;
 use super::loading::Engine;
 use super::models::picker::{Phase as JobPhase, Pick};
 use super::models::view::Models;
@@ -64,7 +65,7 @@ fn records(page: &State) -> Vec<Record> {
         ranked: answer.ranked.clone(),
     };
     let still = page.stage.picture.as_ref().filter(|_| page.stage.still().is_some());
-    let first = record(still.map_or(strings::CAMERA_PICTURE, |picture| &picture.name), answer);
+    let first = record(still.map_or(strings::CAMERA_PICTURE.get(), |picture| &picture.name), answer);
     let tray = page.stage.tray_with_answers().into_iter().filter(|(picture, _)| Some(picture) != still);
     let others = tray.filter_map(|(picture, answer)| Some(record(&picture.name, &*answer?)));
     [first].into_iter().chain(others.filter(|_| still.is_some())).collect()
@@ -74,7 +75,7 @@ fn records(page: &State) -> Vec<Record> {
 async fn run_export(export: Export, records: &[Record], url: &str) -> String {
     let Some(record) = records.first() else { return String::new() };
     let name = |ending: &str| export::file_name(records, ending);
-    let copied = |is_copied: bool| if is_copied { strings::COPIED } else { strings::COPY_FAILED }.to_owned();
+    let copied = |is_copied: bool| if is_copied { strings::COPIED } else { strings::COPY_FAILED }.to_string();
     let saved = |name: String, result: Result<(), JsValue>| match result {
         Ok(()) => strings::saved(&name),
         Err(error) => strings::not_saved(&format!("{error:?}")),
@@ -97,7 +98,7 @@ async fn run_export(export: Export, records: &[Record], url: &str) -> String {
         Export::Picture => {
             let name = export::file_name(std::slice::from_ref(record), "png");
             match poster::give(url, record, &name).await {
-                Ok(poster::Given::Shared) => strings::SHARED_PICTURE.to_owned(),
+                Ok(poster::Given::Shared) => strings::SHARED_PICTURE.to_string(),
                 Ok(poster::Given::Kept) => String::new(),
                 Ok(poster::Given::Saved) => saved(name, Ok(())),
                 Err(error) => saved(name, Err(error)),
@@ -252,7 +253,7 @@ pub fn Page() -> Html {
 
     let settled = page.ranking.answer.as_ref().filter(|_| page.phase() == Phase::Settled);
     let toasts = |next: &'static str| html! { <Toasts toasts={page.notices.toasts.clone()} {next} send={send.clone()} /> };
-    let dialog = |which: Open, name: &'static str, title: &'static str, inside: Html| {
+    let dialog = |which: Open, name: &'static str, title: Text, inside: Html| {
         let on_close = {
             let open = open.clone();
             // A dialog that gave way to another tells of its end when that one is open already.
@@ -280,7 +281,7 @@ pub fn Page() -> Html {
         _ if page.loading.model.is_starter() => strings::RETRY,
         _ => strings::USE_STARTER,
     };
-    let alert = |problem: &Problem, retry: (&'static str, Action), dismiss: Option<Action>| {
+    let alert = |problem: &Problem, retry: (Text, Action), dismiss: Option<Action>| {
         html! { <Alert problem={problem.clone()} send={send.clone()} {retry} {dismiss} /> }
     };
     let put_away = || Some(Action::Pick(Pick::Dismiss));

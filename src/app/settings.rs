@@ -3,6 +3,7 @@
 //! Invariant: labels are clean (`text::labels`) and differ from each other; every edit keeps that.
 //! Invariant: a template or a hub's address that is being typed may be wrong: it is kept as typed, and left out of use.
 
+use super::language::Text;
 use crate::convert::source::{self, DEFAULT_HUB};
 use crate::facts::{BackendChoice, Mode};
 use crate::text::labels::{self, MAX_LABELS};
@@ -138,22 +139,22 @@ pub const MAX_TEMPLATES: usize = 8;
 
 /// Labels to begin with.
 pub struct Preset {
-    pub name: &'static str,
+    pub name: Text,
     pub labels: &'static [&'static str],
 }
 
 /// The first is what a newcomer finds: it names what the sample pictures show.
 pub const PRESETS: [Preset; 5] = [
     Preset {
-        name: "Samples",
+        name: Text("preset-samples"),
         labels: &["cat", "dog", "cup of coffee", "flower", "rocket", "astronaut", "guitar"],
     },
     Preset {
-        name: "Animals",
+        name: Text("preset-animals"),
         labels: &["cat", "dog", "bird", "fish", "horse", "rabbit", "elephant", "butterfly", "snake", "frog"],
     },
     Preset {
-        name: "Food",
+        name: Text("preset-food"),
         labels: &[
             "pizza",
             "bread",
@@ -168,11 +169,11 @@ pub const PRESETS: [Preset; 5] = [
         ],
     },
     Preset {
-        name: "Home",
+        name: Text("preset-home"),
         labels: &["chair", "table", "lamp", "bed", "sofa", "book", "cup", "keyboard", "phone", "plant"],
     },
     Preset {
-        name: "Outdoors",
+        name: Text("preset-outdoors"),
         labels: &[
             "car", "bicycle", "bus", "train", "boat", "airplane", "tree", "house", "bridge", "mountain",
         ],

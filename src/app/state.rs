@@ -6,6 +6,7 @@
 
 use super::edits::{Edit, Edited};
 use super::history::{Direction, History, Step};
+use super::language::Text;
 use super::loading::{Engine, Loading, Model, is_of_worker};
 use super::models::picker::{
     CatalogueState, Finished, ModelJob, Offer, Outcome, Phase as JobPhase, Pick, Picker,
@@ -104,7 +105,7 @@ pub enum Action {
     Elsewhere(Box<Settings>),
     Decide(Whose),
     Fail(Problem),
-    Say(&'static str),
+    Say(Text),
     DismissProblem,
     /// Puts the word on labels that could not be taken away; they stay in the field.
     DismissRefusal,

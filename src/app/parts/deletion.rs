@@ -4,6 +4,7 @@
 //! Invariant: the focus follows the question, and comes back with a "no".
 
 use super::icon::Button;
+use crate::app::language::Text;
 use crate::app::state::Action;
 use crate::app::strings;
 use wasm_bindgen::JsCast;
@@ -13,7 +14,7 @@ use yew::prelude::*;
 #[derive(PartialEq, Properties)]
 pub struct DeletionProps {
     pub icon: &'static str,
-    pub label: &'static str,
+    pub label: Text,
     /// What would be deleted.
     pub about: AttrValue,
     pub testid: &'static str,

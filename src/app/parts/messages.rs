@@ -3,6 +3,7 @@
 //! Invariant: an error has a title, what to do, a code, and a button where trying again may help.
 
 use super::icon::{Button, bar, icon};
+use crate::app::language::Text;
 use crate::app::state::Action;
 use crate::app::strings::{self, Advice};
 use crate::worker::problem::{Code, Problem};
@@ -15,7 +16,7 @@ pub struct AlertProps {
     pub send: Callback<Action>,
     /// What its button says, and what it does, where trying again may help.
     #[prop_or((strings::RETRY, Action::Retry))]
-    pub retry: (&'static str, Action),
+    pub retry: (Text, Action),
     /// Puts it away; a model that did not load stays a fact.
     #[prop_or(Some(Action::DismissProblem))]
     pub dismiss: Option<Action>,

@@ -80,7 +80,7 @@ fn notes(answer: &Answer) -> Html {
     notes.extend((!cut.is_empty()).then(|| note("cut-notice", strings::cut(cut))));
     // White is what people expect.
     let is_on_black = answer.background == Some(Background::Black);
-    notes.extend(is_on_black.then(|| note("background-notice", strings::ON_BLACK.to_owned())));
+    notes.extend(is_on_black.then(|| note("background-notice", strings::ON_BLACK.to_string())));
     if notes.is_empty() {
         Html::default()
     } else {
