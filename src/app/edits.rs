@@ -2,7 +2,7 @@
 //!
 //! Invariant: what an edit could not take comes back as a text.
 
-use super::language::Text;
+use super::language::{Language, Text};
 use super::settings::{Earlier, PRESETS, Refused, Settings};
 use super::strings;
 use crate::facts::{BackendChoice, Mode};
@@ -41,6 +41,7 @@ pub enum Edit {
     /// Where models are looked up.
     Hub(String),
     Format(StoredFormat),
+    Language(Language),
 }
 
 impl Edit {
@@ -56,6 +57,7 @@ impl Edit {
                 | Edit::Backend(_)
                 | Edit::Hub(_)
                 | Edit::Format(_)
+                | Edit::Language(_)
         )
     }
 
@@ -101,6 +103,7 @@ impl Edit {
             Edit::Backend(backend) => (settings.backend, settings.gpu_trouble) = (backend, None),
             Edit::Hub(hub) => settings.hub = hub,
             Edit::Format(format) => settings.format = format,
+            Edit::Language(language) => settings.language = Some(language),
         }
         Edited::default()
     }

@@ -6,7 +6,7 @@
 
 use rust_i18n::replace_patterns;
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt::{Display, Formatter};
 use std::ops::Deref;
@@ -53,6 +53,11 @@ impl Language {
         }
     }
 
+    /// For the page's own `lang`, by which browsers choose letter forms and voices.
+    pub fn html_tag(self) -> &'static str {
+        if self == Language::Zh { "zh-Hans" } else { self.tag() }
+    }
+
     pub fn direction(self) -> &'static str {
         if self == Language::Ar { "rtl" } else { "ltr" }
     }
@@ -97,18 +102,48 @@ static ENGLISH: LazyLock<Table> = LazyLock::new(|| {
 });
 
 thread_local! {
-    static SPOKEN: Cell<Option<&'static Table>> = const { Cell::new(None) };
+    /// Languages whose files have come.
+    static KNOWN: RefCell<Vec<(Language, &'static Table)>> = const { RefCell::new(Vec::new()) };
+    static SPOKEN: Cell<Option<(Language, &'static Table)>> = const { Cell::new(None) };
 }
 
-/// From now on the page speaks by this table; `None`: English. `number_tag` is what [`Language::number_tag`] gives.
-pub fn speak(table: Option<&'static Table>, number_tag: &str) {
-    SPOKEN.set(table);
+fn known(language: Language) -> Option<(Language, &'static Table)> {
+    KNOWN.with_borrow(|known| known.iter().find(|(known, _)| *known == language).copied())
+}
+
+pub fn is_known(language: Language) -> bool {
+    language == Language::En || known(language).is_some()
+}
+
+/// Takes a language's file in; a file is needed as long as the page runs.
+pub fn learn(language: Language, json: String) -> Result<(), serde_json::Error> {
+    let table = Table::parse(Box::leak(json.into_boxed_str()))?;
+    KNOWN.with_borrow_mut(|known| known.push((language, Box::leak(Box::new(table)))));
+    Ok(())
+}
+
+/// From now on the page speaks this language, or English where it is not known. `number_tag` is what
+/// [`Language::number_tag`] gives.
+pub fn speak(language: Language, number_tag: &str) {
+    SPOKEN.set(known(language));
     intl::speak(number_tag);
+}
+
+/// The keys that go back and forth along a line of writing.
+pub fn arrows() -> (&'static str, &'static str) {
+    match spoken() {
+        Language::Ar => ("ArrowRight", "ArrowLeft"),
+        _ => ("ArrowLeft", "ArrowRight"),
+    }
+}
+
+pub fn spoken() -> Language {
+    SPOKEN.get().map(|(language, _)| language).unwrap_or_default()
 }
 
 /// The sentence of a key that may be none.
 pub fn find(key: &str) -> Option<&'static str> {
-    SPOKEN.get().and_then(|table| table.get(key)).or_else(|| ENGLISH.get(key))
+    SPOKEN.get().and_then(|(_, table)| table.get(key)).or_else(|| ENGLISH.get(key))
 }
 
 /// The sentence of a key; of a key that has none, nothing.

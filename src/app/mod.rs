@@ -61,6 +61,8 @@
 //! | `job-line` | the same in the header |
 //! | `question`, `question-delete`, `question-keep` | asked before something is deleted |
 //! | `model-back` | in a notice: back to the built-in model |
+//! | `language` | the choice of the page's language; its value is the language that is spoken |
+//! | `reads-english` | in another language than English: that the built-in model reads English labels |
 //! | `keep-mine`, `take-theirs` | in the notice that another tab has other labels |
 
 pub mod edits;

@@ -5,16 +5,17 @@ use super::export::{self, Record, RecordModel};
 use super::given::Place;
 use super::hooks::{
     use_camera, use_catalogue, use_device, use_downloader, use_elsewhere, use_engine, use_gpu_watch,
-    use_intake, use_kept_focus, use_keys, use_last_picture, use_screen_keyboard, use_show, use_steps,
-    use_stored, use_take,
+    use_intake, use_kept_focus, use_keys, use_last_picture, use_screen_keyboard, use_show, use_speech,
+    use_steps, use_stored, use_take,
 };
-use super::language::Text;
+use super::language::{Language, Text};
 use super::loading::Engine;
 use super::models::picker::{Phase as JobPhase, Pick};
 use super::models::view::Models;
 use super::parts::dialogs::{Details, Dialog, Export, privacy, shortcuts};
 use super::parts::header::Header;
 use super::parts::icon::icon;
+use super::parts::language::LanguageChoice;
 use super::parts::messages::Alert;
 use super::parts::toasts::Toasts;
 use super::ranking::answer::Phase;
@@ -107,9 +108,23 @@ async fn run_export(export: Export, records: &[Record], url: &str) -> String {
     }
 }
 
+/// Draws the page, in the reader's language where its file comes soon.
+pub fn start() {
+    let render = || drop(yew::Renderer::<Page>::new().render());
+    if services::wanted_language(services::stored_language()) == Language::En {
+        render();
+    } else {
+        spawn_local(async move {
+            services::begin_speaking().await;
+            render();
+        });
+    }
+}
+
 #[component]
 pub fn Page() -> Html {
     let page = use_reducer(first_state);
+    let (spoken, n_heard) = use_speech(&page);
     let pictures = use_memo((), |()| Pictures::default());
     let tell_worker = use_engine(&page, &pictures);
     let show = use_show(&page, &pictures);
@@ -332,6 +347,7 @@ pub fn Page() -> Html {
         toasts: if open.is_none() { toasts("chip-edit") } else { Html::default() },
     };
     html! {
+        <ContextProvider<Language> context={spoken}>
         <div class="page" data-next="lines open">
             <Header engine={page.loading.engine.clone()} model={page.loading.model.clone()} job={page.picker.job.clone()} offer={recommended.clone()}
                 on_models={open_models.clone()} on_details={opener(Open::Details)} on_shortcuts={opener(Open::Shortcuts)} on_share={share} />
@@ -343,6 +359,7 @@ pub fn Page() -> Html {
                 <button type="button" class="quiet-link" data-testid="privacy" onclick={opener(Open::Privacy).reform(|_: MouseEvent| ())}>
                     { icon("lock") }{ strings::PRIVACY }
                 </button>
+                <LanguageChoice {spoken} {n_heard} send={send.clone()} />
             </footer>
             <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.notices.announcement }</p>
             { dialog(Open::Details, "details", strings::DETAILS, html! {
@@ -358,5 +375,6 @@ pub fn Page() -> Html {
             { dialog(Open::Privacy, "privacy", strings::PRIVACY_TITLE, privacy()) }
             { dialog(Open::Shortcuts, "shortcuts", strings::SHORTCUTS, shortcuts(page.settings.has_shortcuts, &send)) }
         </div>
+        </ContextProvider<Language>>
     }
 }

@@ -3,7 +3,7 @@
 //! Invariant: labels are clean (`text::labels`) and differ from each other; every edit keeps that.
 //! Invariant: a template or a hub's address that is being typed may be wrong: it is kept as typed, and left out of use.
 
-use super::language::Text;
+use super::language::{Language, Text};
 use crate::convert::source::{self, DEFAULT_HUB};
 use crate::facts::{BackendChoice, Mode};
 use crate::text::labels::{self, MAX_LABELS};
@@ -38,6 +38,8 @@ pub struct Settings {
     pub sets: Vec<LabelSet>,
     /// Facts about the device that were told, by their codes: none is told twice.
     pub told: Vec<String>,
+    /// In which language the page speaks; none means the first of the browser's that it knows.
+    pub language: Option<Language>,
     /// What a preset or a link took the place of; kept as well, so that it can come back after a reload too.
     pub earlier: Option<Earlier>,
 }
@@ -121,6 +123,7 @@ impl Default for Settings {
             has_stored: false,
             sets: Vec::new(),
             told: Vec::new(),
+            language: None,
             earlier: None,
         }
     }
@@ -143,7 +146,8 @@ pub struct Preset {
     pub labels: &'static [&'static str],
 }
 
-/// The first is what a newcomer finds: it names what the sample pictures show.
+/// The first is what a newcomer finds: it names what the sample pictures show. English in every language of the page: the
+/// starter reads no other.
 pub const PRESETS: [Preset; 5] = [
     Preset {
         name: Text("preset-samples"),

@@ -17,6 +17,7 @@ use crate::worker::protocol::{
 };
 
 pub const NAME: &str = "Cliplet";
+pub const TITLE: Text = Text("title");
 pub const CLAIM: Text = Text("claim");
 
 pub const DROP_TITLE: Text = Text("drop-title");
@@ -167,6 +168,9 @@ pub const TRIAL: Text = Text("trial");
 pub const TRIAL_KEEP: Text = Text("trial-keep");
 pub const TRIAL_BEFORE: Text = Text("trial-before");
 pub const TRIAL_AFTER: Text = Text("trial-after");
+
+pub const READS_ENGLISH: Text = Text("reads-english");
+pub const LANGUAGE: Text = Text("language");
 
 pub const SHORTCUTS: Text = Text("shortcuts");
 pub const SHORTCUTS_ON: Text = Text("shortcuts-on");

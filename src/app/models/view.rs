@@ -6,6 +6,7 @@
 use super::picker::{CatalogueState, ModelJob, Offer, Phase, Pick, Picker, What};
 use super::recommend::{OrderedCatalogue, kept_bytes};
 use crate::app::edits::Edit;
+use crate::app::hooks::use_language;
 use crate::app::loading::Model;
 use crate::app::parts::deletion::{Deletion, focus};
 use crate::app::parts::icon::{Button, bar, icon};
@@ -40,6 +41,7 @@ pub struct ModelsProps {
 
 #[component]
 pub fn Models(props: &ModelsProps) -> Html {
+    use_language();
     let ModelsProps { picker, settings, send, .. } = props;
     let host = source::host(&settings.hub()).to_owned();
     let file_input = use_node_ref();

@@ -4,7 +4,7 @@
 
 use super::icon::{Button, bar, room};
 use crate::app::edits::Edit;
-use crate::app::hooks::use_window;
+use crate::app::hooks::{use_language, use_window};
 use crate::app::language::Text;
 use crate::app::loading::Model;
 use crate::app::settings::GpuTrouble;
@@ -30,6 +30,7 @@ pub struct DialogProps {
 
 #[component]
 pub fn Dialog(props: &DialogProps) -> Html {
+    use_language();
     let dialog = use_node_ref();
     {
         let dialog = dialog.clone();
@@ -97,6 +98,7 @@ pub struct DetailsProps {
 
 #[component]
 pub fn Details(props: &DetailsProps) -> Html {
+    use_language();
     html! {
         <>
             { match &props.answer {
@@ -146,6 +148,7 @@ struct ScoresProps {
 
 #[component]
 fn Scores(props: &ScoresProps) -> Html {
+    use_language();
     let lines = &props.answer.ranked.labels;
     let table = use_node_ref();
     let is_long = lines.len() > LONG;

@@ -3,6 +3,7 @@
 //! Invariant: an error has a title, what to do, a code, and a button where trying again may help.
 
 use super::icon::{Button, bar, icon};
+use crate::app::hooks::use_language;
 use crate::app::language::Text;
 use crate::app::state::Action;
 use crate::app::strings::{self, Advice};
@@ -24,6 +25,7 @@ pub struct AlertProps {
 
 #[component]
 pub fn Alert(props: &AlertProps) -> Html {
+    use_language();
     let Problem { code, detail, .. } = &props.problem;
     let Advice { title, todo, can_retry } = strings::advice_on(&props.problem);
     let on = |action: Action| props.send.reform(move |_: MouseEvent| action.clone());
@@ -60,6 +62,7 @@ pub struct LoadingProps {
 
 #[component]
 pub fn LoadingCard(props: &LoadingProps) -> Html {
+    use_language();
     let LoadingProps { progress, on_cancel } = props;
     let fraction = progress.done as f64 / progress.total.max(1) as f64;
     let stage = strings::load_stage(progress.stage);
@@ -90,6 +93,7 @@ pub struct LabelProgressProps {
 /// How far the first ranking of many labels is: a thin line, words, and the way out.
 #[component]
 pub fn LabelProgress(props: &LabelProgressProps) -> Html {
+    use_language();
     let (done, total) = props.progress;
     let text = strings::label_progress(done, total);
     let fraction = done as f64 / total.max(1) as f64;

@@ -3,6 +3,7 @@
 //! Invariant: what an offer costs stands beside its button, downloaded and kept.
 //! Invariant: the focus stays here while one of the three gives way to the next.
 
+use crate::app::hooks::use_language;
 use crate::app::language::Text;
 use crate::app::loading::Engine;
 use crate::app::models::picker::{ModelJob, Offer, Phase as JobPhase, Pick};
@@ -58,6 +59,7 @@ pub struct BetterProps {
 
 #[component]
 pub fn BetterModel(props: &BetterProps) -> Html {
+    use_language();
     let place = use_node_ref();
     let kind = props.better.as_ref().map(std::mem::discriminant);
     // A pressed button goes away with what it was part of, and the focus with it.

@@ -1,6 +1,7 @@
 //! How labels are compared: the sentence around a label, what percentages mean, "none of these".
 
 use crate::app::edits::Edit;
+use crate::app::hooks::use_language;
 use crate::app::language::Text;
 use crate::app::parts::icon::{Button, icon};
 use crate::app::ranking::answer::NoneLine;
@@ -24,6 +25,7 @@ pub struct CompareProps {
 
 #[component]
 pub fn Compare(props: &CompareProps) -> Html {
+    use_language();
     let CompareProps { settings, send, .. } = props;
     let templates = in_use(props);
     let mode = |mode: Mode, testid: &'static str, name: Text, help: Text| {
