@@ -85,6 +85,11 @@ if ("serviceWorker" in navigator) {
   navigator.serviceWorker
     .register("sw.js")
     .then(() => navigator.serviceWorker.ready)
-    .then(({ active }) => active.postMessage(files.map((file) => new URL(file, document.baseURI).href)))
+    .then(({ active }) => {
+      // English is part of the program.
+      const { locale = "en" } = document.documentElement.dataset;
+      const spoken = locale === "en" ? [] : [`locales/${locale}.json`];
+      active.postMessage([...files, ...spoken].map((file) => new URL(file, document.baseURI).href));
+    })
     .catch(() => {}); // Private mode: the page works without.
 }

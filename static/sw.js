@@ -7,6 +7,8 @@
 const STORE = `cliplet-shell ${registration.scope}`;
 // Where the page looks for what was shared with it; "boot.js" names the same.
 const SHARED = new URL("./?shared", registration.scope);
+/** A language's sentences: fetched when it is spoken, which may be long after the rest was kept. */
+const SENTENCES = /\/locales\/[a-z]+\.json$/;
 const NAMED_BY_CONTENT = /-[0-9a-f]{12,}(_bg)?\.[a-z]+$/;
 
 addEventListener("install", () => skipWaiting());
@@ -33,6 +35,7 @@ async function answer(request, url) {
   try {
     // Asked anew, for files without a hash in their name; a visit to a page can't be told how to fetch.
     const response = await (isPage ? fetch(request) : fetch(request, { cache: "no-cache" }));
+    if (response.ok && SENTENCES.test(url.pathname)) await keep(request, response.clone());
     // A file of this version may be gone from the host, which has the next.
     return response.ok ? response : ((await stored()) ?? response);
   } catch (error) {
@@ -59,6 +62,14 @@ async function fromStore(request, options) {
   }
 }
 
+async function keep(request, response) {
+  try {
+    await (await caches.open(STORE)).put(request, response);
+  } catch {
+    // The browser refuses storage.
+  }
+}
+
 // All of one version, or what was kept before.
 async function keepOnly(addresses) {
   const page = await (await fetch("./", { cache: "no-cache" })).text();
@@ -67,6 +78,10 @@ async function keepOnly(addresses) {
   if (names.some((name) => NAMED_BY_CONTENT.test(name) && !page.includes(name))) return;
   const store = await caches.open(STORE);
   const kept = new Set((await store.keys()).map(({ url }) => url));
-  await store.addAll(addresses.filter((address) => !(NAMED_BY_CONTENT.test(address) && kept.has(address))));
+  const isSentences = (address) => SENTENCES.test(new URL(address).pathname);
+  const whole = addresses.filter((address) => !isSentences(address));
+  await store.addAll(whole.filter((address) => !(NAMED_BY_CONTENT.test(address) && kept.has(address))));
+  // Without its language's file the page speaks English: that is no reason to keep nothing.
+  for (const address of addresses.filter(isSentences)) await store.add(address).catch(() => {});
   for (const address of kept) if (!addresses.includes(address)) await store.delete(address);
 }

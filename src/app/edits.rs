@@ -2,6 +2,7 @@
 //!
 //! Invariant: what an edit could not take comes back as a text.
 
+use super::language::{Language, Text};
 use super::settings::{PRESETS, Refused, Settings};
 use super::strings;
 use crate::facts::{BackendChoice, Mode};
@@ -25,7 +26,7 @@ pub enum Edit {
     /// A preset, a link, or nothing: the earlier labels stay at hand for [`Action::Undo`](super::state::Action::Undo).
     Replace {
         labels: Vec<String>,
-        why: &'static str,
+        why: Text,
     },
     /// The labels are kept under a name.
     KeepSet(String),
@@ -40,6 +41,7 @@ pub enum Edit {
     /// Where models are looked up.
     Hub(String),
     Format(StoredFormat),
+    Language(Language),
 }
 
 impl Edit {
@@ -55,6 +57,7 @@ impl Edit {
                 | Edit::Backend(_)
                 | Edit::Hub(_)
                 | Edit::Format(_)
+                | Edit::Language(_)
         )
     }
 
@@ -100,13 +103,14 @@ impl Edit {
             Edit::Backend(backend) => (settings.backend, settings.gpu_trouble) = (backend, None),
             Edit::Hub(hub) => settings.hub = hub,
             Edit::Format(format) => settings.format = format,
+            Edit::Language(language) => settings.language = Some(language),
         }
         Edited::default()
     }
 }
 
 /// Keeps the labels from before at hand, where others took their place.
-fn replaced(settings: &mut Settings, before: Vec<String>, why: &'static str) -> Edited {
+fn replaced(settings: &mut Settings, before: Vec<String>, why: Text) -> Edited {
     if settings.labels == before || before.is_empty() {
         return Edited::default();
     }
@@ -122,7 +126,7 @@ fn replaced(settings: &mut Settings, before: Vec<String>, why: &'static str) -> 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Edited {
     /// Labels were replaced that can come back; why.
-    pub replaced: Option<&'static str>,
+    pub replaced: Option<Text>,
     /// What could not be taken.
     pub refused: Option<Refused>,
 }

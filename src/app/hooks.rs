@@ -5,13 +5,14 @@
 use super::edits::Edit;
 use super::given::{Given, Place, Taken};
 use super::history::Direction;
+use super::language::{self, Language};
 use super::models::picker::{CatalogueState, Pick};
 use super::ranking::camera::{Camera, Stop};
 use super::ranking::look::Seen;
 use super::ranking::stage::Picture;
 use super::services::{
     Arrival, Pictures, SETTINGS_KEY, camera, catalogue, connection, device, fragment, gpu_mark, last_picture,
-    leave_link, motion, store_settings, text_of,
+    leave_link, motion, speak, store_settings, text_of, wanted_language,
 };
 use super::settings::Settings;
 use super::state::{Action, State};
@@ -190,6 +191,32 @@ pub fn use_catalogue(page: &Page, is_wanted: bool) {
             });
         }
     });
+}
+
+/// The page speaks the language that was chosen, or the browser's, as soon as its file has come. Returns the language that
+/// it speaks, and how many files came or failed to come.
+#[hook]
+pub fn use_speech(page: &Page) -> (Language, usize) {
+    let spoken = use_state_eq(|| (language::spoken(), 0));
+    {
+        let spoken = spoken.clone();
+        let n_done = use_mut_ref(|| 0);
+        use_effect_with(wanted_language(page.settings.language), move |wanted| {
+            let wanted = *wanted;
+            spawn_local(async move {
+                speak(wanted).await;
+                *n_done.borrow_mut() += 1;
+                spoken.set((language::spoken(), *n_done.borrow()));
+            });
+        });
+    }
+    *spoken
+}
+
+/// Draws a component anew when the page speaks another language: what it says is looked up while it is drawn.
+#[hook]
+pub fn use_language() {
+    use_context::<Language>();
 }
 
 /// Settings are kept as soon as they change; an address that says other labels than the page's is let go of, or a reload
@@ -614,7 +641,8 @@ impl Focused {
 /// Whether anything but the page as a whole has the focus, and may keep it: from what was closed or switched off a browser
 /// takes it only when it draws next, and tells nobody.
 fn has_focus() -> bool {
-    let loses = |element: &Element| element.matches("body, :disabled, dialog:not([open]) *").unwrap_or_default();
+    let loses =
+        |element: &Element| element.matches("body, :disabled, dialog:not([open]) *").unwrap_or_default();
     gloo::utils::document().active_element().is_some_and(|element| !loses(&element))
 }
 
@@ -745,7 +773,7 @@ pub fn use_camera(
             let (tell, show) = (tell.clone(), show.clone());
             spawn_local(async move {
                 match camera::still(&video).await {
-                    Ok(blob) => show.emit(vec![(blob, strings::CAMERA_PICTURE.to_owned())]),
+                    Ok(blob) => show.emit(vec![(blob, strings::CAMERA_PICTURE.to_string())]),
                     Err(error) => {
                         tell.dispatch(Action::Fail(Problem::new(Code::CameraBusy, format!("{error:?}"))))
                     }

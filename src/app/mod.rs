@@ -4,6 +4,7 @@
 //! state     what the machines know, put together, and the actions between them (pure)
 //! loading, notices, edits                 machines that all views share          (pure)
 //! settings, share, strings                what is kept, linked, said             (pure)
+//! language                                in which language it is said: tables, plural forms, numbers
 //! given, export, history, window          what comes in, goes out, can be taken back; long lists (pure)
 //! ranking   the view that ranks labels for a picture: its machines, its components
 //! models    the view that finds and keeps models: its machine, its components
@@ -60,12 +61,15 @@
 //! | `job-line` | the same in the header |
 //! | `question`, `question-delete`, `question-keep` | asked before something is deleted |
 //! | `model-back` | in a notice: back to the built-in model |
+//! | `language` | the choice of the page's language; its value is the language that is spoken |
+//! | `reads-english` | in another language than English: that the built-in model reads English labels |
 //! | `keep-mine`, `take-theirs` | in the notice that another tab has other labels |
 
 pub mod edits;
 pub mod export;
 pub mod given;
 pub mod history;
+pub mod language;
 pub mod loading;
 pub mod models;
 pub mod notices;

@@ -3,6 +3,7 @@
 //! Invariant: a notice is said once, when it comes: a region that comes with its text already in it is often not read.
 //! Invariant: a notice that offers a way back is put away by the reader or by what it is about, never by another notice.
 
+use super::language::Text;
 use super::strings;
 use crate::worker::problem::Problem;
 
@@ -36,12 +37,12 @@ pub enum Notice {
     /// The engine goes on in another way.
     Engine(Problem),
     /// Labels were replaced; the earlier ones can come back.
-    Replaced(&'static str),
+    Replaced(Text),
     /// Another model took over; the page's own can come back.
     Switched(String),
     /// The model that was chosen on an earlier visit is stored no more.
     ModelGone(String),
-    Told(&'static str),
+    Told(Text),
     /// Another tab has other labels: whose stay?
     Elsewhere,
     /// What happened, with figures or names in it.
@@ -52,10 +53,10 @@ impl Notice {
     pub fn text(&self) -> String {
         match self {
             Notice::Engine(problem) => strings::advice(problem.code).title.to_owned(),
-            Notice::Replaced(text) | Notice::Told(text) => (*text).to_owned(),
+            Notice::Replaced(text) | Notice::Told(text) => text.to_string(),
             Notice::Switched(name) => strings::switched(name),
             Notice::ModelGone(name) => strings::model_gone(name),
-            Notice::Elsewhere => strings::LABELS_ELSEWHERE.to_owned(),
+            Notice::Elsewhere => strings::LABELS_ELSEWHERE.to_string(),
             Notice::Counted(text) => text.clone(),
         }
     }

@@ -6,14 +6,16 @@ use super::given::Place;
 use super::hooks::{
     use_camera, use_catalogue, use_device, use_downloader, use_elsewhere, use_engine, use_gpu_watch,
     use_handed, use_intake, use_kept_focus, use_keys, use_last_picture, use_screen_keyboard, use_show,
-    use_steps, use_stored, use_take,
+    use_speech, use_steps, use_stored, use_take,
 };
+use super::language::{Language, Text};
 use super::loading::Engine;
 use super::models::picker::{Phase as JobPhase, Pick};
 use super::models::view::Models;
 use super::parts::dialogs::{Details, Dialog, Export, privacy, shortcuts};
 use super::parts::header::Header;
 use super::parts::icon::icon;
+use super::parts::language::LanguageChoice;
 use super::parts::messages::Alert;
 use super::parts::toasts::Toasts;
 use super::ranking::answer::Phase;
@@ -64,7 +66,7 @@ fn records(page: &State) -> Vec<Record> {
         ranked: answer.ranked.clone(),
     };
     let still = page.stage.picture.as_ref().filter(|_| page.stage.still().is_some());
-    let first = record(still.map_or(strings::CAMERA_PICTURE, |picture| &picture.name), answer);
+    let first = record(still.map_or(strings::CAMERA_PICTURE.get(), |picture| &picture.name), answer);
     let tray = page.stage.tray_with_answers().into_iter().filter(|(picture, _)| Some(picture) != still);
     let others = tray.filter_map(|(picture, answer)| Some(record(&picture.name, &*answer?)));
     [first].into_iter().chain(others.filter(|_| still.is_some())).collect()
@@ -74,7 +76,7 @@ fn records(page: &State) -> Vec<Record> {
 async fn run_export(export: Export, records: &[Record], url: &str) -> String {
     let Some(record) = records.first() else { return String::new() };
     let name = |ending: &str| export::file_name(records, ending);
-    let copied = |is_copied: bool| if is_copied { strings::COPIED } else { strings::COPY_FAILED }.to_owned();
+    let copied = |is_copied: bool| if is_copied { strings::COPIED } else { strings::COPY_FAILED }.to_string();
     let saved = |name: String, result: Result<(), JsValue>| match result {
         Ok(()) => strings::saved(&name),
         Err(error) => strings::not_saved(&format!("{error:?}")),
@@ -97,7 +99,7 @@ async fn run_export(export: Export, records: &[Record], url: &str) -> String {
         Export::Picture => {
             let name = export::file_name(std::slice::from_ref(record), "png");
             match poster::give(url, record, &name).await {
-                Ok(poster::Given::Shared) => strings::SHARED_PICTURE.to_owned(),
+                Ok(poster::Given::Shared) => strings::SHARED_PICTURE.to_string(),
                 Ok(poster::Given::Kept) => String::new(),
                 Ok(poster::Given::Saved) => saved(name, Ok(())),
                 Err(error) => saved(name, Err(error)),
@@ -106,9 +108,23 @@ async fn run_export(export: Export, records: &[Record], url: &str) -> String {
     }
 }
 
+/// Draws the page, in the reader's language where its file comes soon.
+pub fn start() {
+    let render = || drop(yew::Renderer::<Page>::new().render());
+    if services::wanted_language(services::stored_language()) == Language::En {
+        render();
+    } else {
+        spawn_local(async move {
+            services::begin_speaking().await;
+            render();
+        });
+    }
+}
+
 #[component]
 pub fn Page() -> Html {
     let page = use_reducer(first_state);
+    let (spoken, n_heard) = use_speech(&page);
     let pictures = use_memo((), |()| Pictures::default());
     let tell_worker = use_engine(&page, &pictures);
     let show = use_show(&page, &pictures);
@@ -257,7 +273,7 @@ pub fn Page() -> Html {
         _ if page.loading.model.is_starter() => strings::RETRY,
         _ => strings::USE_STARTER,
     };
-    let alert = |problem: &Problem, retry: (&'static str, Action), dismiss: Option<Action>| {
+    let alert = |problem: &Problem, retry: (Text, Action), dismiss: Option<Action>| {
         html! { <Alert problem={problem.clone()} send={send.clone()} {retry} {dismiss} /> }
     };
     let of_page = page.notices.problem.as_ref();
@@ -288,7 +304,7 @@ pub fn Page() -> Html {
         let next = if place.is_some() { "dialog-close" } else { "chip-edit" };
         (alerts, html! { <Toasts toasts={page.notices.toasts.clone()} {next} send={send.clone()} /> })
     };
-    let dialog = |which: Open, name: &'static str, title: &'static str, inside: Html| {
+    let dialog = |which: Open, name: &'static str, title: Text, inside: Html| {
         let on_close = {
             let open = open.clone();
             // A dialog that gave way to another tells of its end when that one is open already.
@@ -333,6 +349,7 @@ pub fn Page() -> Html {
         toasts,
     };
     html! {
+        <ContextProvider<Language> context={spoken}>
         <div class="page" data-next="lines open">
             <Header engine={page.loading.engine.clone()} model={page.loading.model.clone()} job={page.picker.job.clone()} offer={recommended.clone()}
                 on_models={open_models.clone()} on_details={opener(Open::Details)} on_shortcuts={opener(Open::Shortcuts)} on_share={share} />
@@ -344,6 +361,7 @@ pub fn Page() -> Html {
                 <button type="button" class="quiet-link" data-testid="privacy" onclick={opener(Open::Privacy).reform(|_: MouseEvent| ())}>
                     { icon("lock") }{ strings::PRIVACY }
                 </button>
+                <LanguageChoice {spoken} {n_heard} send={send.clone()} />
             </footer>
             <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.notices.announcement }</p>
             { dialog(Open::Details, "details", strings::DETAILS, html! {
@@ -359,5 +377,6 @@ pub fn Page() -> Html {
             { dialog(Open::Privacy, "privacy", strings::PRIVACY_TITLE, privacy()) }
             { dialog(Open::Shortcuts, "shortcuts", strings::SHORTCUTS, shortcuts(page.settings.has_shortcuts, &send)) }
         </div>
+        </ContextProvider<Language>>
     }
 }

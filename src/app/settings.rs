@@ -3,6 +3,7 @@
 //! Invariant: labels are clean (`text::labels`) and differ from each other; every edit keeps that.
 //! Invariant: a template or a hub's address that is being typed may be wrong: it is kept as typed, and left out of use.
 
+use super::language::{Language, Text};
 use crate::convert::source::{self, DEFAULT_HUB};
 use crate::facts::{BackendChoice, Mode};
 use crate::text::labels::{self, MAX_LABELS};
@@ -37,6 +38,8 @@ pub struct Settings {
     pub sets: Vec<LabelSet>,
     /// Facts about the device that were told, by their codes: none is told twice.
     pub told: Vec<String>,
+    /// In which language the page speaks; none means the first of the browser's that it knows.
+    pub language: Option<Language>,
     /// What a preset or a link took the place of; kept as well, so that it can come back after a reload too.
     pub earlier: Option<Earlier>,
 }
@@ -125,6 +128,7 @@ impl Default for Settings {
             has_stored: false,
             sets: Vec::new(),
             told: Vec::new(),
+            language: None,
             earlier: None,
         }
     }
@@ -143,22 +147,23 @@ pub const MAX_TEMPLATES: usize = 8;
 
 /// Labels to begin with.
 pub struct Preset {
-    pub name: &'static str,
+    pub name: Text,
     pub labels: &'static [&'static str],
 }
 
-/// The first is what a newcomer finds: it names what the sample pictures show.
+/// The first is what a newcomer finds: it names what the sample pictures show. English in every language of the page: the
+/// starter reads no other.
 pub const PRESETS: [Preset; 5] = [
     Preset {
-        name: "Samples",
+        name: Text("preset-samples"),
         labels: &["cat", "dog", "cup of coffee", "flower", "rocket", "astronaut", "guitar"],
     },
     Preset {
-        name: "Animals",
+        name: Text("preset-animals"),
         labels: &["cat", "dog", "bird", "fish", "horse", "rabbit", "elephant", "butterfly", "snake", "frog"],
     },
     Preset {
-        name: "Food",
+        name: Text("preset-food"),
         labels: &[
             "pizza",
             "bread",
@@ -173,11 +178,11 @@ pub const PRESETS: [Preset; 5] = [
         ],
     },
     Preset {
-        name: "Home",
+        name: Text("preset-home"),
         labels: &["chair", "table", "lamp", "bed", "sofa", "book", "cup", "keyboard", "phone", "plant"],
     },
     Preset {
-        name: "Outdoors",
+        name: Text("preset-outdoors"),
         labels: &[
             "car", "bicycle", "bus", "train", "boat", "airplane", "tree", "house", "bridge", "mountain",
         ],

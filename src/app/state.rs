@@ -6,6 +6,7 @@
 
 use super::edits::{Edit, Edited};
 use super::history::{Direction, History, Step};
+use super::language::Text;
 use super::loading::{Engine, Loading, Model, is_of_worker};
 use super::models::picker::{
     CatalogueState, Finished, ModelJob, Offer, Outcome, Phase as JobPhase, Pick, Picker,
@@ -104,7 +105,7 @@ pub enum Action {
     Elsewhere(Box<Settings>),
     Decide(Whose),
     Fail(Problem),
-    Say(&'static str),
+    Say(Text),
     DismissProblem,
     /// Puts the word on labels that could not be taken away; they stay in the field.
     DismissRefusal,
@@ -331,11 +332,14 @@ impl State {
         [on_stage, self.stage.live.frame].into_iter().chain(models).chain(others).collect()
     }
 
+    /// The starter ranks, or will: a page whose own model is a real CLIP has none.
+    pub fn ranks_starter(&self) -> bool {
+        self.loading.model.is_starter() && self.loading.card().is_none_or(|card| card.info.about.is_starter)
+    }
+
     /// The recommended model, while the starter ranks and nothing is under way.
     pub fn recommended(&self) -> Option<Offer> {
-        // A page whose own model is a real CLIP has nothing to offer.
-        let ranks_starter = self.loading.card().is_some_and(|card| card.info.about.is_starter);
-        let is_free = self.loading.model.is_starter() && ranks_starter && self.picker.job.is_none();
+        let is_free = self.loading.card().is_some() && self.ranks_starter() && self.picker.job.is_none();
         is_free.then(|| self.picker.offer(&self.settings))?
     }
 

@@ -1,7 +1,8 @@
-//! Every sentence that the page says, in one place, so that it can speak another language one day.
+//! Every sentence that the page says, by the key that it has in `static/locales`.
 //!
 //! Invariant: plain, short, active; no jargon on the main path; no sentence blames the reader.
 
+use super::language::{Text, fill, find, number, plural, text};
 use super::loading::Model;
 use super::models::picker::{ModelJob, Offer, Phase, What};
 use super::ranking::answer::NoneLine;
@@ -16,183 +17,186 @@ use crate::worker::protocol::{
 };
 
 pub const NAME: &str = "Cliplet";
-pub const CLAIM: &str = "Which label fits the picture?";
+pub const TITLE: Text = Text("title");
+pub const CLAIM: Text = Text("claim");
 
-pub const DROP_TITLE: &str = "Drop a picture here";
-pub const DROP_HINT: &str = "or paste one, open a file, use the camera";
-pub const DROP_NOW: &str = "Let go to rank this picture";
-pub const OPEN: &str = "Open picture";
-pub const OPEN_BY_TOUCH: &str = "Take or choose a picture";
-pub const CAMERA: &str = "Camera";
-pub const SAMPLES: &str = "Try one of these";
-pub const REMOVE_PICTURE: &str = "Remove picture";
+pub const DROP_TITLE: Text = Text("drop-title");
+pub const DROP_HINT: Text = Text("drop-hint");
+pub const DROP_NOW: Text = Text("drop-now");
+pub const OPEN: Text = Text("open");
+pub const OPEN_BY_TOUCH: Text = Text("open-by-touch");
+pub const CAMERA: Text = Text("camera");
+pub const SAMPLES: Text = Text("samples");
+pub const REMOVE_PICTURE: Text = Text("remove-picture");
 
-pub const CAMERA_OPENING: &str = "Opening the camera …";
-pub const CAMERA_STOP: &str = "Stop camera";
-pub const CAMERA_SHOOT: &str = "Take picture";
-pub const CAMERA_SWITCH: &str = "Switch camera";
-pub const CAMERA_MIRROR: &str = "Mirror";
-pub const CAMERA_LIVE: &str = "Live";
-pub const CAMERA_HIDDEN: &str = "The camera was turned off because this tab was hidden.";
-pub const CAMERA_GONE: &str = "The camera was disconnected.";
-pub const CAMERA_PICTURE: &str = "Camera picture";
+pub const CAMERA_OPENING: Text = Text("camera-opening");
+pub const CAMERA_STOP: Text = Text("camera-stop");
+pub const CAMERA_SHOOT: Text = Text("camera-shoot");
+pub const CAMERA_SWITCH: Text = Text("camera-switch");
+pub const CAMERA_MIRROR: Text = Text("camera-mirror");
+pub const CAMERA_LIVE: Text = Text("camera-live");
+pub const CAMERA_HIDDEN: Text = Text("camera-hidden");
+pub const CAMERA_GONE: Text = Text("camera-gone");
+pub const CAMERA_PICTURE: Text = Text("camera-picture");
 
-pub const LABELS: &str = "Labels";
-pub const LABEL_PLACEHOLDER: &str = "Add or paste labels";
-pub const LABEL_HINT: &str = "Enter or comma adds. Paste a list to add many.";
-pub const LABELS_CLEAR: &str = "Clear";
-pub const LABELS_CLEARED: &str = "Labels cleared.";
-pub const LABELS_PRESET: &str = "Labels replaced.";
-pub const LABELS_FROM_LINK: &str = "Labels came with the link. Yours are kept.";
-pub const LABELS_EARLIER: &str = "Your earlier labels can come back.";
-pub const CHIP_KEYS: &str = "Enter edits, Delete removes, Alt and arrow keys move";
-pub const UNDO: &str = "Undo";
-pub const PRESETS: &str = "Start from";
+pub const LABELS: Text = Text("labels");
+pub const LABEL_PLACEHOLDER: Text = Text("label-placeholder");
+pub const LABEL_HINT: Text = Text("label-hint");
+pub const LABELS_CLEAR: Text = Text("labels-clear");
+pub const LABELS_CLEARED: Text = Text("labels-cleared");
+pub const LABELS_PRESET: Text = Text("labels-preset");
+pub const LABELS_FROM_LINK: Text = Text("labels-from-link");
+pub const LABELS_EARLIER: Text = Text("labels-earlier");
+pub const CHIP_KEYS: Text = Text("chip-keys");
+pub const UNDO: Text = Text("undo");
+pub const PRESETS: Text = Text("presets");
 
-pub const MORE: &str = "How labels are compared";
-pub const TEMPLATES: &str = "Sentence around a label";
-pub const TEMPLATES_HELP: &str = "{label} stands for the label. “a drawing of a {label}” helps with drawings; the \
-    meanings of several sentences are averaged.";
-pub const TEMPLATE_ADD: &str = "Add a sentence";
-pub const TEMPLATE_REMOVE: &str = "Remove this sentence";
-pub const MODE: &str = "Percentages";
-pub const MODE_SOFTMAX: &str = "One fits";
-pub const MODE_SOFTMAX_HELP: &str = "Labels compete: their percentages share one whole.";
-pub const MODE_INDEPENDENT: &str = "Several may fit";
-pub const MODE_INDEPENDENT_HELP: &str = "Each label is judged by itself.";
-pub const HAS_NONE: &str = "Allow “none of these”";
+pub const MORE: Text = Text("more");
+pub const TEMPLATES: Text = Text("templates");
+pub const TEMPLATES_HELP: Text = Text("templates-help");
+pub const TEMPLATE_ADD: Text = Text("template-add");
+pub const TEMPLATE_REMOVE: Text = Text("template-remove");
+pub const MODE: Text = Text("mode");
+pub const MODE_SOFTMAX: Text = Text("mode-softmax");
+pub const MODE_SOFTMAX_HELP: Text = Text("mode-softmax-help");
+pub const MODE_INDEPENDENT: Text = Text("mode-independent");
+pub const MODE_INDEPENDENT_HELP: Text = Text("mode-independent-help");
+pub const HAS_NONE: Text = Text("has-none");
 
-pub const RANKING: &str = "Ranking";
-pub const ALL_LINES: &str = "All labels, best first";
-pub const NONE: &str = "none of these";
-pub const NEEDS_PICTURE: &str = "Choose a picture and its best label shows up here.";
-pub const NEEDS_FRAME: &str = "Take a picture, or switch on Live.";
-pub const NEEDS_LABELS: &str = "Add a label or two to compare the picture with.";
-pub const NEEDS_MODEL: &str = "This picture is ranked as soon as the model is ready.";
-pub const MODEL_FAILED: &str = "Ranking waits for the model.";
-pub const RANKING_NOW: &str = "Ranking …";
-pub const STUCK: &str = "No ranking for this picture.";
-pub const NOTHING_READABLE: &str = "This model can't read any of these labels.";
-pub const ON_BLACK: &str = "The picture is laid on black: on white nothing of it would remain.";
+pub const RANKING: Text = Text("ranking");
+pub const ALL_LINES: Text = Text("all-lines");
+pub const NONE: Text = Text("none");
+pub const NEEDS_PICTURE: Text = Text("needs-picture");
+pub const NEEDS_FRAME: Text = Text("needs-frame");
+pub const NEEDS_LABELS: Text = Text("needs-labels");
+pub const NEEDS_MODEL: Text = Text("needs-model");
+pub const MODEL_FAILED: Text = Text("model-failed");
+pub const RANKING_NOW: Text = Text("ranking-now");
+pub const STUCK: Text = Text("stuck");
+pub const NOTHING_READABLE: Text = Text("nothing-readable");
+pub const ON_BLACK: Text = Text("on-black");
 
-pub const LOADING_HINT: &str = "You can choose a picture and labels meanwhile.";
-pub const CANCEL: &str = "Cancel";
-pub const RETRY: &str = "Try again";
-pub const LOAD_MODEL: &str = "Load the model";
-pub const CLOSE: &str = "Close";
-pub const DISMISS: &str = "Dismiss";
+pub const LOADING_HINT: Text = Text("loading-hint");
+pub const CANCEL: Text = Text("cancel");
+pub const RETRY: Text = Text("retry");
+pub const LOAD_MODEL: Text = Text("load-model");
+pub const CLOSE: Text = Text("close");
+pub const DISMISS: Text = Text("dismiss");
 
-pub const SHARE: &str = "Share";
-pub const SHARED: &str = "Link copied. It carries labels and settings, never the picture.";
-pub const SHARED_BAR: &str =
-    "The link is in the address bar. It carries labels and settings, never the picture.";
-pub const COPIED: &str = "Copied.";
-pub const COPY_FAILED: &str = "The browser did not allow copying.";
-pub const COPY_JSON: &str = "Copy JSON";
-pub const SAVE_JSON: &str = "Save JSON";
-pub const SAVE_CSV: &str = "Save CSV";
+pub const SHARE: Text = Text("share");
+pub const SHARED: Text = Text("shared");
+pub const SHARED_BAR: Text = Text("shared-bar");
+pub const COPIED: Text = Text("copied");
+pub const COPY_FAILED: Text = Text("copy-failed");
+pub const COPY_JSON: Text = Text("copy-json");
+pub const SAVE_JSON: Text = Text("save-json");
+pub const SAVE_CSV: Text = Text("save-csv");
 
-pub const PRIVACY: &str = "Pictures stay on this device";
-pub const PRIVACY_TITLE: &str = "Your pictures stay here. Check it:";
-pub const PRIVACY_LINES: [&str; 6] = [
-    "Switch off the network once the model is ready. Everything goes on working.",
-    "Open your browser's developer tools (F12), Network, and rank a picture: nothing is sent.",
-    "The page's security policy (Content-Security-Policy in its source) lets it connect to nothing but the server \
-     that it came from, and it asks that server for its own files and the built-in model only.",
-    "Another model comes from the host that you are shown, and only when you ask for it. A separate program fetches it \
-     that never gets a picture or a label. That host learns which model you fetch and your network address.",
-    "The picture on the stage is kept in this browser's own storage, so that coming back shows it again: until you \
-     remove it, a day at the most.",
-    "Share links carry labels and settings behind the # sign, which browsers never send to a server.",
+pub const PRIVACY: Text = Text("privacy");
+pub const PRIVACY_TITLE: Text = Text("privacy-title");
+pub const PRIVACY_LINES: [Text; 6] = [
+    Text("privacy-offline"),
+    Text("privacy-network"),
+    Text("privacy-policy"),
+    Text("privacy-models"),
+    Text("privacy-picture"),
+    Text("privacy-links"),
 ];
 
-pub const DETAILS: &str = "Details";
-pub const DETAILS_MODEL: &str = "Model";
-pub const DETAILS_DEVICE: &str = "Device";
-pub const DETAILS_TIMES: &str = "Time of each stage";
-pub const DETAILS_SCORES: &str = "Scores";
-pub const DETAILS_NO_MODEL: &str = "No model is loaded.";
-pub const DETAILS_NO_ANSWER: &str = "Rank a picture to see its times and scores.";
-pub const FORGOTTEN: &str = "The stored copy is deleted. It is fetched again on the next visit.";
+pub const DETAILS: Text = Text("details");
+pub const DETAILS_MODEL: Text = Text("details-model");
+pub const DETAILS_DEVICE: Text = Text("details-device");
+pub const DETAILS_TIMES: Text = Text("details-times");
+pub const DETAILS_SCORES: Text = Text("details-scores");
+pub const DETAILS_NO_MODEL: Text = Text("details-no-model");
+pub const DETAILS_NO_ANSWER: Text = Text("details-no-answer");
+pub const FORGOTTEN: Text = Text("forgotten");
 
-pub const SEES: &str = "What the model sees";
-pub const SEES_PICTURE: &str = "The picture as the model sees it";
-pub const SEES_WAITING: &str = "Fitting the picture …";
+pub const SEES: Text = Text("sees");
+pub const SEES_PICTURE: Text = Text("sees-picture");
+pub const SEES_WAITING: Text = Text("sees-waiting");
 
-pub const MODELS: &str = "Models";
-pub const USE: &str = "Use";
-pub const IN_USE: &str = "In use";
-pub const LOADING: &str = "Getting ready …";
-pub const USE_STARTER: &str = "Use the built-in model";
-pub const STARTER: &str = "Built-in model";
-pub const STARTER_ABOUT: &str = "Small and quick. Comes with the page.";
-pub const FORGET: &str = "Delete stored copy";
-pub const FILE_NOT_KEPT: &str = "Not stored: the browser allows no storage here. Until the page is reloaded.";
-pub const OPEN_MODELS: &str = "Choose another model";
-pub const STORED: &str = "On this device";
-pub const STORED_UNKNOWN: &str = "Looking at what is stored …";
-pub const CATALOGUE: &str = "Get another";
-pub const CATALOGUE_NOTE: &str = "Accuracy: how often the first guess is right among ImageNet's 1,000 classes, as \
-    published by the makers or by others, not measured here. Each licence is its model's.";
-pub const CATALOGUE_UNREAD: &str = "Reading the list …";
-pub const DOWNLOAD: &str = "Download";
-pub const BY_ID: &str = "By Hugging Face id or address";
-pub const BY_ID_HINT: &str = "The address of a model's page works, or of a folder or GGUF file anywhere.";
+pub const MODELS: Text = Text("models");
+pub const USE: Text = Text("use");
+pub const IN_USE: Text = Text("in-use");
+pub const LOADING: Text = Text("loading");
+pub const USE_STARTER: Text = Text("use-starter");
+pub const STARTER: Text = Text("starter");
+pub const STARTER_ABOUT: Text = Text("starter-about");
+pub const FORGET: Text = Text("forget");
+pub const FILE_NOT_KEPT: Text = Text("file-not-kept");
+pub const OPEN_MODELS: Text = Text("open-models");
+pub const STORED: Text = Text("stored");
+pub const STORED_UNKNOWN: Text = Text("stored-unknown");
+pub const CATALOGUE: Text = Text("catalogue");
+pub const CATALOGUE_NOTE: Text = Text("catalogue-note");
+pub const CATALOGUE_UNREAD: Text = Text("catalogue-unread");
+pub const DOWNLOAD: Text = Text("download");
+pub const BY_ID: Text = Text("by-id");
+pub const BY_ID_HINT: Text = Text("by-id-hint");
 pub const BY_ID_EXAMPLE: &str = "openai/clip-vit-base-patch32";
-pub const FROM_FILE: &str = "From a file";
-pub const FROM_FILE_HINT: &str = "One GGUF; or model.safetensors, config.json and tokenizer.json together. Dropping them \
-    on the page does the same. They stay on this device.";
-pub const CHOOSE_FILES: &str = "Choose files";
-pub const MODEL_OPTIONS: &str = "More options";
-pub const FORMAT: &str = "How precisely it is kept";
-pub const HUB: &str = "Where models come from";
-pub const HUB_HINT: &str = "Hugging Face, or a mirror with the same paths. Ids are looked up there.";
-pub const HUB_RESET: &str = "Reset";
-pub const PAUSE: &str = "Pause";
-pub const PAUSED: &str = "Download paused. What has arrived is kept.";
-pub const RESUME: &str = "Resume";
-pub const CANCELLED: &str = "Download cancelled.";
-pub const DISCARD: &str = "Discard";
-pub const DELETE: &str = "Delete";
-pub const DELETED: &str = "Deleted.";
-pub const KEEP: &str = "Keep";
-pub const ONE_AT_A_TIME: &str = "One download at a time: pause or cancel the one that runs.";
-pub const DOWNLOAD_STOPPED: &str = "Download stopped";
-pub const DOWNLOAD_PAUSED: &str = "Paused";
-pub const PERSISTENT: &str = "The browser keeps them until you delete them.";
-pub const NOT_PERSISTENT: &str = "The browser may clear them if it runs short of room.";
+pub const FROM_FILE: Text = Text("from-file");
+pub const FROM_FILE_HINT: Text = Text("from-file-hint");
+pub const CHOOSE_FILES: Text = Text("choose-files");
+pub const MODEL_OPTIONS: Text = Text("model-options");
+pub const FORMAT: Text = Text("format");
+pub const HUB: Text = Text("hub");
+pub const HUB_HINT: Text = Text("hub-hint");
+pub const HUB_RESET: Text = Text("hub-reset");
+pub const PAUSE: Text = Text("pause");
+pub const PAUSED: Text = Text("paused");
+pub const RESUME: Text = Text("resume");
+pub const CANCELLED: Text = Text("cancelled");
+pub const DISCARD: Text = Text("discard");
+pub const DELETE: Text = Text("delete");
+pub const DELETED: Text = Text("deleted");
+pub const KEEP: Text = Text("keep");
+pub const ONE_AT_A_TIME: Text = Text("one-at-a-time");
+pub const DOWNLOAD_STOPPED: Text = Text("download-stopped");
+pub const DOWNLOAD_PAUSED: Text = Text("download-paused");
+pub const PERSISTENT: Text = Text("persistent");
+pub const NOT_PERSISTENT: Text = Text("not-persistent");
 
-pub const OFFER: &str = "Recommended model";
-pub const RECOMMENDED: &str = "Recommended here";
-pub const ON_THIS_DEVICE: &str = "on this device";
-pub const OFFER_TAKE: &str = "Download";
-pub const OFFER_USE: &str = "Use it";
-pub const OFFER_DISMISS: &str = "Not now";
-pub const TAKE_BACK: &str = "Take back";
-pub const TRIAL: &str = "Before and after";
-pub const TRIAL_KEEP: &str = "Keep the new model";
-pub const TRIAL_BEFORE: &str = "Before";
-pub const TRIAL_AFTER: &str = "After";
+pub const OFFER: Text = Text("offer");
+pub const RECOMMENDED: Text = Text("recommended");
+pub const ON_THIS_DEVICE: Text = Text("on-this-device");
+pub const OFFER_TAKE: Text = Text("offer-take");
+pub const OFFER_USE: Text = Text("offer-use");
+pub const OFFER_DISMISS: Text = Text("offer-dismiss");
+pub const TAKE_BACK: Text = Text("take-back");
+pub const TRIAL: Text = Text("trial");
+pub const TRIAL_KEEP: Text = Text("trial-keep");
+pub const TRIAL_BEFORE: Text = Text("trial-before");
+pub const TRIAL_AFTER: Text = Text("trial-after");
 
-pub const SHORTCUTS: &str = "Keyboard shortcuts";
-pub const SHORTCUTS_ON: &str = "Single-key shortcuts";
-pub const SHORTCUT_LIST: [(&str, &str); 15] = [
-    ("O", "Open a picture"),
-    ("Ctrl V", "Paste a picture or labels"),
-    ("Ctrl Z", "Take back a step, of labels or picture"),
-    ("Ctrl Shift Z", "Take it forth again"),
-    ("C", "Camera on or off"),
-    ("Space", "Take a camera picture"),
-    ("L", "Go to the label field"),
-    ("S", "One fits, or several may fit"),
-    ("M", "Models"),
-    ("D", "Details"),
-    ("?", "This list"),
-    ("← →", "From label to label"),
-    ("Alt ← →", "Move a label"),
-    ("Enter", "Edit a label"),
-    ("Delete", "Remove a label"),
+pub const READS_ENGLISH: Text = Text("reads-english");
+pub const LANGUAGE: Text = Text("language");
+
+pub const SHORTCUTS: Text = Text("shortcuts");
+pub const SHORTCUTS_ON: Text = Text("shortcuts-on");
+/// Keys, and what they do.
+pub const SHORTCUT_LIST: [(&str, Text); 15] = [
+    ("O", Text("shortcut-open")),
+    ("Ctrl V", Text("shortcut-paste")),
+    ("Ctrl Z", Text("shortcut-undo")),
+    ("Ctrl Shift Z", Text("shortcut-redo")),
+    ("C", Text("shortcut-camera")),
+    ("Space", Text("shortcut-shoot")),
+    ("L", Text("shortcut-label-field")),
+    ("S", Text("shortcut-mode")),
+    ("M", Text("shortcut-models")),
+    ("D", Text("shortcut-details")),
+    ("?", Text("shortcut-list")),
+    ("← →", Text("shortcut-chip")),
+    ("Alt ← →", Text("shortcut-move")),
+    ("Enter", Text("shortcut-edit")),
+    ("Delete", Text("shortcut-remove")),
 ];
+
+/// What stands on a key: `Strg` in German.
+pub fn key(name: &str) -> &str {
+    find(&format!("key-{}", name.to_ascii_lowercase())).unwrap_or(name)
+}
 
 /// What a code means to a reader.
 pub struct Advice {
@@ -208,387 +212,173 @@ pub fn advice_on(problem: &Problem) -> Advice {
     let is_of_its_kind = matches!(problem.code, Code::PictureUnreadable | Code::PictureCutShort);
     let Some(kind) = problem.kind.filter(|_| is_of_its_kind) else { return general };
     let (title, todo) = match kind {
-        FileKind::Heic => (
-            "This browser can't read HEIC pictures",
-            "iPhones make them. Share or export the picture as JPEG, or open this page in Safari.",
-        ),
-        FileKind::Avif => (
-            "This browser can't read this AVIF picture",
-            "It may be damaged, or the browser too old. Save it as JPEG, PNG or WebP.",
-        ),
-        FileKind::JpegXl => ("This browser can't read JPEG XL pictures", "Save it as JPEG, PNG or WebP."),
-        FileKind::Tiff => (
-            "This browser can't read TIFF pictures",
-            "Scanners and cameras make them, raw files too. Save it as JPEG or PNG.",
-        ),
-        FileKind::Svg => (
-            "An SVG file is a drawing made of lines, which can't be ranked",
-            "Export it as PNG, or take a screenshot of it.",
-        ),
-        FileKind::Pdf => {
-            ("This is a PDF, not a picture", "Take a screenshot of its page, or export that as PNG or JPEG.")
-        }
-        FileKind::Video => {
-            ("This is a video, not a picture", "Pause it where it matters and take a screenshot of it.")
-        }
-        FileKind::WebPage => (
-            "This is a web page, not a picture",
-            "Some sites give a page in a picture's place. Open it, and save the picture itself.",
-        ),
-        FileKind::Empty => ("This file is empty", "Copy or download it again."),
-        FileKind::Jpeg => ("This JPEG file is damaged or incomplete", DAMAGED_ADVICE),
-        FileKind::Png => ("This PNG file is damaged or incomplete", DAMAGED_ADVICE),
-        FileKind::WebP => ("This WebP file is damaged or incomplete", DAMAGED_ADVICE),
-        FileKind::Gif => ("This GIF file is damaged or incomplete", DAMAGED_ADVICE),
-        FileKind::Bmp => ("This BMP file is damaged or incomplete", DAMAGED_ADVICE),
+        FileKind::Heic => ("heic-title", "heic-todo"),
+        FileKind::Avif => ("avif-title", "avif-todo"),
+        FileKind::JpegXl => ("jpeg-xl-title", "jpeg-xl-todo"),
+        FileKind::Tiff => ("tiff-title", "tiff-todo"),
+        FileKind::Svg => ("svg-title", "svg-todo"),
+        FileKind::Pdf => ("pdf-title", "pdf-todo"),
+        FileKind::Video => ("video-title", "video-todo"),
+        FileKind::WebPage => ("web-page-title", "web-page-todo"),
+        FileKind::Empty => ("empty-title", "empty-todo"),
+        FileKind::Jpeg => ("jpeg-title", "damaged-todo"),
+        FileKind::Png => ("png-title", "damaged-todo"),
+        FileKind::WebP => ("webp-title", "damaged-todo"),
+        FileKind::Gif => ("gif-title", "damaged-todo"),
+        FileKind::Bmp => ("bmp-title", "damaged-todo"),
     };
-    Advice { title, todo, ..general }
+    Advice { title: text(title), todo: text(todo), ..general }
 }
 
-const DAMAGED_ADVICE: &str = "Copy or download it again: it may have broken off.";
-
 pub fn advice(code: Code) -> Advice {
-    let (title, todo, can_retry) = match code {
-        Code::WebgpuMissing => (
-            "This browser has no WebGPU",
-            "Ranking works, but slower: the processor does it. Current Chrome, Edge, Safari or Firefox is faster.",
-            false,
-        ),
-        Code::AdapterMissing => (
-            "No graphics processor could be used",
-            "Ranking works, but slower: the processor does it. Hardware acceleration may be off in the browser's settings.",
-            false,
-        ),
-        Code::GpuWrong => (
-            "This graphics processor gave wrong results",
-            "The self-test caught it. The processor does the ranking instead: slower, but right.",
-            false,
-        ),
-        Code::GpuSilent => (
-            "The graphics processor does not answer",
-            "The processor does the ranking instead: slower, but right. It is left alone for a week, or until you choose it under Details.",
-            false,
-        ),
-        Code::GpuSetAside => (
-            "The graphics processor is left alone",
-            "It failed on an earlier visit, so the processor does the ranking. Under Details you can choose it again.",
-            false,
-        ),
-        Code::RankingCancelled => (
-            "Ranking was stopped",
-            "The labels that were read so far are kept. Go on whenever you like.",
-            true,
-        ),
-        Code::DeviceLost => {
-            ("The graphics processor was reset", "It was set up again and ranking goes on.", false)
-        }
-        Code::DeviceLostAgain => (
-            "The graphics processor was lost twice",
-            "The processor does the ranking from now on. Under Details you can choose the graphics processor again.",
-            false,
-        ),
-        Code::SourceNoRevision => (
-            "The hub's model has no such version",
-            "Look at the branch, tag or commit behind the @; without one the main branch is meant.",
-            false,
-        ),
-        Code::SourceNoWeights => (
-            "There is no model here that can be read",
-            "Weights have to be .safetensors or .gguf. What is there, and what would help, stands below.",
-            false,
-        ),
-        Code::SourceBusy => (
-            "The hub asks for patience",
-            "Too many requests came from this network. Wait some minutes, then try again; what is here is kept.",
-            true,
-        ),
-        Code::SelfTestFailed => (
-            "The self-test failed on this device",
-            "Results could be wrong, so none are shown. Try again, or try another browser.",
-            true,
-        ),
-        Code::WeightsMissing => (
-            "The model is not on this server",
-            "The server has no such file (404). Whoever runs this page has to put it there.",
-            true,
-        ),
-        Code::WeightsServer => {
-            ("The server could not send the model", "Wait a moment, then try again.", true)
-        }
-        Code::WeightsNetwork => (
-            "The model could not be fetched",
-            "The connection failed three times. Check the network, then try again.",
-            true,
-        ),
-        Code::WeightsHtml => (
-            "A web page came instead of the model",
-            "The server's address may be wrong, or a sign-in page is in between. Try again on another network.",
-            true,
-        ),
-        Code::WeightsDamaged => (
-            "The model arrived damaged",
-            "Its checksum is wrong, so it was not used. Try again to fetch it anew.",
-            true,
-        ),
-        Code::WeightsUnreadable => (
-            "The model can't be read",
-            "The file is complete, but this version of the page can't use it. Reload the page to update it.",
-            true,
-        ),
-        Code::ModelFileUnusable => {
-            ("That model can't be used", "It is damaged, or no CLIP of a kind that this page knows.", true)
-        }
-        Code::ModelFilesIncomplete => (
-            "These files are no whole model",
-            "Choose one GGUF; or model.safetensors, config.json and tokenizer.json together.",
-            false,
-        ),
-        Code::CatalogueMissing => (
-            "The list of models can't be read",
-            "Models by id, by address and from files work without it.",
-            true,
-        ),
-        Code::DownloaderMissing => (
-            "The downloader could not start",
-            "The browser may be short of memory or too old. Ranking goes on; close other tabs, then try again.",
-            true,
-        ),
-        Code::DownloaderCrashed => (
-            "The downloader stopped",
-            "What has arrived is kept, and ranking goes on. Resume when you like.",
-            true,
-        ),
-        Code::LoadCancelled => ("Loading was cancelled", "Load the model whenever you like.", true),
-        Code::SourceInvalid => (
-            "That is no model",
-            "Give a model's id, as in openai/clip-vit-base-patch32, or an address that starts with https://.",
-            false,
-        ),
-        Code::SourceMissing => {
-            ("There is no such model", "Check the id or the address; capital letters count.", true)
-        }
-        Code::SourceGated => (
-            "The hub does not give this model away",
-            "It may want a sign-in, or the id is misspelt. Download its files yourself, then open them here.",
-            true,
-        ),
-        Code::SourceUnreachable => (
-            "The host could not be reached",
-            "Check the network, or set another mirror. Some hosts don't let pages of others read their files.",
-            true,
-        ),
-        Code::SourceServer => ("The host could not send the model", "Wait a moment, then try again.", true),
-        Code::SourceHtml => (
-            "A web page came instead of the model",
-            "The address may be that of a page about the file, or a sign-in page is in between.",
-            true,
-        ),
-        Code::SourceChanged => {
-            ("The model changed while it was downloaded", "Try again to fetch the new one.", true)
-        }
-        Code::SourceHash => (
-            "The model is not the one that was expected",
-            "Its checksum is wrong, so nothing was kept. Try again, or try another mirror.",
-            true,
-        ),
-        Code::SourceUnsupported => (
-            "This kind of model isn't supported",
-            "CLIP, SigLIP and their relatives work, with an image and a text tower.",
-            false,
-        ),
-        Code::SourceUnusable => (
-            "These files are no model that can be used",
-            "They may be damaged or incomplete. It takes safetensors with config.json, or a GGUF.",
-            true,
-        ),
-        Code::TokenizerMissing => (
-            "The model comes without a tokenizer",
-            "It can't read labels without tokenizer.json beside its weights. Try another copy of the model.",
-            false,
-        ),
-        Code::StorageFull => (
-            "There is no room for the model",
-            "Delete a stored model, or free space on this device, then go on with the download.",
-            true,
-        ),
-        Code::StorageFailed => ("The browser's storage failed", "Reload the page, then try again.", true),
-        Code::StoredMissing => (
-            "That model is not stored here any more",
-            "The built-in model is used. Download the other one again under Models.",
-            true,
-        ),
-        Code::StoredDamaged => (
-            "The stored model was damaged",
-            "It was deleted, so that nothing wrong is shown. Download it again.",
-            true,
-        ),
-        Code::OutOfMemory => (
-            "The model does not fit this device's memory",
-            "Close other tabs, or choose a smaller model.",
-            true,
-        ),
-        Code::WorkerMissing => (
-            "The engine could not start",
-            "The browser may be short of memory or block WebAssembly. Close other tabs, then try again.",
-            true,
-        ),
-        Code::WorkerCrashed => (
-            "The engine stopped and was started again",
-            "Your labels and picture are safe. Try again, or choose another picture.",
-            true,
-        ),
-        Code::EngineFailed => ("Ranking failed", "Try again, or choose another picture.", true),
-        Code::LabelsRefused => {
-            ("These labels can't be used", "The labels from before are still there.", false)
-        }
-        Code::PictureUnreadable => (
-            "This file can't be read as a picture",
-            "It may be damaged or of another kind. JPEG, PNG, WebP, GIF and BMP work.",
-            false,
-        ),
-        Code::PictureCutShort => (
-            "A part of this picture is missing",
-            "Its file ends early. Copy or download it again, then open it.",
-            false,
-        ),
-        Code::PictureTooLarge => ("This picture is too large", "Make it smaller, then open it again.", false),
-        Code::PictureScrambled => (
-            "This browser scrambles pictures",
-            "Its protection against fingerprinting changes every picture that a page reads, so a ranking would be \
-             noise. Switch that protection off for this page (Brave: Shields; Firefox: resistFingerprinting), then try \
-             again.",
-            true,
-        ),
-        Code::PictureNotAFile => {
-            ("That holds no picture file", "Save the picture first, then drop or open the file.", false)
-        }
-        Code::CameraRefused => (
-            "The camera is blocked",
-            "Allow the camera for this page in the browser's address bar, then try again.",
-            false,
-        ),
-        Code::CameraMissing => {
-            ("No camera was found", "Connect one, then try again. Pictures work without.", false)
-        }
-        Code::CameraBusy => {
-            ("The camera is in use", "Close the program that uses it, then try again.", false)
-        }
-        Code::CameraUnreadable => (
-            "The camera gives no picture",
-            "Open its cover or unplug it and plug it in again, then switch the camera on. Pictures work without.",
-            false,
-        ),
-        Code::CameraUnsupported => (
-            "The camera can't be used here",
-            "Browsers allow it only on secure pages (https). Pictures work without.",
-            false,
-        ),
-    };
-    Advice { title, todo, can_retry }
+    let name = code.name();
+    let can_retry = matches!(
+        code,
+        Code::RankingCancelled
+            | Code::SourceBusy
+            | Code::SelfTestFailed
+            | Code::WeightsMissing
+            | Code::WeightsServer
+            | Code::WeightsNetwork
+            | Code::WeightsHtml
+            | Code::WeightsDamaged
+            | Code::WeightsUnreadable
+            | Code::ModelFileUnusable
+            | Code::CatalogueMissing
+            | Code::DownloaderMissing
+            | Code::DownloaderCrashed
+            | Code::LoadCancelled
+            | Code::SourceMissing
+            | Code::SourceGated
+            | Code::SourceUnreachable
+            | Code::SourceServer
+            | Code::SourceHtml
+            | Code::SourceChanged
+            | Code::SourceHash
+            | Code::SourceUnusable
+            | Code::StorageFull
+            | Code::StorageFailed
+            | Code::StoredMissing
+            | Code::StoredDamaged
+            | Code::OutOfMemory
+            | Code::WorkerMissing
+            | Code::WorkerCrashed
+            | Code::EngineFailed
+            | Code::PictureScrambled
+    );
+    Advice {
+        title: text(&format!("problem.{name}.title")),
+        todo: text(&format!("problem.{name}.todo")),
+        can_retry,
+    }
+}
+
+/// What the switch of "none of these" does beside this model.
+pub fn none_help(line: NoneLine) -> &'static str {
+    text(match line {
+        NoneLine::Known => "none-known",
+        NoneLine::Unreliable => "none-unreliable",
+        NoneLine::Unmeasured => "none-unmeasured",
+    })
 }
 
 /// What loading is doing.
-/// What the switch of "none of these" does beside this model.
-pub fn none_help(line: NoneLine) -> &'static str {
-    match line {
-        NoneLine::Known => "A line that wins when no label fits well.",
-        NoneLine::Unreliable => {
-            "Off for this model: it was measured and cannot tell when no label fits. Your choice is kept for models that can."
-        }
-        NoneLine::Unmeasured => {
-            "Off for this model: it is not calibrated, so nobody has measured when no label fits. Your choice is kept for \
-             models that are."
-        }
-    }
-}
-
 pub fn load_stage(stage: LoadStage) -> &'static str {
-    match stage {
-        LoadStage::Start => "Starting the engine",
-        LoadStage::Download => "Fetching the model",
-        LoadStage::Read => "Reading the stored model",
-        LoadStage::Verify => "Checking the model",
-        LoadStage::Build => "Getting the model ready",
-        LoadStage::SelfTest => "Testing it on this device",
-    }
+    text(match stage {
+        LoadStage::Start => "load-start",
+        LoadStage::Download => "load-download",
+        LoadStage::Read => "load-read",
+        LoadStage::Verify => "load-verify",
+        LoadStage::Build => "load-build",
+        LoadStage::SelfTest => "load-self-test",
+    })
 }
 
 /// `12.4 of 22.8 MB`, for stages that move bytes.
 pub fn progress_bytes(progress: &Progress) -> Option<String> {
     (progress.total > 0).then(|| {
         let done = progress.done.min(progress.total);
-        format!("{:.1} of {}", done as f64 / 1e6, megabytes(progress.total))
+        share(&number(done as f64 / 1e6, 1), &megabytes(progress.total))
     })
 }
 
+/// `12.4 of 22.8 MB`
+fn share(done: &str, total: &str) -> String {
+    fill("share-of", &[("done", done), ("total", total)])
+}
+
 pub fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
+    in_unit("megabytes", bytes as f64 / 1e6, 1)
+}
+
+/// A number and its unit: `4.2 %`, `605 MB`.
+fn in_unit(unit: &str, value: f64, n_digits: usize) -> String {
+    fill(unit, &[("n", &number(value, n_digits))])
 }
 
 /// As people say it: `605 MB`, `1.7 GB`.
 pub fn size(bytes: u64) -> String {
     match bytes as f64 {
-        b if b < 9.95e6 => format!("{:.1} MB", b / 1e6),
-        b if b < 999.5e6 => format!("{:.0} MB", b / 1e6),
-        b => format!("{:.1} GB", b / 1e9),
+        b if b < 9.95e6 => in_unit("megabytes", b / 1e6, 1),
+        b if b < 999.5e6 => in_unit("megabytes", b / 1e6, 0),
+        b => in_unit("gigabytes", b / 1e9, 1),
     }
 }
 
-pub fn format(format: StoredFormat) -> &'static str {
-    match format {
-        StoredFormat::Q8_0 => "8 bit",
-        StoredFormat::Q4_0 => "4 bit",
-        StoredFormat::F16 => "16 bit",
-    }
+pub fn format(format: StoredFormat) -> String {
+    let n_bits = match format {
+        StoredFormat::Q8_0 => 8.0,
+        StoredFormat::Q4_0 => 4.0,
+        StoredFormat::F16 => 16.0,
+    };
+    in_unit("bits", n_bits, 0)
 }
 
 pub fn format_choice(format: StoredFormat) -> (&'static str, &'static str) {
-    match format {
-        StoredFormat::Q8_0 => {
-            ("8 bit, recommended", "A quarter of the original's size, with practically the same answers.")
-        }
-        StoredFormat::Q4_0 => {
-            ("4 bit", "Little more than half the size of 8 bit. Close calls may come out otherwise.")
-        }
-        StoredFormat::F16 => ("16 bit", "Twice the size of 8 bit, for comparing."),
-    }
+    let (name, help) = match format {
+        StoredFormat::Q8_0 => ("format-q8", "format-q8-help"),
+        StoredFormat::Q4_0 => ("format-q4", "format-q4-help"),
+        StoredFormat::F16 => ("format-f16", "format-f16-help"),
+    };
+    (text(name), text(help))
 }
 
 /// Languages by their tags: `English`.
 pub fn languages(tags: &[String]) -> String {
-    let name = |tag: &String| match tag.as_str() {
-        "en" => "English".to_owned(),
-        "zh" => "Chinese".to_owned(),
-        "mul" => "many languages".to_owned(),
-        other => other.to_owned(),
-    };
-    tags.iter().map(name).collect::<Vec<_>>().join(", ")
+    let names: Vec<&str> = tags.iter().map(|tag| find(&format!("language-{tag}")).unwrap_or(tag)).collect();
+    names.join(&LIST_COMMA)
 }
 
 pub fn job_started(name: &str, what: &What) -> String {
-    match what {
-        What::Order(_) => format!("Downloading {name}. Ranking goes on meanwhile."),
-        What::Files { .. } => format!("Reading {name}. Ranking goes on meanwhile."),
-    }
+    let key = match what {
+        What::Order(_) => "job-started",
+        What::Files { .. } => "job-reading",
+    };
+    fill(key, &[("name", name)])
 }
 
 pub fn job_finished(name: &str) -> String {
-    format!("{name} is here, and takes over.")
+    fill("job-finished", &[("name", name)])
 }
 
 pub fn quarter(name: &str, quarter: u64) -> String {
-    format!("{name}: {} %", 25 * quarter)
+    fill("job-quarter", &[("name", name), ("percent", &whole_percent(0.25 * quarter as f64))])
+}
+
+/// `34 %`
+fn whole_percent(fraction: f64) -> String {
+    in_unit("percent", 100.0 * fraction, 0)
 }
 
 /// What a job is doing.
 pub fn fetch_stage(stage: FetchStage) -> &'static str {
-    match stage {
-        FetchStage::Waiting => "Waiting: another tab has it in hand",
-        FetchStage::Looking => "Looking at the model",
-        FetchStage::Download => "Fetching and converting",
-        FetchStage::Check => "Computing what it is checked with",
-        FetchStage::Store => "Storing and reading back",
-    }
+    text(match stage {
+        FetchStage::Waiting => "fetch-waiting",
+        FetchStage::Looking => "fetch-looking",
+        FetchStage::Download => "fetch-download",
+        FetchStage::Check => "fetch-check",
+        FetchStage::Store => "fetch-store",
+    })
 }
 
 /// `62 MB of 605 MB · 2.1 MB a second · about 4 minutes left`
@@ -597,46 +387,46 @@ pub fn fetch_figures(job: &ModelJob) -> String {
     if total == 0 {
         return String::new();
     }
-    let mut text = format!("{} of {}", size(done.min(total)), size(total));
+    let mut text = share(&size(done.min(total)), &size(total));
     if rate > 0.0 && done < total && job.phase == Phase::Running {
-        text += &format!(" · {} a second · {}", size(rate as u64), time_left((total - done) as f64 / rate));
+        let rate_shown = fill("per-second", &[("n", &size(rate as u64))]);
+        text += &format!(" · {rate_shown} · {}", time_left((total - done) as f64 / rate));
     }
     text
 }
 
 fn time_left(seconds: f64) -> String {
     match seconds {
-        s if s < 10.0 => "a few seconds left".to_owned(),
-        s if s < 55.0 => format!("about {:.0} seconds left", (s / 10.0).ceil() * 10.0),
-        s if s < 90.0 => "about a minute left".to_owned(),
-        s if s < 5400.0 => format!("about {:.0} minutes left", s / 60.0),
-        s => format!("about {:.0} hours left", s / 3600.0),
+        s if s < 10.0 => text("left-little").to_owned(),
+        s if s < 55.0 => plural("left-seconds", (s / 10.0).ceil() as usize * 10, &[]),
+        s if s < 5400.0 => plural("left-minutes", (s / 60.0).round().max(1.0) as usize, &[]),
+        s => plural("left-hours", (s / 3600.0).round() as usize, &[]),
     }
 }
 
 /// A job in a line beside its name: `34 % · about a minute left`.
 pub fn job_line(job: &ModelJob) -> String {
     match (&job.phase, job.fraction()) {
-        (Phase::Failed(_), _) => DOWNLOAD_STOPPED.to_owned(),
-        (Phase::Paused, _) => DOWNLOAD_PAUSED.to_owned(),
+        (Phase::Failed(_), _) => DOWNLOAD_STOPPED.to_string(),
+        (Phase::Paused, _) => DOWNLOAD_PAUSED.to_string(),
         (_, None) => fetch_stage(job.progress.stage).to_owned(),
         (_, Some(fraction))
             if job.progress.stage == FetchStage::Download && job.progress.bytes_per_second > 0.0 =>
         {
             let FetchProgress { done, total, bytes_per_second, .. } = job.progress;
             let left = time_left(total.saturating_sub(done) as f64 / bytes_per_second);
-            format!("{:.0} % · {left}", 100.0 * fraction)
+            format!("{} · {left}", whole_percent(fraction))
         }
-        (_, Some(fraction)) => format!("{:.0} %", 100.0 * fraction),
+        (_, Some(fraction)) => whole_percent(fraction),
     }
 }
 
 /// As short as can be: `34 %`.
 pub fn job_short(job: &ModelJob) -> String {
     match (&job.phase, job.fraction()) {
-        (Phase::Failed(_), _) => "Stopped".to_owned(),
-        (Phase::Paused, _) => DOWNLOAD_PAUSED.to_owned(),
-        (_, fraction) => format!("{:.0} %", 100.0 * fraction.unwrap_or_default()),
+        (Phase::Failed(_), _) => text("stopped").to_owned(),
+        (Phase::Paused, _) => DOWNLOAD_PAUSED.to_string(),
+        (_, fraction) => whole_percent(fraction.unwrap_or_default()),
     }
 }
 
@@ -644,78 +434,73 @@ pub fn job_short(job: &ModelJob) -> String {
 pub fn room(store: &Store) -> Option<String> {
     let Store { used_bytes, quota_bytes, .. } = *store;
     let left = quota_bytes.saturating_sub(used_bytes);
-    (quota_bytes > 0).then(|| format!("{} used, about {} left.", size(used_bytes), size(left)))
+    (quota_bytes > 0).then(|| fill("room", &[("used", &size(used_bytes)), ("left", &size(left))]))
 }
 
 pub fn switched(name: &str) -> String {
-    format!("{name} ranks from now on.")
+    fill("switched", &[("name", name)])
 }
 
 pub fn model_gone(name: &str) -> String {
-    format!("{name} is not stored here any more; the built-in model is used.")
+    fill("model-gone", &[("name", name)])
 }
 
 pub fn will_fetch(source: &str, host: &str) -> String {
-    format!("Fetches {source} from {host}.")
+    fill("will-fetch", &[("source", source), ("host", host)])
 }
 
 /// Who learns what.
 pub fn host_note(host: &str) -> String {
-    format!(
-        "Models come from {host}, and only when you press Download. That host learns which model is fetched and your \
-         network address, never a picture or a label."
-    )
+    fill("host-note", &[("host", host)])
 }
 
 pub fn delete_question(name: &str, bytes: u64, is_in_use: bool) -> String {
-    let then = if is_in_use { " The built-in model takes over." } else { "" };
-    format!("Delete {name} ({})?{then}", size(bytes))
+    let key = if is_in_use { "delete-question-in-use" } else { "delete-question" };
+    fill(key, &[("name", name), ("size", &size(bytes))])
 }
 
 /// `8 bit · 161 MB · from openai/clip-vit-base-patch32 · hash checked against the list`
 pub fn stored_figures(model: &StoredModel, vouched_by: Vouched) -> String {
     // Of the reader's files, name and size stand there.
     let is_file = model.source.contains([' ', '\n']);
-    let source = if is_file { "your files" } else { model.source.split('@').next().unwrap_or_default() };
-    format!("{} · {} · from {source} · {}", format(model.format), size(model.bytes), vouched(vouched_by))
+    let source = match is_file {
+        true => text("from-your-files").to_owned(),
+        false => fill("from", &[("source", model.source.split('@').next().unwrap_or_default())]),
+    };
+    format!("{} · {} · {source} · {}", format(model.format), size(model.bytes), vouched(vouched_by))
 }
 
 pub fn unfinished(done: u64, total: u64) -> String {
     match total {
-        0 => "Not finished".to_owned(),
-        total => format!("Not finished: {} of {} are here", size(done.min(total)), size(total)),
+        0 => text("unfinished").to_owned(),
+        total => fill("unfinished-of", &[("done", &size(done.min(total))), ("total", &size(total))]),
     }
 }
 
-pub fn to_download(bytes: u64) -> String {
-    format!("{} to download", size(bytes))
-}
-
-pub fn kept(bytes: u64) -> String {
-    format!("{} kept", size(bytes))
+/// What a model costs: `605 MB to download, 161 MB kept`.
+pub fn costs(download_bytes: u64, kept_bytes: u64) -> String {
+    fill("costs", &[("download", &size(download_bytes)), ("kept", &size(kept_bytes))])
 }
 
 /// The recommended model in a line: `Try CLIP ViT-B/32: 605 MB to download, 161 MB kept.`
 pub fn offer(offer: &Offer) -> String {
     match &offer.stored {
-        Some(_) => format!("{} is on this device.", offer.name),
-        None => format!("Try {}: {}.", offer.name, offer_sizes(offer)),
+        Some(_) => fill("offer-stored", &[("name", &offer.name)]),
+        None => fill("offer-line", &[("name", &offer.name), ("costs", &offer_sizes(offer))]),
     }
 }
 
 /// The beginning of the same line where it is drawn in two parts.
 pub fn offer_name(offer: &Offer) -> String {
-    match &offer.stored {
-        Some(_) => format!("{}:", offer.name),
-        None => format!("Try {}:", offer.name),
-    }
+    let key = if offer.stored.is_some() { "offer-name-stored" } else { "offer-name" };
+    fill(key, &[("name", &offer.name)])
 }
 
 /// `605 MB to download, 161 MB kept`
 pub fn offer_sizes(offer: &Offer) -> String {
     match &offer.stored {
-        Some(_) => ON_THIS_DEVICE.to_owned(),
-        None => format!("{}, {}", to_download(offer.download_bytes), kept(offer.kept_bytes)),
+        Some(_) => ON_THIS_DEVICE.to_string(),
+        None => costs(offer.download_bytes, offer.kept_bytes),
     }
 }
 
@@ -723,15 +508,19 @@ pub fn offer_sizes(offer: &Offer) -> String {
 pub fn announce_before(Before { name, answer, .. }: &Before) -> String {
     let first = answer.ranked.labels.first();
     let said = first.map(|line| (label_or_none(line.label.as_deref()), percent(line.probability)));
-    said.map(|(label, percent)| format!(" {name} said: {label}, {percent}.")).unwrap_or_default()
+    said.map(|(label, percent)| {
+        let said = fill("announce-before", &[("name", name), ("label", label), ("percent", &percent)]);
+        format!(" {said}")
+    })
+    .unwrap_or_default()
 }
 
 pub fn accuracy(top1: f32) -> String {
-    format!("{top1:.1} % ImageNet")
+    fill("accuracy", &[("percent", &in_unit("percent", top1.into(), 1))])
 }
 
 pub fn discard_question(bytes: u64) -> String {
-    format!("Delete the {} that have arrived?", size(bytes))
+    fill("discard-question", &[("size", &size(bytes))])
 }
 
 /// What the badge and the picker call the model in use.
@@ -742,25 +531,26 @@ pub fn model_name(card: &Card) -> &str {
 /// Digits that mean something: `97 %`, `4.2 %`, `< 0.1 %`. No model is certain, so it is never `100 %` nor `0 %`.
 pub fn percent(probability: f32) -> String {
     let percent = probability * 100.0;
+    let in_percent = |value: f32, n_digits| in_unit("percent", value.into(), n_digits);
     match percent {
-        p if p < 0.1 => "< 0.1 %".to_owned(),
-        p if p < 9.95 => format!("{p:.1} %"),
-        p if p < 99.5 => format!("{p:.0} %"),
-        p if p < 99.95 => format!("{p:.1} %"),
-        _ => "> 99.9 %".to_owned(),
+        p if p < 0.1 => fill("below", &[("n", &in_percent(0.1, 1))]),
+        p if p < 9.95 => in_percent(p, 1),
+        p if p < 99.5 => in_percent(p, 0),
+        p if p < 99.95 => in_percent(p, 1),
+        _ => fill("above", &[("n", &in_percent(99.9, 1))]),
     }
 }
 
 pub fn millis(millis: f64) -> String {
     match millis {
-        ms if ms < 9.95 => format!("{ms:.1} ms"),
-        ms if ms < 1000.0 => format!("{ms:.0} ms"),
-        ms => format!("{:.1} s", ms / 1000.0),
+        ms if ms < 9.95 => in_unit("milliseconds", ms, 1),
+        ms if ms < 1000.0 => in_unit("milliseconds", ms, 0),
+        ms => in_unit("seconds", ms / 1000.0, 1),
     }
 }
 
 pub fn label_or_none(label: Option<&str>) -> &str {
-    label.unwrap_or(NONE)
+    label.unwrap_or(NONE.get())
 }
 
 /// How far the first line can be relied on, by what was measured of such answers.
@@ -770,32 +560,33 @@ pub fn confidence(ranked: &RankedLabels) -> &'static str {
         [first, second, ..] => second.label.is_some() && second.probability > 0.6 * first.probability,
         _ => false,
     };
-    match (ranked.confidence, ranked.mode) {
-        (Confidence::NotCalibrated, _) if is_alone => "How well it fits by itself. Not calibrated.",
-        (Confidence::NotCalibrated, _) => "Not calibrated: go by the order, not by the percentages.",
-        (Confidence::NoneOfThese, _) => "None of the labels fits well.",
-        (Confidence::Clear, _) => "A clear match.",
-        _ if is_alone => "How well it fits by itself. Add labels to compare it with.",
-        (Confidence::Likely, Mode::Softmax) => "Most likely.",
-        (Confidence::Likely, Mode::Independent) => "It likely fits.",
-        (Confidence::Unsure, Mode::Independent) => "Not sure that it fits.",
-        (Confidence::Unsure, Mode::Softmax) if is_close => "Hard to tell: the first two are close.",
-        (Confidence::Unsure, Mode::Softmax) => "A guess: not sure.",
-    }
+    text(match (ranked.confidence, ranked.mode) {
+        (Confidence::NotCalibrated, _) if is_alone => "confidence-alone-not-calibrated",
+        (Confidence::NotCalibrated, _) => "confidence-not-calibrated",
+        (Confidence::NoneOfThese, _) => "confidence-none-fits",
+        (Confidence::Clear, _) => "confidence-clear-match",
+        _ if is_alone => "confidence-alone",
+        (Confidence::Likely, Mode::Softmax) => "confidence-likely",
+        (Confidence::Likely, Mode::Independent) => "confidence-likely-fits",
+        (Confidence::Unsure, Mode::Independent) => "confidence-unsure-fits",
+        (Confidence::Unsure, Mode::Softmax) if is_close => "confidence-close",
+        (Confidence::Unsure, Mode::Softmax) => "confidence-guess",
+    })
 }
 
 /// What a screen reader says once an answer is settled.
 pub fn announce(ranked: &RankedLabels) -> String {
-    let Some(first) = ranked.labels.first() else { return NOTHING_READABLE.to_owned() };
-    let name = label_or_none(first.label.as_deref());
-    format!("{name}, {}. {}", percent(first.probability), confidence(ranked))
+    let Some(first) = ranked.labels.first() else { return NOTHING_READABLE.to_string() };
+    let label = label_or_none(first.label.as_deref());
+    let percent = percent(first.probability);
+    fill("announce", &[("label", label), ("percent", &percent), ("confidence", confidence(ranked))])
 }
 
 pub fn ready(card: &Card) -> String {
-    format!("The model is ready: {}, {}.", backend(card), self_test(card))
+    fill("ready", &[("backend", backend(card)), ("test", self_test(card))])
 }
 
-/// Where it runs, in a word.
+/// Where it runs, in a word that all languages know.
 pub fn backend(card: &Card) -> &'static str {
     match card.info.backend.kind {
         BackendKind::Gpu => "GPU",
@@ -805,24 +596,26 @@ pub fn backend(card: &Card) -> &'static str {
 
 /// Whether it computes rightly on this device; what vouches for its file is another matter: see [`vouched`].
 pub fn self_test(card: &Card) -> &'static str {
-    if card.info.self_test.is_some() { "self-test passed" } else { "no self-test" }
+    text(if card.info.self_test.is_some() { "self-test-passed" } else { "self-test-none" })
 }
 
 /// Whose hash the model's file was compared with.
 pub fn vouched(vouched: Vouched) -> &'static str {
-    match vouched {
-        Vouched::Catalogue => "hash checked against the list",
-        Vouched::Hub => "hash checked against the hub's",
-        Vouched::Nobody => "hash not known",
-    }
+    text(match vouched {
+        Vouched::Catalogue => "vouched-list",
+        Vouched::Hub => "vouched-hub",
+        Vouched::Nobody => "vouched-nobody",
+    })
 }
 
 /// The badge's title, with why it is not the graphics processor: `Results match the stored ones: …. Its file: hash checked against the list.`
 pub fn badge_title(card: &Card, model: &Model) -> String {
-    let self_test = self_test_figure(card).unwrap_or_else(|| "It has no self-test.".to_owned());
-    let why =
-        card.fallback.as_ref().map(|problem| format!("{}. ", advice(problem.code).title)).unwrap_or_default();
-    format!("{why}{self_test} Its file: {}.", file_check(model))
+    let test = self_test_figure(card).unwrap_or_else(|| text("badge-no-test").to_owned());
+    let said = fill("badge-title", &[("test", &test), ("check", file_check(model))]);
+    match &card.fallback {
+        Some(problem) => fill("badge-why", &[("why", advice(problem.code).title), ("rest", &said)]),
+        None => said,
+    }
 }
 
 /// In the badge, both statements in short: `self-test passed · file checked`.
@@ -832,14 +625,14 @@ pub fn badge_checks(card: &Card, model: &Model) -> String {
         Model::Stored(chosen) => chosen.vouched != Vouched::Nobody,
         Model::File { .. } => false,
     };
-    let file = if is_vouched { "file checked" } else { vouched(Vouched::Nobody) };
+    let file = if is_vouched { text("file-checked") } else { vouched(Vouched::Nobody) };
     format!("{} · {file}", self_test(card))
 }
 
 /// Where the file of the model in use comes from, and what vouches for it: of the page's own, its server.
 pub fn file_check(model: &Model) -> &'static str {
     match model {
-        Model::Starter => "hash checked against this page's own",
+        Model::Starter => text("vouched-page"),
         Model::Stored(chosen) => vouched(chosen.vouched),
         Model::File { .. } => vouched(Vouched::Nobody),
     }
@@ -848,46 +641,49 @@ pub fn file_check(model: &Model) -> &'static str {
 /// The self-test's figures behind the badge.
 pub fn self_test_figure(card: &Card) -> Option<String> {
     let test = card.info.self_test?;
-    let cosine = test.cosine_image.min(test.cosine_text);
-    Some(format!("Results match the stored ones: cosine {cosine:.5}, in {}.", millis(test.millis)))
+    let cosine = number(test.cosine_image.min(test.cosine_text), 5);
+    Some(fill("self-test-figure", &[("cosine", &cosine), ("time", &millis(test.millis))]))
 }
 
 /// The device, in a line.
 pub fn device(card: &Card) -> String {
-    let adapter = card.info.backend.adapter.as_deref().unwrap_or("this computer's processor");
-    let kind = if card.info.backend.is_software { ", emulated in software" } else { "" };
-    format!("{}: {adapter}{kind}", backend(card))
+    let adapter = card.info.backend.adapter.as_deref().unwrap_or(text("this-processor"));
+    let key = if card.info.backend.is_software { "device-emulated" } else { "device" };
+    fill(key, &[("backend", backend(card)), ("adapter", adapter)])
+}
+
+/// The model's file and what it takes, in a line.
+pub fn measures(card: &Card) -> String {
+    let (bytes, side) = (megabytes(card.info.file_bytes as u64), square(card.info.image_size));
+    let n_tokens = count(card.info.context_len);
+    fill("measures", &[("size", &bytes), ("side", &side), ("n_tokens", &n_tokens)])
 }
 
 pub fn rate(per_second: f64) -> String {
+    let n_digits = if per_second < 10.0 { 1 } else { 0 };
     match per_second {
         0.0 => "…".to_owned(),
-        rate if rate < 10.0 => format!("{rate:.1} a second"),
-        rate => format!("{rate:.0} a second"),
+        rate => in_unit("per-second", rate, n_digits),
     }
 }
 
 pub fn cut(labels: &[String]) -> String {
-    format!("Too long for the model, so only the beginning counts: {}", some_quoted(labels, ", "))
+    fill("cut", &[("labels", &some_quoted(labels, &LIST_COMMA))])
 }
 
 /// Labels of which the model reads nothing, and what would help.
 pub fn unreadable(labels: &[String]) -> String {
-    format!(
-        "This model can't read {}, so {} no part. A model that knows the language can: see Models.",
-        some_quoted(labels, ", "),
-        if labels.len() == 1 { "it takes" } else { "they take" }
-    )
+    plural("unreadable", labels.len(), &[("labels", &some_quoted(labels, &LIST_COMMA))])
 }
 
 /// Labels that are one and the same to the model.
 pub fn same(labels: &[String]) -> String {
-    format!("The same to this model: {}. It can't tell them apart.", some_quoted(labels, " and "))
+    fill("same", &[("labels", &some_quoted(labels, &LIST_AND))])
 }
 
 /// The model's size: `224 × 224 pixels`.
 pub fn square(size: usize) -> String {
-    format!("{size} × {size} pixels")
+    in_unit("square", size as f64, 0)
 }
 
 /// What the model does not see of a picture of this width and height; nothing before they are known. `inside` is
@@ -901,34 +697,39 @@ pub fn cut_off(fit: Fit, inside: f32, (width, height): (u32, u32)) -> String {
         Fit::Crop => f64::from(inside) * f64::from(shorter) / f64::from(side),
         Fit::Squash | Fit::Pad => f64::from(inside),
     };
-    let cut = |side: u32, sides: &'static str| (50.0 * (1.0 - seen(side)), sides);
-    let mut cuts = vec![cut(width, "left and right"), cut(height, "top and bottom")];
-    cuts.retain(|(percent, _)| *percent >= 0.05);
-    let said = |(percent, sides): &(f64, &str)| match percent {
-        p if *p < 1.0 => format!("less than 1 % is cut off at the {sides}"),
-        p => format!("{p:.0} % is cut off at the {sides} each"),
-    };
-    match fit {
-        _ if !cuts.is_empty() => {
-            format!("It sees the middle: {}.", cuts.iter().map(said).collect::<Vec<_>>().join(", and "))
-        }
-        _ if width == height => "It sees the whole picture.".to_owned(),
-        Fit::Squash => "It sees the whole picture, squeezed into a square.".to_owned(),
-        Fit::Pad => "It sees the whole picture, with bars beside it.".to_owned(),
-        Fit::Crop => "It sees the whole picture, as good as.".to_owned(),
+    let cuts: Vec<String> = [(width, "cut-sides"), (height, "cut-ends")]
+        .into_iter()
+        .map(|(side, key)| (50.0 * (1.0 - seen(side)), key))
+        .filter(|(percent, _)| *percent >= 0.05)
+        .map(|(percent, key)| match percent {
+            p if p < 1.0 => fill(&format!("{key}-little"), &[("percent", &whole_percent(0.01))]),
+            p => fill(key, &[("percent", &whole_percent(p / 100.0))]),
+        })
+        .collect();
+    if !cuts.is_empty() {
+        return fill("sees-middle", &[("cuts", &cuts.join(text("cut-and")))]);
     }
+    text(match fit {
+        _ if width == height => "sees-whole",
+        Fit::Squash => "sees-squeezed",
+        Fit::Pad => "sees-bars",
+        Fit::Crop => "sees-nearly",
+    })
+    .to_owned()
 }
 
 /// What was laid under transparency.
 pub fn background(background: Option<Background>) -> Option<&'static str> {
     Some(match background? {
-        Background::White => "White is laid under what is transparent.",
-        Background::Black => ON_BLACK,
+        Background::White => text("on-white"),
+        Background::Black => ON_BLACK.get(),
     })
 }
 
 fn quoted(labels: &[String], between: &str) -> String {
-    labels.iter().map(|label| format!("“{}”", shortened(label))).collect::<Vec<_>>().join(between)
+    let quoted: Vec<String> =
+        labels.iter().map(|label| fill("quoted", &[("text", &shortened(label))])).collect();
+    quoted.join(between)
 }
 
 pub fn shortened(label: &str) -> String {
@@ -937,140 +738,137 @@ pub fn shortened(label: &str) -> String {
 }
 
 pub fn remove_label(label: &str) -> String {
-    format!("Remove {label}")
+    fill("remove-label", &[("label", label)])
 }
 
+/// A sample picture by its file's name.
 pub fn sample(name: &str) -> String {
-    format!("Sample picture: {name}")
+    fill("sample", &[("name", text(&format!("sample-{name}")))])
 }
 
 pub fn similarity(similarity: f32) -> String {
-    format!("similarity {similarity:.3}")
+    fill("similarity", &[("n", &cosine(similarity))])
 }
 
-pub const STAGE: &str = "Picture";
-pub const STARTING: &str = "Getting ready";
-pub const NO_MODEL: &str = "No model";
-pub const COLUMN_LABEL: &str = "Label";
-pub const COLUMN_PERCENT: &str = "Percentage";
-pub const COLUMN_SIMILARITY: &str = "Similarity";
-pub const FACT_RUNS_ON: &str = "Runs on";
-pub const FACT_CHECKED: &str = "Self-test";
-pub const FACT_FILE_CHECK: &str = "Its file";
-pub const FACT_LOADED: &str = "Started in";
-pub const FACT_WHY_CPU: &str = "Why not the GPU";
-pub const FACT_NAME: &str = "Name";
-pub const FACT_ABOUT: &str = "What it is";
-pub const FACT_ACCURACY: &str = "How good it is";
-pub const FACT_LICENCE: &str = "Licence";
-pub const FACT_SOURCES: &str = "Made from";
-pub const BACKEND: &str = "Compute on";
-pub const BACKENDS: [(BackendChoice, &str, &str); 3] = [
-    (BackendChoice::Auto, "backend-auto", "Automatic"),
-    (BackendChoice::Gpu, "backend-gpu", "Graphics processor"),
-    (BackendChoice::Cpu, "backend-cpu", "Processor"),
+/// `0.274`
+pub fn cosine(cosine: f32) -> String {
+    number(cosine.into(), 3)
+}
+
+pub const STAGE: Text = Text("stage");
+pub const STARTING: Text = Text("starting");
+pub const NO_MODEL: Text = Text("no-model");
+pub const COLUMN_LABEL: Text = Text("column-label");
+pub const COLUMN_PERCENT: Text = Text("column-percent");
+pub const COLUMN_SIMILARITY: Text = Text("column-similarity");
+pub const FACT_RUNS_ON: Text = Text("fact-runs-on");
+pub const FACT_CHECKED: Text = Text("fact-checked");
+pub const FACT_FILE_CHECK: Text = Text("fact-file-check");
+pub const FACT_LOADED: Text = Text("fact-loaded");
+pub const FACT_WHY_CPU: Text = Text("fact-why-cpu");
+pub const FACT_NAME: Text = Text("fact-name");
+pub const FACT_ABOUT: Text = Text("fact-about");
+pub const FACT_ACCURACY: Text = Text("fact-accuracy");
+pub const FACT_LICENCE: Text = Text("fact-licence");
+pub const FACT_SOURCES: Text = Text("fact-sources");
+pub const BACKEND: Text = Text("backend");
+pub const BACKENDS: [(BackendChoice, &str, Text); 3] = [
+    (BackendChoice::Auto, "backend-auto", Text("backend-auto")),
+    (BackendChoice::Gpu, "backend-gpu", Text("backend-gpu")),
+    (BackendChoice::Cpu, "backend-cpu", Text("backend-cpu")),
 ];
-pub const WHY_CPU_DETAIL: &str = "What the browser says";
-pub const GPU_SET_ASIDE: &str = "gave no answer, was lost, or the browser broke down while it was tried";
+pub const WHY_CPU_DETAIL: Text = Text("why-cpu-detail");
+pub const GPU_SET_ASIDE: Text = Text("gpu-set-aside");
 
 /// How many labels are encoded, of all.
 pub fn label_progress(done: usize, total: usize) -> String {
-    format!("{done} of {total} labels read")
+    plural("label-progress", total, &[("done", &count(done))])
 }
 
-pub const FACT_FILE: &str = "File";
-pub const FACT_SIZE: &str = "Size";
-pub const FACT_CHECKSUM: &str = "SHA-256";
+pub const FACT_FILE: Text = Text("fact-file");
+pub const FACT_SIZE: Text = Text("fact-size");
+pub const FACT_CHECKSUM: Text = Text("fact-checksum");
 
 // ---- what is given, stored, exported; long lists ----
 
-pub const LABELS_PASTED: &str = "The pasted labels took the place of the preset.";
-pub const LABELS_ADDED: &str = "The pasted labels were added.";
-pub const LABELS_ELSEWHERE: &str = "Labels were changed in another tab. Which are to stay?";
-pub const LABELS_FROM_TAB: &str = "Labels came from the other tab.";
-pub const KEEP_MINE: &str = "These";
-pub const TAKE_THEIRS: &str = "Those";
+pub const LABELS_PASTED: Text = Text("labels-pasted");
+pub const LABELS_ADDED: Text = Text("labels-added");
+pub const LABELS_ELSEWHERE: Text = Text("labels-elsewhere");
+pub const LABELS_FROM_TAB: Text = Text("labels-from-tab");
+pub const KEEP_MINE: Text = Text("keep-mine");
+pub const TAKE_THEIRS: Text = Text("take-theirs");
 
-pub const SET_KEEP: &str = "Keep these labels";
-pub const SET_NAME: &str = "Name of the set";
+pub const SET_KEEP: Text = Text("set-keep");
+pub const SET_NAME: Text = Text("set-name");
 
 pub fn remove_set(name: &str) -> String {
-    format!("Delete the set {name}")
+    fill("remove-set", &[("name", name)])
 }
 
-pub const COPY_TABLE: &str = "Copy table";
-pub const SAVE_PICTURE: &str = "Save or share as a picture";
-pub const SHARED_PICTURE: &str = "Shared.";
+pub const COPY_TABLE: Text = Text("copy-table");
+pub const SAVE_PICTURE: Text = Text("save-picture");
+pub const SHARED_PICTURE: Text = Text("shared-picture");
 
 pub fn saved(name: &str) -> String {
-    format!("Saved as {name}.")
+    fill("saved", &[("name", name)])
 }
 
 pub fn not_saved(why: &str) -> String {
-    format!("It could not be saved: {why}")
+    fill("not-saved", &[("why", why)])
 }
 
-pub const LABELS_FIND: &str = "Find a label";
-pub const TRAY: &str = "Pictures";
+pub const LABELS_FIND: Text = Text("labels-find");
+pub const TRAY: Text = Text("tray");
 
 /// `2,000 labels`, `12 of 2,000 labels`
 pub fn labels_shown(n_shown: usize, n_labels: usize) -> String {
     match n_shown {
-        n if n == n_labels => format!("{} labels", count(n)),
-        n => format!("{} of {} labels", count(n), count(n_labels)),
+        n if n == n_labels => plural("n-labels", n, &[]),
+        n => plural("labels-shown", n_labels, &[("shown", &count(n))]),
     }
 }
 
 pub fn show_picture(name: &str) -> String {
-    format!("Show {name}")
+    fill("show-picture", &[("name", name)])
 }
 
 /// Title and advice on labels that could not be taken.
 pub fn refused(Refused { n_labels, error, .. }: &Refused) -> [String; 2] {
-    match error {
-        TextError::LongLabel { n_chars, max, .. } => [
-            "This label is too long. ".to_owned(),
-            format!(
-                "It has {} characters, {} at most are read. It is back in the field.",
-                count(*n_chars),
-                count(*max)
-            ),
-        ],
-        TextError::ManyLabels { max } => [
-            format!("{} labels are the most. ", count(*max)),
-            match n_labels {
-                1 => "The last one is back in the field: remove a label, then add it.".to_owned(),
-                n => format!("The other {} are back in the field: remove labels, then add them.", count(*n)),
-            },
-        ],
-        error => ["These labels can't be used. ".to_owned(), error.to_string()],
-    }
+    let (title, todo) = match error {
+        TextError::LongLabel { n_chars, max, .. } => {
+            (text("label-long").to_owned(), plural("label-long-todo", *n_chars, &[("max", &count(*max))]))
+        }
+        TextError::ManyLabels { max } => {
+            (plural("labels-many", *max, &[]), plural("labels-many-todo", *n_labels, &[]))
+        }
+        error => (text("labels-refused").to_owned(), error.to_string()),
+    };
+    [format!("{title} "), todo]
 }
 
 pub fn pictures_came(n_pictures: usize) -> String {
-    format!("{} pictures: the first is shown, the others wait under it.", count(n_pictures))
+    plural("pictures-came", n_pictures, &[])
 }
 
 /// Files that were not taken, by name.
 pub fn left_out(names: &[String]) -> String {
-    let verb = if names.len() == 1 { "is no picture and was" } else { "are no pictures and were" };
-    format!("{} {verb} left out.", some_quoted(names, ", "))
+    plural("left-out", names.len(), &[("names", &some_quoted(names, &LIST_COMMA))])
 }
 
 /// `2,000`
 pub fn count(n: usize) -> String {
-    let digits = n.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
-    groups.join(",")
+    number(n as f64, 0)
 }
+
+const LIST_COMMA: Text = Text("list-comma");
+const LIST_AND: Text = Text("list-and");
 
 /// The first of many, and how many more there are.
 fn some_quoted(labels: &[String], between: &str) -> String {
     const MOST: usize = 8;
     match labels.len() {
         0..=MOST => quoted(labels, between),
-        n => format!("{} and {} more", quoted(&labels[..MOST], ", "), count(n - MOST)),
+        n => plural("list-more", n - MOST, &[("list", &quoted(&labels[..MOST], &LIST_COMMA))]),
     }
 }
 

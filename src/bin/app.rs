@@ -2,5 +2,5 @@
 
 fn main() {
     console_error_panic_hook::set_once();
-    yew::Renderer::<cliplet::app::page::Page>::new().render();
+    cliplet::app::page::start();
 }

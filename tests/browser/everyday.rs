@@ -366,7 +366,9 @@ fn in_each_state(page: &Page, mut look: impl FnMut(&str)) {
     look("notice");
     page.browser.run("document.querySelector(arguments[0]).click()", json!([testid("undo")]));
     let pictures: Vec<Value> = ["flower", "rocket"]
-        .map(|name| json!([name, std::fs::read(file(&format!("static/samples/{name}.jpg"))).expect("a sample")]))
+        .map(|name| {
+            json!([name, std::fs::read(file(&format!("static/samples/{name}.jpg"))).expect("a sample")])
+        })
         .to_vec();
     page.browser.run(
         "const transfer = new DataTransfer();

@@ -641,7 +641,8 @@ fn a_label_that_nobody_can_see_makes_no_chip() {
 fn what_the_system_shares_or_opens_with_the_page_takes_the_stage() {
     let manifest = std::fs::read(file("dist/manifest.webmanifest")).expect("the manifest");
     let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
-    let (target, text) = (&manifest["share_target"], |value: &Value| value.as_str().expect("a text").to_owned());
+    let (target, text) =
+        (&manifest["share_target"], |value: &Value| value.as_str().expect("a text").to_owned());
     let (action, method) = (text(&target["action"]), text(&target["method"]));
     let (kind, name) = (text(&target["enctype"]), text(&target["params"]["files"][0]["name"]));
     let page = Page::unopened(&[]);

@@ -183,7 +183,7 @@ impl Hands<'_> {
         let is_open = format!("the('dialog-{dialog}').open");
         self.press(opener, ENTER, &is_open);
         if dialog == "models" {
-            let is_known = |room: &String| room != strings::STORED_UNKNOWN;
+            let is_known = |room: &String| *room != strings::STORED_UNKNOWN.to_string();
             self.page.the("shelved");
             self.page.browser.wait_for("what is stored", || self.page.text("room").filter(is_known));
         }

@@ -19,6 +19,7 @@ mod journeys;
 mod js;
 mod kernels;
 mod keyboard;
+mod languages;
 mod own_model;
 mod page;
 mod picker;

@@ -13,6 +13,7 @@ mod image;
 mod imports;
 mod input;
 mod kernels;
+mod languages;
 mod live;
 mod offer;
 mod page;

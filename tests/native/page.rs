@@ -609,7 +609,7 @@ fn labels_that_are_not_understood_are_named_with_what_would_help() {
     let answer = Answer { id, picture: 1, ranked, notes, background: None, stages: Vec::new() };
     let state = told(state, Event::Answered(answer));
     assert_eq!((state.phase(), state.lines().len()), (Phase::Settled, 0));
-    assert_eq!(state.notices.announcement.split(" Try").next(), Some(strings::NOTHING_READABLE));
+    assert_eq!(state.notices.announcement.split(" Try").next(), Some(strings::NOTHING_READABLE.get()));
 }
 
 #[test]

@@ -188,7 +188,7 @@ fn one_download_at_a_time() {
     let other = catalogue().models[1].id.clone();
     let (state, sent) = send(pick(state, Pick::Download(other.clone())));
     assert_eq!((sent.len(), state.picker.job.as_ref().unwrap().id), (0, id));
-    assert_eq!(state.notices.announcement, strings::ONE_AT_A_TIME);
+    assert_eq!(state.notices.announcement, strings::ONE_AT_A_TIME.get());
     // One that failed gives way.
     let problem = Problem::new(Code::WeightsNetwork, "reset");
     let failed = heard(state, FetchEvent::Failed(id, problem.clone()));

@@ -218,7 +218,7 @@ impl Picker {
             Pick::Cancel => return self.cancel(),
             Pick::Delete(key) => {
                 self.outbox.push((FetchRequest::Delete(key.clone()), None));
-                return Outcome { deleted: Some(key), ..Outcome::say(strings::DELETED.to_owned()) };
+                return Outcome { deleted: Some(key), ..Outcome::say(strings::DELETED.to_string()) };
             }
             Pick::Dismiss => {
                 if self.problem.take().is_none() {
@@ -361,7 +361,7 @@ impl Picker {
 
     fn begin(&mut self, name: String, what: What, is_offered: bool) -> Outcome {
         if self.is_busy() {
-            return Outcome::say(strings::ONE_AT_A_TIME.to_owned());
+            return Outcome::say(strings::ONE_AT_A_TIME.to_string());
         }
         self.start_downloader();
         self.problem = None;
@@ -400,7 +400,7 @@ impl Picker {
         } else if let Some(key) = what_is_there {
             self.outbox.push((FetchRequest::Delete(key), None));
         }
-        Outcome::say(strings::CANCELLED.to_owned())
+        Outcome::say(strings::CANCELLED.to_string())
     }
 
     fn hear(&mut self, event: FetchEvent, payload: Option<u64>) -> Outcome {
@@ -435,7 +435,7 @@ impl Picker {
             FetchEvent::Paused(id) => {
                 if let Some(job) = self.job.as_mut().filter(|job| is_of(job, id)) {
                     job.phase = Phase::Paused;
-                    return Outcome::say(strings::PAUSED.to_owned());
+                    return Outcome::say(strings::PAUSED.to_string());
                 }
             }
             FetchEvent::Failed(id, problem) => {

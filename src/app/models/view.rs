@@ -6,6 +6,7 @@
 use super::picker::{CatalogueState, ModelJob, Offer, Phase, Pick, Picker, What};
 use super::recommend::{OrderedCatalogue, kept_bytes};
 use crate::app::edits::Edit;
+use crate::app::hooks::use_language;
 use crate::app::loading::Model;
 use crate::app::parts::deletion::{Deletion, focus};
 use crate::app::parts::icon::{Button, bar, icon};
@@ -38,6 +39,7 @@ pub struct ModelsProps {
 
 #[component]
 pub fn Models(props: &ModelsProps) -> Html {
+    use_language();
     let ModelsProps { picker, settings, send, .. } = props;
     let host = source::host(&settings.hub()).to_owned();
     let file_input = use_node_ref();
@@ -78,8 +80,8 @@ fn job_card(job: &ModelJob, bytes_at_stake: u64, send: &Callback<Action>) -> Htm
     let pick = |pick: Pick| press(send, Action::Pick(pick));
     let is_download = matches!(job.what, What::Order(_));
     let stage = match job.phase {
-        Phase::Paused => strings::DOWNLOAD_PAUSED,
-        Phase::Failed(_) => strings::DOWNLOAD_STOPPED,
+        Phase::Paused => strings::DOWNLOAD_PAUSED.get(),
+        Phase::Failed(_) => strings::DOWNLOAD_STOPPED.get(),
         _ => strings::fetch_stage(job.progress.stage),
     };
     let fraction = job.fraction();
@@ -143,7 +145,7 @@ fn stored(props: &ModelsProps) -> Html {
         <li class="model" key="" data-testid="model-row" data-key="starter">
             <div><p class="title">{ strings::STARTER }</p><p class="hint">{ strings::STARTER_ABOUT }</p></div>
             <div class="row">
-                { use_button(props, strings::STARTER, "model-starter", Model::Starter) }
+                { use_button(props, &strings::STARTER, "model-starter", Model::Starter) }
                 <Button icon="trash" label={strings::FORGET} testid="forget" has_text={false} onclick={props.on_forget.reform(|_| ())} />
             </div>
         </li>
@@ -166,7 +168,7 @@ fn stored(props: &ModelsProps) -> Html {
                 { for picker.unfinished().map(|unfinished| unfinished_model(props, unfinished)) }
             </ul>
             <p class="hint room" data-testid="room">{ match &picker.store {
-                None => strings::STORED_UNKNOWN.to_owned(),
+                None => strings::STORED_UNKNOWN.to_string(),
                 Some(store) => {
                     let keeping = if store.is_persistent { strings::PERSISTENT } else { strings::NOT_PERSISTENT };
                     let room = strings::room(store).unwrap_or_default();
@@ -274,7 +276,7 @@ fn shelved(props: &ModelsProps, entry: &Entry, is_recommended: bool) -> Html {
                 <p class="title">{ &entry.name }
                     if is_recommended { <span class="tag" data-testid="recommended">{ strings::RECOMMENDED }</span> }
                 </p>
-                <p class="sizes">{ format!("{}, {}", strings::to_download(entry.n_bytes()), strings::kept(kept_bytes(entry, settings.format))) }</p>
+                <p class="sizes">{ strings::costs(entry.n_bytes(), kept_bytes(entry, settings.format)) }</p>
                 <p>{ &entry.about }</p>
                 <p class="hint facts">
                     <span>{ link(&entry.imagenet.source, strings::accuracy(entry.imagenet.top1)) }</span>
@@ -300,7 +302,7 @@ fn by_id(props: &ModelsProps) -> Html {
     });
     let (is_wrong, hint) = match &source {
         Ok(source) => (false, strings::will_fetch(source, &settings.hub())),
-        Err(SourceError::Empty) => (false, strings::BY_ID_HINT.to_owned()),
+        Err(SourceError::Empty) => (false, strings::BY_ID_HINT.to_string()),
         Err(error) => (true, error.to_string()),
     };
     html! {
@@ -355,7 +357,7 @@ fn options(props: &ModelsProps) -> Html {
         }
     };
     let error = source::parse_hub(&settings.hub).err().map(|error| error.to_string());
-    let hint = error.clone().unwrap_or_else(|| strings::HUB_HINT.to_owned());
+    let hint = error.clone().unwrap_or_else(|| strings::HUB_HINT.to_string());
     html! {
         <details class="compare" data-testid="model-options">
             <summary>{ icon("sliders") }<span>{ strings::MODEL_OPTIONS }</span>{ icon("down") }</summary>

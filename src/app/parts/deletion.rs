@@ -4,6 +4,8 @@
 //! Invariant: the focus follows the question, and comes back with a "no".
 
 use super::icon::Button;
+use crate::app::hooks::use_language;
+use crate::app::language::Text;
 use crate::app::state::Action;
 use crate::app::strings;
 use wasm_bindgen::JsCast;
@@ -13,7 +15,7 @@ use yew::prelude::*;
 #[derive(PartialEq, Properties)]
 pub struct DeletionProps {
     pub icon: &'static str,
-    pub label: &'static str,
+    pub label: Text,
     /// What would be deleted.
     pub about: AttrValue,
     pub testid: &'static str,
@@ -31,6 +33,7 @@ pub struct DeletionProps {
 /// A button that asks before it deletes.
 #[component]
 pub fn Deletion(props: &DeletionProps) -> Html {
+    use_language();
     let is_asking = use_state(|| false);
     let (keep, button) = (use_node_ref(), use_node_ref());
     // The focus follows the question, and comes back with a "no".

@@ -5,7 +5,8 @@
 
 use super::icon::{Button, bar, room};
 use crate::app::edits::Edit;
-use crate::app::hooks::use_window;
+use crate::app::hooks::{use_language, use_window};
+use crate::app::language::Text;
 use crate::app::loading::Model;
 use crate::app::settings::GpuTrouble;
 use crate::app::state::Action;
@@ -22,7 +23,7 @@ use yew::prelude::*;
 #[derive(PartialEq, Properties)]
 pub struct DialogProps {
     pub name: &'static str,
-    pub title: &'static str,
+    pub title: Text,
     pub is_open: bool,
     pub on_close: Callback<()>,
     /// For a screen reader, what went wrong, and notices.
@@ -34,6 +35,7 @@ pub struct DialogProps {
 
 #[component]
 pub fn Dialog(props: &DialogProps) -> Html {
+    use_language();
     let dialog = use_node_ref();
     {
         let dialog = dialog.clone();
@@ -102,6 +104,7 @@ pub struct DetailsProps {
 
 #[component]
 pub fn Details(props: &DetailsProps) -> Html {
+    use_language();
     html! {
         <>
             { match &props.answer {
@@ -151,6 +154,7 @@ struct ScoresProps {
 
 #[component]
 fn Scores(props: &ScoresProps) -> Html {
+    use_language();
     let lines = &props.answer.ranked.labels;
     let table = use_node_ref();
     let is_long = lines.len() > LONG;
@@ -164,7 +168,7 @@ fn Scores(props: &ScoresProps) -> Html {
         let line = &lines[idx];
         html! {
             <tr key={idx} data-row={idx.to_string()}><th scope="row" dir="auto">{ strings::label_or_none(line.label.as_deref()) }</th>
-                <td>{ strings::percent(line.probability) }</td><td>{ format!("{:.3}", line.similarity) }</td></tr>
+                <td>{ strings::percent(line.probability) }</td><td>{ strings::cosine(line.similarity) }</td></tr>
         }
     };
     html! {
@@ -217,16 +221,11 @@ fn why_cpu(problem: &Problem) -> Html {
 fn model_card(card: &Card, props: &DetailsProps) -> Html {
     let model = &props.model;
     let about = &card.info.about;
-    let fact = |name: &'static str, value: Html| html! { <><dt>{ name }</dt><dd>{ value }</dd></> };
+    let fact = |name: Text, value: Html| html! { <><dt>{ name }</dt><dd>{ value }</dd></> };
     let text = |text: &str| html! { { text } };
     let optional =
         |name, value: &str| if value.is_empty() { Html::default() } else { fact(name, text(value)) };
-    let size = format!(
-        "{}; sees {1} × {1} pixels, reads {2} tokens",
-        strings::megabytes(card.info.file_bytes as u64),
-        card.info.image_size,
-        card.info.context_len
-    );
+    let size = strings::measures(card);
     html! {
         <>
             <h3>{ strings::DETAILS_DEVICE }</h3>
@@ -257,7 +256,7 @@ fn model_card(card: &Card, props: &DetailsProps) -> Html {
 
 /// How a reader can check that pictures stay.
 pub fn privacy() -> Html {
-    html! { <ul class="lines-of-text">{ for strings::PRIVACY_LINES.iter().map(|line| html! { <li>{ line }</li> }) }</ul> }
+    html! { <ul class="lines-of-text">{ for strings::PRIVACY_LINES.iter().map(|line| html! { <li>{ *line }</li> }) }</ul> }
 }
 
 pub fn shortcuts(is_on: bool, send: &Callback<Action>) -> Html {
@@ -265,7 +264,7 @@ pub fn shortcuts(is_on: bool, send: &Callback<Action>) -> Html {
     html! {
         <>
             <dl class="keys">{ for strings::SHORTCUT_LIST.iter().map(|(keys, what)| html! {
-                <><dt>{ for keys.split(' ').map(|key| html! { <kbd>{ key }</kbd> }) }</dt><dd>{ what }</dd></>
+                <><dt>{ for keys.split(' ').map(|key| html! { <kbd>{ strings::key(key) }</kbd> }) }</dt><dd>{ *what }</dd></>
             }) }</dl>
             <label class="choice"><input type="checkbox" data-testid="has-shortcuts" checked={is_on} onchange={change} />
                 <span>{ strings::SHORTCUTS_ON }</span></label>

@@ -1,6 +1,7 @@
 //! The head of the page: name, badge, the ways to details, help and a link.
 
 use super::icon::{Button, bar, icon};
+use crate::app::hooks::use_language;
 use crate::app::loading::{Engine, Model};
 use crate::app::models::picker::{ModelJob, Offer, Phase};
 use crate::app::strings;
@@ -21,6 +22,7 @@ pub struct HeaderProps {
 
 #[component]
 pub fn Header(props: &HeaderProps) -> Html {
+    use_language();
     let on = |callback: &Callback<()>| callback.reform(|_: MouseEvent| ());
     html! {
         <header class="head">
@@ -73,6 +75,7 @@ struct BadgeProps {
 /// Which model ranks and where, and that it was verified here; opens the models.
 #[component]
 fn Badge(props: &BadgeProps) -> Html {
+    use_language();
     let (state, backend, picture, text) = match &props.engine {
         Engine::Starting | Engine::Loading(_) => {
             ("loading", "", "processor", html! { { strings::STARTING } })

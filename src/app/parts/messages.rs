@@ -3,6 +3,8 @@
 //! Invariant: an error has a title, what to do, a code, and a button where trying again may help.
 
 use super::icon::{Button, bar, icon};
+use crate::app::hooks::use_language;
+use crate::app::language::Text;
 use crate::app::state::Action;
 use crate::app::strings::{self, Advice};
 use crate::worker::problem::{Code, Problem};
@@ -15,7 +17,7 @@ pub struct AlertProps {
     pub send: Callback<Action>,
     /// What its button says, and what it does, where trying again may help.
     #[prop_or((strings::RETRY, Action::Retry))]
-    pub retry: (&'static str, Action),
+    pub retry: (Text, Action),
     /// Puts it away; a model that did not load stays a fact.
     #[prop_or(Some(Action::DismissProblem))]
     pub dismiss: Option<Action>,
@@ -23,6 +25,7 @@ pub struct AlertProps {
 
 #[component]
 pub fn Alert(props: &AlertProps) -> Html {
+    use_language();
     let Problem { code, detail, .. } = &props.problem;
     let Advice { title, todo, can_retry } = strings::advice_on(&props.problem);
     let on = |action: Action| props.send.reform(move |_: MouseEvent| action.clone());
@@ -59,6 +62,7 @@ pub struct LoadingProps {
 
 #[component]
 pub fn LoadingCard(props: &LoadingProps) -> Html {
+    use_language();
     let LoadingProps { progress, on_cancel } = props;
     let fraction = progress.done as f64 / progress.total.max(1) as f64;
     let stage = strings::load_stage(progress.stage);
@@ -89,6 +93,7 @@ pub struct LabelProgressProps {
 /// How far the first ranking of many labels is: a thin line, words, and the way out.
 #[component]
 pub fn LabelProgress(props: &LabelProgressProps) -> Html {
+    use_language();
     let (done, total) = props.progress;
     let text = strings::label_progress(done, total);
     let fraction = done as f64 / total.max(1) as f64;

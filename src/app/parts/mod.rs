@@ -6,6 +6,7 @@ pub mod deletion;
 pub mod dialogs;
 pub mod header;
 pub mod icon;
+pub mod language;
 pub mod messages;
 pub mod offer;
 pub mod toasts;

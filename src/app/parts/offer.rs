@@ -3,6 +3,7 @@
 //! Invariant: what an offer costs stands beside its button, downloaded and kept.
 
 use super::icon::Button;
+use crate::app::hooks::use_language;
 use crate::app::models::picker::Offer;
 use crate::app::state::Action;
 use crate::app::strings;
@@ -19,6 +20,7 @@ pub struct OfferProps {
 /// One line: which model, what it costs, one press.
 #[component]
 pub fn OfferLine(props: &OfferProps) -> Html {
+    use_language();
     let OfferProps { offer, send, .. } = props;
     let (state, icon, label) = match &offer.stored {
         Some(_) => ("stored", "check", strings::OFFER_USE),

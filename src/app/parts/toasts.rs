@@ -4,6 +4,7 @@
 //! Invariant: what only tells something goes by itself, but not while it is pointed at or has the focus.
 
 use super::icon::{Button, icon};
+use crate::app::hooks::use_language;
 use crate::app::loading::Model;
 use crate::app::notices::{Notice, Toast};
 use crate::app::state::{Action, Whose};
@@ -21,6 +22,7 @@ pub struct ToastsProps {
 
 #[component]
 pub fn Toasts(props: &ToastsProps) -> Html {
+    use_language();
     // Where there is no room for all, the last are in view: those that stay.
     let of = |stays: bool| props.toasts.iter().filter(move |toast| toast.notice.stays() == stays);
     let ordered = of(false).chain(of(true));
@@ -39,6 +41,7 @@ struct ToastProps {
 
 #[component]
 fn ToastCard(props: &ToastProps) -> Html {
+    use_language();
     let Toast { id, notice } = &props.toast;
     let id = *id;
     let is_held = use_state(|| false);

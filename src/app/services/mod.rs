@@ -6,13 +6,15 @@ pub mod last_picture;
 pub mod poster;
 
 use super::given::{Given, GivenFile};
+use super::language::{self, Language};
 use super::models::recommend::Device;
 use super::settings::{GpuTrouble, Settings};
-use super::share;
+use super::{share, strings};
 use crate::convert::catalogue::Catalogue;
 use crate::image::FileKind;
 use crate::worker::problem::{Code, Problem};
-use js_sys::{Array, Reflect};
+use gloo::timers::future::TimeoutFuture;
+use js_sys::{Array, Promise, Reflect};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use wasm_bindgen::Clamped;
@@ -28,6 +30,8 @@ use web_sys::{
 pub const SETTINGS_KEY: &str = "cliplet.settings";
 /// As far as a file that is no picture is looked at, to name it.
 const MAX_START_BYTES: f64 = 4096.0;
+/// The page begins in English where its language's file takes longer.
+const LANGUAGE_PATIENCE_MILLIS: u32 = 1_500;
 /// Enough for any model's input, and quick to copy.
 const CAMERA_WIDTH: f64 = 960.0;
 
@@ -36,9 +40,18 @@ fn storage() -> Option<web_sys::Storage> {
     gloo::utils::window().local_storage().ok()?
 }
 
-pub fn stored_settings() -> Settings {
+/// As they were left.
+fn left_settings() -> Settings {
     let text = storage().and_then(|storage| storage.get_item(SETTINGS_KEY).ok()?);
-    let mut settings: Settings = text.map(|text| Settings::read(&text)).unwrap_or_default();
+    text.map(|text| Settings::read(&text)).unwrap_or_default()
+}
+
+pub fn stored_language() -> Option<Language> {
+    left_settings().language
+}
+
+pub fn stored_settings() -> Settings {
+    let mut settings = left_settings();
     let now = js_sys::Date::now();
     settings.gpu_trouble.take_if(|trouble| !trouble.is_recent(now));
     if gpu_mark::is_left() {
@@ -47,6 +60,51 @@ pub fn stored_settings() -> Settings {
         gpu_mark::remove();
     }
     settings
+}
+
+/// The reader's languages, the dearest first.
+fn reader_tags() -> Vec<String> {
+    gloo::utils::window().navigator().languages().iter().filter_map(|tag| tag.as_string()).collect()
+}
+
+/// The language in which the page is to speak.
+pub fn wanted_language(chosen: Option<Language>) -> Language {
+    chosen.unwrap_or_else(|| Language::preferred(&reader_tags()))
+}
+
+/// Lets the page begin in its language: its file comes first, but nobody waits long for it.
+pub async fn begin_speaking() {
+    let wanted = wanted_language(stored_language());
+    let come = wasm_bindgen_futures::future_to_promise(async move {
+        speak(wanted).await;
+        Ok(JsValue::UNDEFINED)
+    });
+    let patience = wasm_bindgen_futures::future_to_promise(async {
+        TimeoutFuture::new(LANGUAGE_PATIENCE_MILLIS).await;
+        Ok(JsValue::UNDEFINED)
+    });
+    drop(JsFuture::from(Promise::race(&Array::of2(&come, &patience))).await);
+}
+
+/// The page speaks `language` from now on, once its file has come; without it, it goes on in the language that it has.
+pub async fn speak(language: Language) {
+    let root = gloo::utils::document_element();
+    // The offline helper keeps this one's file.
+    drop(root.set_attribute("data-locale", language.tag()));
+    if !language::is_known(language)
+        && let Ok(file) = fetch(&format!("locales/{}.json", language.tag())).await
+    {
+        // One that cannot be read is not known after this either.
+        drop(language::learn(language, text_of(&file).await));
+    }
+    let is_overtaken = root.get_attribute("data-locale").as_deref() != Some(language.tag());
+    if is_overtaken || !language::is_known(language) {
+        return;
+    }
+    language::speak(language, &language.number_tag(&reader_tags()));
+    drop(root.set_attribute("lang", language.html_tag()));
+    drop(root.set_attribute("dir", language.direction()));
+    gloo::utils::document().set_title(&strings::TITLE);
 }
 
 /// Stands in the browser's storage while the graphics processor is tried, to be found after a breakdown.

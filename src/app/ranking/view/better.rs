@@ -3,6 +3,8 @@
 //! Invariant: what an offer costs stands beside its button, downloaded and kept.
 //! Invariant: the focus stays here while one of the three gives way to the next.
 
+use crate::app::hooks::use_language;
+use crate::app::language::Text;
 use crate::app::loading::Engine;
 use crate::app::models::picker::{ModelJob, Offer, Phase as JobPhase, Pick};
 use crate::app::parts::deletion::Deletion;
@@ -57,6 +59,7 @@ pub struct BetterProps {
 
 #[component]
 pub fn BetterModel(props: &BetterProps) -> Html {
+    use_language();
     let place = use_node_ref();
     let kind = props.better.as_ref().map(std::mem::discriminant);
     // A pressed button goes away with what it was part of, and the focus with it.
@@ -134,7 +137,7 @@ fn here(name: &str, before: Option<&Before>, phase: Phase, lines: &[Line], send:
         let percent = line.score.map(|score| strings::percent(score.probability));
         one(line.label.as_deref(), percent.unwrap_or_default())
     };
-    let side = |testid: &'static str, when: &'static str, name: &str, lines: Html| {
+    let side = |testid: &'static str, when: Text, name: &str, lines: Html| {
         html! {
             <div class="answer" data-testid={testid}>
                 <p class="hint" title={name.to_owned()}>{ when }{ ": " }<b>{ name }</b></p>

@@ -6,7 +6,8 @@
 use super::is_composing;
 use super::sets::Sets;
 use crate::app::edits::Edit;
-use crate::app::hooks::use_window;
+use crate::app::hooks::{use_language, use_window};
+use crate::app::language;
 use crate::app::parts::icon::{Button, icon, room};
 use crate::app::settings::{LabelSet, Refused};
 use crate::app::state::Action;
@@ -30,6 +31,8 @@ pub struct LabelFieldProps {
     pub refused: Option<Refused>,
     pub n_refused: u32,
     pub input: NodeRef,
+    /// The model reads English labels, and the page speaks another language.
+    pub is_english_only: bool,
     /// What is told over the field.
     pub toasts: Html,
     pub send: Callback<Action>,
@@ -37,6 +40,7 @@ pub struct LabelFieldProps {
 
 #[component]
 pub fn LabelField(props: &LabelFieldProps) -> Html {
+    use_language();
     let LabelFieldProps { labels, sets, refused, n_refused, input, send, .. } = props;
     let field = use_node_ref();
     let editing = use_state(|| None::<usize>);
@@ -124,7 +128,10 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
                     event.prevent_default();
                     send.emit(Action::Edit(Edit::Remove(n_labels - 1)));
                 }
-                "ArrowLeft" | "ArrowUp" if input.value().is_empty() && n_shown > 0 => {
+                key if [language::arrows().0, "ArrowUp"].contains(&key)
+                    && input.value().is_empty()
+                    && n_shown > 0 =>
+                {
                     event.prevent_default();
                     go_to(n_shown - 1);
                 }
@@ -202,9 +209,12 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
             let (focus, send, go_to, shown) = (focus.clone(), send.clone(), go_to.clone(), shown.clone());
             Callback::from(move |event: KeyboardEvent| {
                 let step = |forward: bool| if forward { Some(place + 1) } else { place.checked_sub(1) };
+                let (back, forth) = language::arrows();
                 let to = match event.key().as_str() {
-                    "ArrowLeft" | "ArrowUp" => step(false),
-                    "ArrowRight" | "ArrowDown" => step(true),
+                    "ArrowUp" => step(false),
+                    "ArrowDown" => step(true),
+                    key if key == back => step(false),
+                    key if key == forth => step(true),
                     "Home" => Some(0),
                     "End" => shown.len().checked_sub(1),
                     "Delete" | "Backspace" => {
@@ -304,6 +314,7 @@ pub fn LabelField(props: &LabelFieldProps) -> Html {
             if let Some(refused) = refused { { refusal(refused, send) } }
             <p class="sr" id="label-hint">{ strings::LABEL_HINT }</p>
             <Sets sets={sets.clone()} has_labels={!labels.is_empty()} send={send.clone()} />
+            if props.is_english_only { <p class="hint" data-testid="reads-english">{ strings::READS_ENGLISH }</p> }
         </section>
     }
 }
@@ -360,6 +371,7 @@ enum End {
 
 #[component]
 fn ChipEditor(props: &ChipEditorProps) -> Html {
+    use_language();
     let input = use_node_ref();
     // What ends the editing takes the field away, which is a leaving too.
     let done = {

@@ -1,6 +1,8 @@
 //! How labels are compared: the sentence around a label, what percentages mean, "none of these".
 
 use crate::app::edits::Edit;
+use crate::app::hooks::use_language;
+use crate::app::language::Text;
 use crate::app::parts::icon::{Button, icon};
 use crate::app::ranking::answer::NoneLine;
 use crate::app::settings::{MAX_TEMPLATES, NEW_TEMPLATE, Settings};
@@ -23,9 +25,10 @@ pub struct CompareProps {
 
 #[component]
 pub fn Compare(props: &CompareProps) -> Html {
+    use_language();
     let CompareProps { settings, send, .. } = props;
     let templates = in_use(props);
-    let mode = |mode: Mode, testid: &'static str, name: &'static str, help: &'static str| {
+    let mode = |mode: Mode, testid: &'static str, name: Text, help: Text| {
         let choose = send.reform(move |_: Event| Action::Edit(Edit::Mode(mode)));
         html! {
             <label class="choice">

@@ -1,6 +1,6 @@
 //! The ranking: the winner large, a bar a label, a line that looks different for "none of these".
 
-use crate::app::hooks::{use_gliding, use_window};
+use crate::app::hooks::{use_gliding, use_language, use_window};
 use crate::app::parts::icon::{bar, room};
 use crate::app::ranking::answer::{Line, Phase};
 use crate::app::ranking::camera::Camera;
@@ -32,6 +32,7 @@ pub struct RankingProps {
 
 #[component]
 pub fn Ranking(props: &RankingProps) -> Html {
+    use_language();
     let list = use_node_ref();
     let n_lines = props.lines.len();
     let is_long = n_lines > LONG;
@@ -80,7 +81,7 @@ fn notes(answer: &Answer) -> Html {
     notes.extend((!cut.is_empty()).then(|| note("cut-notice", strings::cut(cut))));
     // White is what people expect.
     let is_on_black = answer.background == Some(Background::Black);
-    notes.extend(is_on_black.then(|| note("background-notice", strings::ON_BLACK.to_owned())));
+    notes.extend(is_on_black.then(|| note("background-notice", strings::ON_BLACK.to_string())));
     if notes.is_empty() {
         Html::default()
     } else {

@@ -10,6 +10,7 @@ pub mod stage;
 
 use super::answer::Phase;
 use crate::app::hooks::CameraControl;
+use crate::app::language::{self, Language};
 use crate::app::loading::Engine;
 use crate::app::parts::messages::{LabelProgress, LoadingCard};
 use crate::app::state::{Action, State};
@@ -84,7 +85,7 @@ pub fn view(page: &State, wires: Wires) -> Html {
                 { wires.alerts }
                 <Ranking {loading} {phase} lines={page.lines()} answer={page.ranking.answer.clone()} {camera}
                     has_failed={matches!(page.loading.engine, Engine::Failed(_))} {better} />
-                <LabelField labels={page.settings.labels.clone()} sets={page.settings.sets.clone()} refused={page.refused.clone()} n_refused={page.n_refused}
+                <LabelField labels={page.settings.labels.clone()} sets={page.settings.sets.clone()} refused={page.refused.clone()} n_refused={page.n_refused} is_english_only={page.ranks_starter() && language::spoken() != Language::En}
                     input={label_input} toasts={wires.toasts} send={send.clone()} />
                 <Compare settings={page.settings.clone()} {from_model} none_line={page.none_line()} {send} />
             </div>

@@ -2,6 +2,7 @@
 //!
 //! Invariant: the pixels are the engine's own, not a second crop that could differ from them.
 
+use crate::app::hooks::use_language;
 use crate::app::parts::messages::Alert;
 use crate::app::ranking::look::{Look, Seen};
 use crate::app::state::Action;
@@ -23,6 +24,7 @@ pub struct SeesProps {
 
 #[component]
 pub fn Sees(props: &SeesProps) -> Html {
+    use_language();
     let canvas = use_node_ref();
     let whole = use_state(|| (0, 0));
     let seen = props.look.seen.as_ref().and_then(|seen| seen.as_ref().ok()).cloned();

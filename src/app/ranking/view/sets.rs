@@ -3,6 +3,7 @@
 //! Invariant: taking a set keeps the labels from before at hand for undo.
 
 use crate::app::edits::Edit;
+use crate::app::hooks::use_language;
 use crate::app::parts::icon::{Button, icon};
 use crate::app::settings::{LabelSet, PRESETS};
 use crate::app::state::Action;
@@ -20,6 +21,7 @@ pub struct SetsProps {
 
 #[component]
 pub fn Sets(props: &SetsProps) -> Html {
+    use_language();
     let SetsProps { sets, has_labels, send } = props;
     let is_naming = use_state(|| false);
     let field = use_node_ref();

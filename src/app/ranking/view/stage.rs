@@ -1,7 +1,7 @@
 //! The stage: an invitation, the picture, or the camera.
 
 use crate::app::edits::Edit;
-use crate::app::hooks::CameraControl;
+use crate::app::hooks::{CameraControl, use_language};
 use crate::app::parts::icon::{Button, icon};
 use crate::app::ranking::camera::{Camera, Stop};
 use crate::app::ranking::stage::Picture;
@@ -55,6 +55,7 @@ pub struct StageProps {
 
 #[component]
 pub fn Stage(props: &StageProps) -> Html {
+    use_language();
     let (view, inside) = match (&props.camera, &props.picture) {
         (Camera::Off, None) if props.is_coming => ("picture", coming(props)),
         (Camera::Off, None) => ("empty", invitation(props)),
@@ -125,6 +126,7 @@ const MAX_SCALE: u32 = 2;
 
 #[component]
 fn Still(props: &StillProps) -> Html {
+    use_language();
     let StillProps { picture, stage: props } = props;
     let id = picture.id;
     let width = use_state(|| None::<u32>);
