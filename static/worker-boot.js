@@ -2,7 +2,8 @@
 // a trap, WebAssembly can't.
 
 const tell = (event) => postMessage([JSON.stringify(event)]);
-addEventListener("unhandledrejection", ({ reason }) => tell({ Crashed: String(reason?.message ?? reason) }));
+const crashed = (error) => tell({ Crashed: String(error?.message ?? error) });
+addEventListener("unhandledrejection", ({ reason }) => crashed(reason));
 
 // Hosts send every file with a policy that lets the downloader talk to other hosts; what could is taken away here.
 const names = ["XMLHttpRequest", "WebSocket", "WebSocketStream", "EventSource", "WebTransport", "RTCPeerConnection"];
@@ -21,7 +22,8 @@ self.fetch = (input, init) => {
 
 // Said first is what runs here: the address of its JavaScript, and its WebAssembly. A widget, whose file holds the JavaScript
 // already, says instead where its model is.
-addEventListener("message", start, { once: true });
+// Of a script of another origin a browser tells no rejection that is not caught.
+addEventListener("message", (event) => start(event).catch(crashed), { once: true });
 async function start({ data: [js, wasm, model] }) {
   if (model) {
     widget(wasm, model);

@@ -10,6 +10,9 @@ const GRACE_MILLIS = 1000;
 /** Models that nobody uses at the moment give way to others beyond this many bytes of weights in all. */
 const BUDGET_BYTES = 1e9;
 
+/** What a policy stopped is told by an event of its own, which comes a little later than the failure. */
+const REPORT_MILLIS = 100;
+
 /** A failure, by the stable code that its event carries; `lines` are those that a page's policy lacks. */
 export class ClipletError extends Error {
   name = "ClipletError";
@@ -33,7 +36,7 @@ function placesOf({ workerUrl, wasmUrl, modelUrl, model, iframeUrl } = {}) {
   const starter = new URL("models/starter.gguf", import.meta.url).href;
   let weights = { manifest: STARTER, weights: starter };
   if (modelUrl) weights = { folder: given(modelUrl.endsWith("/") ? modelUrl : `${modelUrl}/`) };
-  else if (model && model !== "starter") weights = { folder: new URL(`./models/${encodeURIComponent(model)}/`, wasm).href };
+  else if (model && model !== "starter") weights = { folder: new URL(`./models/${encodeURIComponent(model)}/`, wasm).href, name: model };
   return { worker, wasm, model: weights, iframe: iframeUrl ? given(iframeUrl) : null };
 }
 
@@ -94,21 +97,22 @@ function started(make, places) {
     try {
       worker = make(places);
     } catch (error) {
-      // The event that says by which directive comes later.
-      return void setTimeout(() => refused(String(error), blocked ?? "worker-src"));
+      // A text where a policy wants a trusted address. Of others the event that says by which directive comes later.
+      const types = error instanceof TypeError ? "trusted-types" : null;
+      return void setTimeout(() => refused(String(error), types ?? blocked ?? "worker-src"), REPORT_MILLIS);
     }
     worker.onerror = (event) => {
       event.preventDefault();
-      setTimeout(() => refused(event.message ?? "the script did not load", blocked));
+      setTimeout(() => refused(event.message ?? "the script did not load", blocked), REPORT_MILLIS);
     };
     worker.onmessage = ({ data: [text] }) => {
       const event = JSON.parse(text);
-      if (event.Blocked) blocked = event.Blocked;
+      if (event.Blocked && blocked !== "wasm") blocked = event.Blocked; // The first says more.
       if (event === "Hello") {
         document.removeEventListener("securitypolicyviolation", violated);
         resolve(new Thread(worker));
       } else if (event.Blocked === "wasm" || event.Crashed) {
-        setTimeout(() => refused(event.Crashed ?? "WebAssembly is blocked", blocked));
+        setTimeout(() => refused(event.Crashed ?? "WebAssembly is blocked", blocked), REPORT_MILLIS);
       }
     };
     worker.postMessage([null, places.wasm, places.model]);
@@ -148,7 +152,7 @@ function linesFor({ worker, wasm, model }, isOwn, blocked) {
         "worker-src blob:",
         `connect-src ${origins(wasm, model.folder ?? model.weights)}`,
       ];
-  return window.trustedTypes && blocked?.includes("trusted-types") ? [...lines, "trusted-types cliplet-rank"] : lines;
+  return blocked === "trusted-types" ? [...lines, "trusted-types cliplet-rank"] : lines;
 }
 
 /** Thrown to requests when the thread broke down. */
@@ -165,6 +169,8 @@ class Thread {
   #isBlocked = false;
   /** Bitmaps that have crossed, by the picture's id: one can be read once, and what was made of it is kept. */
   #known = new Set();
+  /** It broke down or was closed, and answers nothing any more. */
+  isOver = false;
   onmoved = () => {};
   onnotice = () => {};
 
@@ -207,6 +213,7 @@ class Thread {
 
   #ask(id, request, beside, onprogress, transfer = []) {
     return new Promise((resolve, reject) => {
+      if (this.isOver) return void reject(new Crash("the engine is gone"));
       this.#waiting = { id, resolve, reject, onprogress };
       try {
         this.#worker.postMessage([JSON.stringify(request), beside], transfer);
@@ -224,6 +231,7 @@ class Thread {
   }
 
   #crashed(message) {
+    this.isOver = true;
     this.#settle("reject", new Crash(message));
   }
 
@@ -320,6 +328,7 @@ class Engine {
 
   #ready() {
     this.usedAt = performance.now();
+    if (this.#thread?.isOver) this.#thread = this.#loading = null;
     this.#loading ??= this.#begin().catch((error) => {
       this.#loading = null;
       throw error;
@@ -356,7 +365,9 @@ class Engine {
         session.listeners.delete(onprogress);
         (how === "resolve" ? resolve : reject)(value);
       };
-      const waiting = { ...job, id: (lastId += 1), session, end, onprogress, isOver: false, tries: 0 };
+      // A frame of a camera crosses once, and cannot be asked about again.
+      const tries = job.picture?.isOnce ? 1 : 0;
+      const waiting = { ...job, id: (lastId += 1), session, end, onprogress, isOver: false, tries };
       const stop = () => this.#stop(waiting, aborted(signal));
       signal?.addEventListener("abort", stop, { once: true });
       if (!this.#sessions.has(session)) this.join(session);

@@ -111,6 +111,7 @@ export class Panel {
       this.#wrong(null);
       await this.#loaded(signals);
       if (input !== undefined) await this.#show(await pictureOf(input, signals), signals);
+      signals.throwIfAborted();
       if (!this.#picture) throw new ClipletError("picture-not-a-file", "there is no picture yet");
       const { labels, template, mode, none, threshold } = this.#host;
       this.#wait(this.#stream ? null : this.#text.ranking);

@@ -33,3 +33,4 @@ mod test_hub;
 mod text;
 mod tidy;
 mod weights;
+mod widget;
