@@ -30,14 +30,15 @@ const aborted = (signal) => signal?.reason ?? new DOMException("The request was 
 
 /** The addresses of an engine's files. What is given wins; the others are beside this module, wherever a bundler puts them. */
 function placesOf({ workerUrl, wasmUrl, modelUrl, model, iframeUrl } = {}) {
-  const given = (address) => new URL(address, document.baseURI).href;
-  const worker = workerUrl ? given(workerUrl) : new URL("engine.js", import.meta.url).href;
-  const wasm = wasmUrl ? given(wasmUrl) : new URL("engine_bg.wasm", import.meta.url).href;
-  const starter = new URL("models/starter.gguf", import.meta.url).href;
+  // Whole addresses: some bundlers give a path.
+  const whole = (address) => new URL(address, document.baseURI).href;
+  const worker = whole(workerUrl || new URL("engine.js", import.meta.url).href);
+  const wasm = whole(wasmUrl || new URL("engine_bg.wasm", import.meta.url).href);
+  const starter = whole(new URL("models/starter.gguf", import.meta.url).href);
   let weights = { manifest: STARTER, weights: starter };
-  if (modelUrl) weights = { folder: given(modelUrl.endsWith("/") ? modelUrl : `${modelUrl}/`) };
+  if (modelUrl) weights = { folder: whole(modelUrl.endsWith("/") ? modelUrl : `${modelUrl}/`) };
   else if (model && model !== "starter") weights = { folder: new URL(`./models/${encodeURIComponent(model)}/`, wasm).href, name: model };
-  return { worker, wasm, model: weights, iframe: iframeUrl ? given(iframeUrl) : null };
+  return { worker, wasm, model: weights, iframe: iframeUrl ? whole(iframeUrl) : null };
 }
 
 // ---- how the thread is started ----

@@ -13,8 +13,10 @@ const LOOK = `
   .start { min-height: 2.75rem; padding: 0 1.25rem; border: 0; border-radius: 999px; background: var(--accent); color: var(--accent-ink); font: inherit; font-weight: 550; cursor: pointer; }
   .start:disabled { opacity: .6; cursor: default; }
   :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }`;
-const sheet = new CSSStyleSheet();
-sheet.replaceSync(COLOURS + LOOK);
+/** Servers that render pages import this as well, and have no elements. */
+const Base = globalThis.HTMLElement ?? class {};
+const sheet = globalThis.CSSStyleSheet && new CSSStyleSheet();
+sheet?.replaceSync(COLOURS + LOOK);
 
 /** Attributes and their properties: [attribute, property, kind]. */
 const ATTRIBUTES = [
@@ -74,8 +76,9 @@ const written = {
   list: (value) => (typeof value === "string" ? value : JSON.stringify([...(value ?? [])].map(String))),
 };
 
-export class ClipletRank extends HTMLElement {
+export class ClipletRank extends Base {
   static formAssociated = true;
+  static version = version;
   static observedAttributes = ATTRIBUTES.map(([attribute]) => attribute);
 
   #internals = this.attachInternals();
@@ -280,7 +283,6 @@ export async function createEngine(options) {
   return (await import("./client.js")).createEngine(options);
 }
 
-const there = customElements.get("cliplet-rank");
-if (!there) customElements.define("cliplet-rank", ClipletRank);
+const there = globalThis.customElements?.get("cliplet-rank");
+if (!there) globalThis.customElements?.define("cliplet-rank", ClipletRank);
 else console.warn(`<cliplet-rank> ${there.version ?? ""} is defined already and stays; ${version} is not used.`);
-ClipletRank.version = version;

@@ -705,3 +705,29 @@ mod browsers {
         it_ranks_in(Kind::WebKit);
     }
 }
+
+mod heavy {
+    use super::*;
+
+    /// What `cargo xtask test --all` builds of tests/embed: each tool puts engine and model where it puts such files.
+    #[test]
+    fn it_ranks_in_pages_of_other_tools() {
+        for example in ["next", "vite-react", "webpack-vue"] {
+            let dist = file(&format!("target/embed/{example}/dist"));
+            assert!(dist.join("index.html").is_file(), "{} is not built", dist.display());
+            let server = Server::start(dist);
+            server.send_own("/", &[]);
+            server.page("/favicon.ico", "");
+            let browser = Browser::with_flags(&[server.proxy_flag()]);
+            browser.before_each_page(WITNESS);
+            let site = Site(Page { server, browser });
+            site.0.browser.open(&site.0.server.url("/"));
+            site.0
+                .browser
+                .wait_until("customElements.get('cliplet-rank') && document.querySelector('cliplet-rank')");
+            assert_eq!(site.run("return (await rank.rank(cat)).winner"), "cat", "{example}");
+            site.0.browser.wait_until("document.querySelector('output').textContent === 'cat'");
+            site.0.close(&[]);
+        }
+    }
+}

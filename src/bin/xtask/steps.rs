@@ -109,6 +109,7 @@ pub fn test(args: &[String]) -> Result<()> {
     if is_all {
         report.step("Pillow's pictures", setup::pillow);
         report.step("nginx", setup::nginx);
+        let is_packed = is_built && report.step("widget in other tools", widget::packages).is_some();
         report.tests("heavy, native", || {
             run_tests(
                 cargo("test")
@@ -118,7 +119,9 @@ pub fn test(args: &[String]) -> Result<()> {
             )
         });
         if is_built {
-            report.tests("heavy, browser", || browser_tests(&browser, &[HEAVY, "--nocapture"]));
+            let left_out: &[&str] = if is_packed { &[] } else { &["--skip", "of_other_tools"] };
+            let args = [&[HEAVY, "--nocapture"], left_out].concat();
+            report.tests("heavy, browser", || browser_tests(&browser, &args));
         } else {
             report.left_out("heavy, browser", "no page");
         }

@@ -8,7 +8,7 @@
 //! Invariant: what is to be written into a file and has no place there is an error, and so is a file that is missing.
 
 use crate::hosting::collect;
-use crate::process::{Result, repository};
+use crate::process::{Result, command, repository, run};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -56,6 +56,40 @@ pub fn write(dist: &Path, folder: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+/// The widget as packages have it: held to what package checkers say, and built into a page by each tool of tests/embed, for
+/// the browser tests. Wants npm and its registry.
+pub fn packages() -> Result<()> {
+    let folder = repository().join("target/embed");
+    std::fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
+    let package = format!("cliplet-rank-{}.tgz", env!("CARGO_PKG_VERSION"));
+    let npm = |folder: &Path, args: &[&str]| {
+        let mut npm = command("npm");
+        run(npm.args(args).args(["--loglevel=error"]).current_dir(folder).env("NEXT_TELEMETRY_DISABLED", "1"))
+    };
+    let install = ["install", "--no-save", "--no-audit", "--no-fund"];
+    npm(&tests_folder(), &["pack", "--pack-destination", &folder.to_string_lossy()])?;
+    run(command("tar").args(["--extract", "--gzip", "--file", &package]).current_dir(&folder))?;
+    npm(&folder.join("package"), &install)?;
+    npm(&folder.join("package"), &["run", "check"])?;
+    for example in EXAMPLES {
+        let (from, to) = (repository().join("tests/embed").join(example), folder.join(example));
+        let mut files = Vec::new();
+        collect(&from, &mut files)?;
+        for file in files {
+            let place = to.join(file.strip_prefix(&from).unwrap_or(&file));
+            let parent = place.parent().unwrap_or(&to);
+            std::fs::create_dir_all(parent).map_err(|error| failed(parent, &error))?;
+            copy(&file, &place)?;
+        }
+        npm(&to, &[&install[..], &[".", &format!("../{package}")]].concat())?;
+        npm(&to, &["run", "build"])?;
+    }
+    Ok(())
+}
+
+/// Pages of other tools, in tests/embed.
+const EXAMPLES: [&str; 3] = ["next", "vite-react", "webpack-vue"];
 
 /// Whether the page was built, for release, after everything that its engine is made of.
 pub fn is_current(dist: &Path) -> bool {
