@@ -135,8 +135,9 @@ async function open(places) {
     const { Frame } = await import("./frame.js");
     return Frame.open(places);
   }
+  // The first way is the one that is to work.
   const [first] = failures;
-  if (failures.some(({ blocked }) => blocked)) throw new ClipletError("policy-blocked", first.message, linesFor(places, isOwn, first.blocked));
+  if (first.blocked) throw new ClipletError("policy-blocked", first.message, linesFor(places, isOwn, first.blocked));
   throw new ClipletError("worker-missing", `${places.worker}: ${first.message}`);
 }
 
@@ -323,6 +324,7 @@ class Engine {
 
   /** The loaded model's card; whoever asks hears where the load stands. */
   load(session, onprogress) {
+    if (!this.#sessions.has(session)) this.join(session);
     if (onprogress) session.listeners.add(onprogress);
     return this.#ready().finally(() => session.listeners.delete(onprogress));
   }

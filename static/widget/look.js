@@ -72,6 +72,7 @@ export class Panel {
   #isDisabled = false;
   #isOver = false;
   #hasBegun = false;
+  #announced = null; // the engine whose model was told of
 
   constructor(host, root, { languageOf, valued }) {
     [this.#host, this.#root, this.#languageOf, this.#valued] = [host, root, languageOf, valued];
@@ -189,18 +190,22 @@ export class Panel {
   }
 
   async #loaded(signal) {
-    if (this.engine.info) return;
     const engine = this.engine;
-    this.#wait(this.#text.starting);
-    try {
-      await engine.load({ signal, onprogress: (progress) => this.#progress(progress) });
-      if (engine === this.engine && !this.#isOver) this.#tell("load", engine.info);
-    } catch (error) {
-      if (!signal) this.#fail(error);
-      throw error;
-    } finally {
-      if (!signal) this.#wait(null);
+    if (!engine.info) {
+      this.#wait(this.#text.starting);
+      try {
+        await engine.load({ signal, onprogress: (progress) => this.#progress(progress) });
+      } catch (error) {
+        // A question that waits for the same says it.
+        if (!signal && !this.#running) this.#fail(error);
+        throw error;
+      } finally {
+        if (!this.#running) this.#wait(null);
+      }
     }
+    if (engine !== this.engine || this.#announced === engine) return;
+    this.#announced = engine;
+    this.#tell("load", engine.info);
   }
 
   #progress({ stage, done, total }) {
@@ -275,7 +280,7 @@ export class Panel {
 
   #build() {
     const text = (this.#text = strings(this.#languageOf(this.#host)));
-    const file = made("input", { type: "file", accept: "image/*", hidden: true, onchange: () => this.#take(file.files?.[0]) });
+    const file = made("input", { type: "file", accept: "image/*", hidden: true, onchange: () => this.#chosen() });
     const choose = made("button", { type: "button", className: "choose", part: "button choose", textContent: text.choose });
     const camera = made("button", { type: "button", part: "button camera", hidden: !this.#host.camera });
     camera.textContent = this.#stream ? text.closeCamera : text.openCamera;
@@ -311,11 +316,19 @@ export class Panel {
       this.#take(event.dataTransfer?.files[0]);
     };
     panel.onpaste = (event) => this.#take(event.clipboardData?.files[0]);
-    this.#parts = { choose, camera, canvas, video, empty, frame, controls, waiting, stage, bar, wrong, message, lacking, lines, spoken };
+    this.#parts = { file, choose, camera, canvas, video, empty, frame, controls, waiting, stage, bar, wrong, message, lacking, lines, spoken };
     const hadFocus = this.#root.activeElement;
     this.#root.replaceChildren(panel);
     if (hadFocus) choose.focus();
     if (this.result) this.#answerShown(this.result);
+  }
+
+  /** The same file can be chosen again. */
+  #chosen() {
+    const { file } = this.#parts;
+    const [chosen] = file.files;
+    file.value = "";
+    if (chosen) this.#take(chosen);
   }
 
   /** What a visitor gives. */

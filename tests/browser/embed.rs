@@ -467,6 +467,67 @@ fn a_camera_that_the_page_forbids_is_said_and_all_else_works() {
 }
 
 #[test]
+fn a_camera_rests_while_nobody_looks_and_may_be_unplugged() {
+    let site = Site::new();
+    site.open("<cliplet-rank labels=\"cat, dog\" camera loading=\"eager\"></cliplet-rank>", &[]);
+    site.run(
+        "await until(() => rank.shadowRoot.querySelector('.panel'));
+         rank.shadowRoot.querySelector('button.choose + button').click();",
+    );
+    let frames = "told.filter(({ name }) => name === 'result').length";
+    site.0.browser.wait_until(&format!("{frames} > 3"));
+    let counts = site.run(&format!(
+        "const later = (millis) => new Promise((next) => setTimeout(next, millis));
+         Object.defineProperty(document, 'hidden', {{ value: true, configurable: true }});
+         await later(1000);
+         const before = {frames};
+         await later(1500);
+         return [before, {frames}];"
+    ));
+    assert_eq!(counts[0], counts[1], "frames while the page is hidden");
+    site.run("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'));");
+    site.0.browser.wait_until(&format!("{frames} > {}", counts[1]));
+    site.run("witness.streams[0].getTracks()[0].dispatchEvent(new Event('ended'))");
+    assert_eq!(site.told("error", "true")["code"], "camera-unreadable");
+    assert_eq!(site.run("return witness.streams[0].getTracks()[0].readyState"), "ended");
+    assert_eq!(site.run("return (await rank.rank(cat)).winner"), "cat");
+    site.0.close(&[]);
+}
+
+#[test]
+fn given_addresses_win_and_another_model_is_another_engine() {
+    let site = Site::new();
+    site.0.server.mount("/other", file("target/widget"));
+    site.0.server.mount("/model", file("static/models"));
+    let elements = "<cliplet-rank id=\"a\" labels=\"cat, dog\" worker-url=\"/other/engine.js\" wasm-url=\"other/engine_bg.wasm\"
+        model-url=\"/model\" loading=\"eager\"></cliplet-rank><cliplet-rank id=\"b\" labels=\"cat, dog\"></cliplet-rank>";
+    site.open(elements, &["Content-Security-Policy: default-src 'self'"]);
+    assert_eq!(site.run("return (await rank.rank(cat)).winner"), "cat");
+    for (part, n_asked) in [
+        ("/widget/engine", 0),
+        ("/widget/models", 0),
+        ("/other/engine", 2),
+        ("/model/manifest.json", 1),
+        ("/model/starter.gguf", 1),
+    ] {
+        assert_eq!(site.n_asked(part), n_asked, "{part}");
+    }
+    assert_eq!(site.run("return (await document.getElementById('b').rank(cat)).winner"), "cat");
+    assert_eq!((site.n_live_workers(), site.n_told("load")), (2, 2));
+    // A model that is not there is said, and the one that was chosen instead answers.
+    let code = "return await rank.rank(cat).catch(({ code }) => code)";
+    site.run("rank.modelUrl = '/nowhere/'");
+    assert_eq!(site.run(code), "weights-missing");
+    site.run("rank.modelUrl = null; rank.workerUrl = '/nowhere/engine.js'");
+    assert_eq!(site.run(code), "worker-missing");
+    site.run("rank.workerUrl = null");
+    assert_eq!(site.run("return (await rank.rank(cat)).winner"), "cat");
+    // Once it is loaded, no network is needed.
+    site.0.server.hang_up();
+    assert_eq!(site.run("return (await rank.rank(rocket)).labels.length"), 2);
+}
+
+#[test]
 fn what_a_page_does_to_its_prototypes_does_not_matter() {
     let site = Site::prepared(
         "Array.prototype.x = () => 'everywhere';

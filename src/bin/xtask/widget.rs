@@ -88,8 +88,8 @@ pub fn packages() -> Result<()> {
     Ok(())
 }
 
-/// Pages of other tools, in tests/embed.
-const EXAMPLES: [&str; 3] = ["next", "vite-react", "webpack-vue"];
+/// Pages of other tools in tests/embed, and one that only has to compile.
+const EXAMPLES: [&str; 4] = ["next", "types", "vite-react", "webpack-vue"];
 
 /// Whether the page was built, for release, after everything that its engine is made of.
 pub fn is_current(dist: &Path) -> bool {
