@@ -63,6 +63,7 @@ export type ErrorCode =
   | "policy-blocked"
   | "request-refused"
   | "self-test-failed"
+  | "storage-failed"
   | "webgpu-missing"
   | "weights-damaged"
   | "weights-html"

@@ -82,7 +82,7 @@ export class ClipletRank extends Base {
   static observedAttributes = ATTRIBUTES.map(([attribute]) => attribute);
 
   #internals = this.attachInternals();
-  #root = this.attachShadow({ mode: "open" });
+  #root = this.attachShadow({ mode: "open", delegatesFocus: true });
   #panel = null; // what is behind the button, or the promise of it
   #opened = null;
   #observer = null;

@@ -100,8 +100,9 @@ export class Panel {
   }
 
   async rank(input, { signal } = {}) {
-    if (input !== undefined) this.#closeCamera();
-    return this.#rank(input, signal);
+    const given = input ?? (this.#picture ? undefined : this.#host.src || undefined);
+    if (given !== undefined) this.#closeCamera();
+    return this.#rank(given, signal);
   }
 
   async #rank(input, signal) {

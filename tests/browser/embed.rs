@@ -527,6 +527,30 @@ fn given_addresses_win_and_another_model_is_another_engine() {
     assert_eq!(site.run("return (await rank.rank(rocket)).labels.length"), 2);
 }
 
+/// The widget's worker talks to the host of its files alone, whatever the page's policy allows.
+#[test]
+fn the_engine_reaches_no_other_host() {
+    let cdn = another_origin();
+    let site = Site::new();
+    let probe = format!(
+        "addEventListener('message', () => setTimeout(async () => {{
+             const outcome = (address) => self.fetch(address).then(() => 'reached', ({{ name }}) => name);
+             const found = [await outcome('{}'), await outcome('/samples/cat.jpg'), typeof XMLHttpRequest];
+             new BroadcastChannel('probe').postMessage(found);
+         }}, 500), {{ once: true }});\n",
+        cdn.url("/samples/cat.jpg")
+    );
+    site.0.server.prelude("/widget/engine.js", &probe);
+    site.open(ELEMENT, &[]);
+    let found = site.run("const found = new Promise((told) => new BroadcastChannel('probe').onmessage = ({ data }) => told(data));
+        await rank.rank(cat);
+        return await found;");
+    assert_eq!(found, json!(["TypeError", "reached", "undefined"]));
+    let control =
+        site.run(&format!("return await fetch('{}').then(() => 'reached')", cdn.url("/samples/cat.jpg")));
+    assert_eq!(control, "reached", "the page itself may");
+}
+
 #[test]
 fn what_a_page_does_to_its_prototypes_does_not_matter() {
     let site = Site::prepared(
@@ -683,14 +707,14 @@ fn a_frame_is_enough() {
         }
     }
     // An origin that the frame's address does not name is neither told nor heard.
+    let n_asked = |part: &str| cdn.requests().iter().filter(|request| request.target.contains(part)).count();
+    let n_opened = n_asked("look.js");
     site.open_page(&frame("", "origin=https://somebody.example"), &[&policy]);
-    site.0.browser.wait_for("the frame", || {
-        (cdn.requests().iter().filter(|request| request.target.contains("embed.js")).count() >= 3)
-            .then_some(())
-    });
-    ask("{ cliplet: 1, id: 1, method: 'load', params: {} }", &cdn_url);
+    site.0.browser.wait_for("the frame", || (n_asked("embed.js") == 3).then_some(()));
     site.run("await new Promise((later) => setTimeout(later, 1000));");
-    assert_eq!(site.0.browser.run("return heard", json!([])), json!([]));
+    ask("{ cliplet: 1, id: 1, method: 'rank', params: { picture: cat, labels: ['cat'] } }", &cdn_url);
+    site.run("await new Promise((later) => setTimeout(later, 1000));");
+    assert_eq!((site.0.browser.run("return heard", json!([])), n_asked("look.js")), (json!([]), n_opened));
     // Where the page's policy allows no worker, the element takes the engine of a frame.
     let element = format!(
         "<cliplet-rank labels=\"cat, dog\" iframe-url=\"{cdn_url}/widget/embed.html\"></cliplet-rank>"
