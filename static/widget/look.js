@@ -345,8 +345,13 @@ export class Panel {
     this.#value("");
     this.#lines([]);
     try {
-      const bitmap = await createImageBitmap(picture.source);
+      const whole = await createImageBitmap(picture.source);
+      // Made smaller on another thread: drawing a large one would keep the page waiting.
+      const scale = Math.min(1, MAX_SHOWN / Math.max(whole.width, whole.height));
+      const [resizeWidth, resizeHeight] = [whole.width, whole.height].map((side) => Math.max(1, Math.round(side * scale)));
+      const bitmap = scale < 1 ? await createImageBitmap(whole, { resizeWidth, resizeHeight, resizeQuality: "medium" }) : whole;
       if (!signal.aborted) this.#draw(bitmap);
+      whole.close();
       bitmap.close();
     } catch {
       this.#draw(null); // The engine says what is wrong with it.
@@ -359,10 +364,9 @@ export class Panel {
     empty.hidden = !!bitmap || !!this.#stream;
     frame.classList.toggle("full", !!bitmap || !!this.#stream);
     if (!bitmap) return void (canvas.width = canvas.height = 0);
-    const scale = Math.min(1, MAX_SHOWN / Math.max(bitmap.width, bitmap.height));
-    canvas.width = Math.max(1, Math.round(bitmap.width * scale));
-    canvas.height = Math.max(1, Math.round(bitmap.height * scale));
-    canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    canvas.width = bitmap.width;
+    canvas.height = bitmap.height;
+    canvas.getContext("2d").drawImage(bitmap, 0, 0);
     video.hidden = true;
   }
 

@@ -367,7 +367,8 @@ fn head(status: &str, media_type: &str, headers: &[String], n_bytes: u64) -> Str
     }
     let is_bare = headers.iter().any(|header| header == NO_POLICY);
     let is_own = headers.iter().any(|header| header == OWN_HEADERS);
-    for header in hosts_headers().filter(|header| !is_own && !(is_bare && header.starts_with(POLICY))) {
+    let is_left_out = |header: &str| is_own || is_bare && header.starts_with(POLICY);
+    for header in hosts_headers().filter(|header| !is_left_out(header)) {
         head += &format!("{header}\r\n");
     }
     head + "Connection: close\r\n\r\n"
