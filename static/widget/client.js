@@ -345,6 +345,11 @@ class Engine {
     };
     tell({ stage: "Start", done: 0, total: 0 });
     const thread = this.#thread ?? (await open(this.#places));
+    if (this.#sessions.size === 0) {
+      // All have gone meanwhile.
+      thread.close();
+      throw aborted();
+    }
     this.#thread = thread;
     thread.onmoved = (card) => (this.card = card);
     thread.onnotice = (notice) => {

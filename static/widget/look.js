@@ -108,6 +108,7 @@ export class Panel {
   async #rank(input, signal) {
     this.#running?.abort(new DOMException("A newer request took its place.", "AbortError"));
     const running = (this.#running = new AbortController());
+    this.#isDue = false; // This asks about all that has changed.
     const signals = signal ? AbortSignal.any([signal, running.signal]) : running.signal;
     try {
       this.#wrong(null);
@@ -177,8 +178,9 @@ export class Panel {
     if (this.#isDue || !this.#picture || this.#stream || this.#host.labels.length === 0) return;
     this.#isDue = true;
     queueMicrotask(() => {
+      const isDue = this.#isDue && !this.#isOver && this.#picture;
       this.#isDue = false;
-      if (!this.#isOver && this.#picture) this.#quietly(this.#rank(undefined));
+      if (isDue) this.#quietly(this.#rank(undefined));
     });
   }
 

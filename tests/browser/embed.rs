@@ -392,6 +392,8 @@ fn the_newest_wins_whatever_comes_fast() {
          return rank.value;",
     );
     assert_eq!(last, "rocket");
+    let set = "return (await rank.setLabels(['cat', 'cup', 'rocket'])).labels.map(({ label }) => label)[0]";
+    assert_eq!(site.run(set), "rocket");
     assert_eq!(site.n_told("error"), 0);
     site.0.close(&[]);
 }
@@ -420,6 +422,15 @@ fn an_element_that_goes_gives_everything_back_and_can_come_again() {
     // Added again, it works again.
     site.run("document.body.append(gone); await until(() => gone.shadowRoot.querySelector('.panel'));");
     assert_eq!(site.run("return (await rank.rank(rocket)).labels.length"), 2);
+    // One that goes while the engine starts leaves none behind.
+    site.run(
+        "const quick = document.createElement('cliplet-rank');
+         Object.assign(quick, { loading: 'eager', workerUrl: '/widget/engine.js?quick', labels: ['cat'] });
+         document.body.append(quick);
+         await until(() => workers.length === 3);
+         quick.remove();
+         await until(() => !workers[2].isLive);",
+    );
     // And destroyed, it is the button that it was.
     assert_eq!(
         site.run("rank.destroy(); return [rank.value, !!rank.shadowRoot.querySelector('.start')]"),
@@ -476,17 +487,21 @@ fn a_camera_rests_while_nobody_looks_and_may_be_unplugged() {
     );
     let frames = "told.filter(({ name }) => name === 'result').length";
     site.0.browser.wait_until(&format!("{frames} > 3"));
-    let counts = site.run(&format!(
+    // Frames that are taken, since one that was may still be on its way to its answer.
+    let counts = site.run(
         "const later = (millis) => new Promise((next) => setTimeout(next, millis));
-         Object.defineProperty(document, 'hidden', {{ value: true, configurable: true }});
-         await later(1000);
-         const before = {frames};
-         await later(1500);
-         return [before, {frames}];"
-    ));
+         const take = window.createImageBitmap;
+         window.n_taken = 0;
+         window.createImageBitmap = (...what) => { n_taken += what[0] === rank.shadowRoot.querySelector('video'); return take(...what); };
+         await until(() => n_taken > 0);
+         Object.defineProperty(document, 'hidden', { value: true, configurable: true });
+         const n_before = n_taken;
+         await later(3000);
+         return [n_before, n_taken];",
+    );
     assert_eq!(counts[0], counts[1], "frames while the page is hidden");
     site.run("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'));");
-    site.0.browser.wait_until(&format!("{frames} > {}", counts[1]));
+    site.0.browser.wait_until(&format!("n_taken > {}", counts[1]));
     site.run("witness.streams[0].getTracks()[0].dispatchEvent(new Event('ended'))");
     assert_eq!(site.told("error", "true")["code"], "camera-unreadable");
     assert_eq!(site.run("return witness.streams[0].getTracks()[0].readyState"), "ended");
@@ -739,45 +754,42 @@ fn a_frame_is_enough() {
 mod browsers {
     use super::*;
 
-    /// From the site's own folder, and from another origin by a worker of the page's own.
+    /// The plain page of tests/embed, with the widget in the site's own folder; and another that takes it from another
+    /// origin, by a worker of the page's own.
     fn it_ranks_in(kind: Kind) {
         let (cdn, server) = (another_origin(), site());
+        server.mount("/cliplet", file("target/widget"));
+        let origin = cdn.url("").trim_end_matches('/').to_owned();
+        let html = format!(
+            "<!doctype html><title>x</title><script type=module src={origin}{MODULE}></script><body>{ELEMENT}"
+        );
+        server.page("/somebody.html", &html);
+        let policy =
+            format!("script-src {origin} 'wasm-unsafe-eval'; worker-src blob:; connect-src {origin}");
+        server
+            .send_own("/somebody.html", &[&format!("Content-Security-Policy: default-src 'none'; {policy}")]);
         let browser = Browser::of_kind(kind, server.port());
-        for (module, policy) in [
-            (
-                MODULE.to_owned(),
-                "default-src 'self'; require-trusted-types-for 'script'; trusted-types cliplet-rank"
-                    .to_owned(),
-            ),
-            (
-                cdn.url(MODULE),
-                format!(
-                    "default-src 'none'; script-src {0} 'wasm-unsafe-eval'; worker-src blob:; connect-src {0}",
-                    cdn.url("")
-                ),
-            ),
-        ] {
-            server.page(
-                "/somebody.html",
-                &format!(
-                    "<!doctype html><title>x</title><script type=module src={module}></script><body>{ELEMENT}"
-                ),
-            );
-            server.send_own("/somebody.html", &[&format!("Content-Security-Policy: {policy}")]);
-            browser.open(&server.url("/somebody.html"));
+        for page in ["/plain/index.html", "/somebody.html"] {
+            browser.open(&server.url(page));
             browser.wait_until("customElements.get('cliplet-rank')");
             let cat = std::fs::read(file("static/samples/cat.jpg")).expect("a sample");
             let script = "const rank = document.querySelector('cliplet-rank');
                 rank.shadowRoot.querySelector('.start').click();
                 const { winner } = await rank.rank(new Blob([new Uint8Array(arguments[0])]));
-                return [winner, rank.value, rank.shadowRoot.querySelector('[part=results]').children.length];";
+                const lines = rank.shadowRoot.querySelector('[part=results]').children.length;
+                return [winner, rank.value, lines, document.querySelector('output')?.value ?? 'cat'];";
             assert_eq!(
                 browser.run_async(script, json!([cat])),
-                json!(["cat", "cat", 3]),
-                "{kind:?} {policy}"
+                json!(["cat", "cat", 3, "cat"]),
+                "{kind:?} {page}"
             );
             browser.keep_screenshot(&format!("widget-{kind:?}"));
         }
+    }
+
+    #[test]
+    fn chromium() {
+        it_ranks_in(Kind::Chromium);
     }
 
     #[test]
