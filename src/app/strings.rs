@@ -641,7 +641,7 @@ pub fn file_check(model: &Model) -> &'static str {
 /// The self-test's figures behind the badge.
 pub fn self_test_figure(card: &Card) -> Option<String> {
     let test = card.info.self_test?;
-    let cosine = number(test.cosine_image.min(test.cosine_text).into(), 5);
+    let cosine = number(test.cosine_image.min(test.cosine_text), 5);
     Some(fill("self-test-figure", &[("cosine", &cosine), ("time", &millis(test.millis))]))
 }
 

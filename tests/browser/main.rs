@@ -7,6 +7,7 @@
 #[path = "../awkward/mod.rs"]
 mod awkward;
 mod browsers;
+mod embed;
 mod engine;
 mod everyday;
 mod faults;

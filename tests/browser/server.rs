@@ -86,6 +86,8 @@ struct State {
     without_policy: BTreeSet<String>,
     /// Sent with every file, besides [`HEADERS`].
     headers: Vec<String>,
+    /// Sent in place of [`HEADERS`], by the start of the path.
+    own_headers: BTreeMap<String, Vec<String>>,
     /// Folders besides the root, by the start of the path.
     mounts: BTreeMap<String, PathBuf>,
     requests: Vec<Request>,
@@ -153,6 +155,12 @@ impl Server {
     /// Sends one more header with every file.
     pub fn also_send(&self, header: &str) {
         self.shared.lock().headers.push(header.to_owned());
+    }
+
+    /// Sends these headers, and none of the page's, with every file whose path starts so: another site's own.
+    pub fn send_own(&self, start: &str, headers: &[&str]) {
+        let headers = headers.iter().map(|header| (*header).to_owned()).collect();
+        self.shared.lock().own_headers.insert(start.to_owned(), headers);
     }
 
     /// Serves another folder below `prefix`, in place of the one there.
@@ -235,6 +243,18 @@ impl Shared {
         let mut headers = self.lock().headers.clone();
         if self.lock().without_policy.contains(path) {
             headers.push(NO_POLICY.to_owned());
+        }
+        // The longest start of those that fit.
+        let own = self
+            .lock()
+            .own_headers
+            .iter()
+            .rev()
+            .find(|(start, _)| path.starts_with(*start))
+            .map(|(_, own)| own.clone());
+        if let Some(own) = own {
+            headers = own;
+            headers.push(OWN_HEADERS.to_owned());
         }
         let say = |status: &str, media_type: &str, body: &[u8]| {
             respond(&stream, status, media_type, &headers, body)
@@ -336,6 +356,8 @@ const WITNESS: &str = "/witness.js";
 /// Among the headers: leaves the policy out.
 const NO_POLICY: &str = "X-Policy: none";
 const POLICY: &str = "Content-Security-Policy:";
+/// Among the headers: leaves all of the page's out.
+const OWN_HEADERS: &str = "X-Headers: own";
 
 fn head(status: &str, media_type: &str, headers: &[String], n_bytes: u64) -> String {
     let mut head =
@@ -344,7 +366,9 @@ fn head(status: &str, media_type: &str, headers: &[String], n_bytes: u64) -> Str
         head += &format!("{header}\r\n");
     }
     let is_bare = headers.iter().any(|header| header == NO_POLICY);
-    for header in hosts_headers().filter(|header| !(is_bare && header.starts_with(POLICY))) {
+    let is_own = headers.iter().any(|header| header == OWN_HEADERS);
+    let is_left_out = |header: &str| is_own || is_bare && header.starts_with(POLICY);
+    for header in hosts_headers().filter(|header| !is_left_out(header)) {
         head += &format!("{header}\r\n");
     }
     head + "Connection: close\r\n\r\n"

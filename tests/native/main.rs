@@ -34,3 +34,4 @@ mod test_hub;
 mod text;
 mod tidy;
 mod weights;
+mod widget;

@@ -13,6 +13,7 @@ mod setup;
 mod shorten;
 mod size;
 mod steps;
+mod widget;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ cargo xtask COMMAND
   setup          only set up (what `test` needs)
   build [ARGS]   the page as a host serves it, into dist/: `trunk build --release ARGS`, programs named by their content,
                  compressed copies; with `--model SRC` as above
+  widget [DIR]   the embeddable element <cliplet-rank> with engine and starter model, into DIR (target/widget)
   js [DIR]       the engine as an ES module with typed definitions, into DIR (target/js)
   size           hold dist/ to the size limits
   browser [ARGS] only the browser tests (ARGS go to the test binary: a name, --nocapture …), on the last build
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         "setup" => setup::everything().map(drop),
         "build" => steps::build(&rest),
         "js" => steps::js(&rest),
+        "widget" => steps::widget(&rest),
         "size" => size::check(),
         "browser" => steps::browser(&rest),
         "bench" => steps::bench(&rest),

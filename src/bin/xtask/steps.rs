@@ -9,6 +9,7 @@ use crate::own_model;
 use crate::process::{Result, command, output, repository, run, run_tests};
 use crate::setup::{self, BrowserTools, WebTools};
 use crate::size;
+use crate::widget;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -108,6 +109,7 @@ pub fn test(args: &[String]) -> Result<()> {
     if is_all {
         report.step("Pillow's pictures", setup::pillow);
         report.step("nginx", setup::nginx);
+        let is_packed = is_built && report.step("widget in other tools", widget::packages).is_some();
         report.tests("heavy, native", || {
             run_tests(
                 cargo("test")
@@ -117,7 +119,9 @@ pub fn test(args: &[String]) -> Result<()> {
             )
         });
         if is_built {
-            report.tests("heavy, browser", || browser_tests(&browser, &[HEAVY, "--nocapture"]));
+            let left_out: &[&str] = if is_packed { &[] } else { &["--skip", "of_other_tools"] };
+            let args = [&[HEAVY, "--nocapture"], left_out].concat();
+            report.tests("heavy, browser", || browser_tests(&browser, &args));
         } else {
             report.left_out("heavy, browser", "no page");
         }
@@ -198,6 +202,18 @@ pub fn js(args: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The element for other people's pages. Its engine is that of `dist/`, which is built where it is not there or not of today.
+pub fn widget(args: &[String]) -> Result<()> {
+    let folder = args.first().map_or_else(widget::tests_folder, PathBuf::from);
+    let dist = repository().join("dist");
+    if !widget::is_current(&dist) {
+        build(&[])?;
+    }
+    widget::write(&dist, &folder)?;
+    eprintln!("{} holds the widget: static/docs/embed.md tells how to use it", folder.display());
+    Ok(())
+}
+
 /// One of the package's programs as an ES module `NAME.js` with its wasm and typed definitions.
 fn js_module(web: &WebTools, program: &str, name: &str, folder: &Path) -> Result<()> {
     let built =
@@ -213,7 +229,9 @@ fn js_module(web: &WebTools, program: &str, name: &str, folder: &Path) -> Result
 /// What the browser tests load besides the page.
 fn test_programs(web: &WebTools) -> Result<()> {
     js_module(web, "golden_web", "golden_web", &repository().join("target/golden-web"))?;
-    js_module(web, "js", "cliplet", &repository().join("target/js"))
+    js_module(web, "js", "cliplet", &repository().join("target/js"))?;
+    // Of the last build, whichever it is.
+    widget::write(&repository().join("dist"), &widget::tests_folder())
 }
 
 fn browser_tests(browser: &BrowserTools, args: &[impl AsRef<OsStr>]) -> Result<usize> {

@@ -1,0 +1,2 @@
+// Static files, as any host serves them.
+export default { output: "export", distDir: "dist" };
