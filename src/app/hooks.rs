@@ -546,7 +546,7 @@ pub fn use_kept_focus() {
             if let Some(element) = element {
                 let mut history = noted.borrow_mut();
                 history.retain(|focused| focused.element != element);
-                if history.len() == MAX_FOCUSED {
+                if history.len() >= MAX_FOCUSED {
                     // What had it before a dialog opened is needed when that closes.
                     let place = history.iter().position(|focused| focused.is_in_dialog);
                     history.remove(place.unwrap_or_default());
@@ -632,7 +632,8 @@ impl Focused {
         };
         // What had it before may have become another element of the same name.
         let takes_again = |focused: &Focused| {
-            (focused.is_there() && takes(&focused.element)) || focused.next.first().is_some_and(takes_by_name)
+            let name = focused.next.first().filter(|_| !focused.is_in_dialog);
+            (focused.is_there() && takes(&focused.element)) || name.is_some_and(takes_by_name)
         };
         _ = self.next.iter().any(takes_by_name) || earlier.iter().rev().any(takes_again);
     }

@@ -1,5 +1,6 @@
 //! What a person does with the page, from an empty one to a right answer.
 
+use crate::everyday::in_each_state;
 use crate::page::{Line, Page, file, film, testid, with};
 use crate::server::BROWSERS_OWN_HOSTS;
 use crate::webdriver::key;
@@ -325,20 +326,7 @@ fn scores_can_be_independent() {
 #[test]
 fn each_state_is_accessible_in_both_themes_and_sizes() {
     let page = Page::ready();
-    page.check_accessibility("empty");
-    page.check_looks("empty");
-    page.click("sample-coffee");
-    page.wait_winner("cup of coffee");
-    page.check_looks("settled");
-    for dialog in ["details", "shortcuts", "privacy"] {
-        page.click(dialog);
-        page.the(&format!("dialog-{dialog}"));
-        page.check_looks(dialog);
-        page.browser.press(key::ESCAPE);
-    }
-    page.drop_file("notes.png", "image/png", b"no picture at all");
-    page.alert();
-    page.check_looks("error");
+    in_each_state(&page, |state| page.check_looks(state));
     page.close(&[]);
 }
 

@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long anything may take, on a slow machine with everything in software.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// WebGPU on the CPU (SwiftShader), a fake camera that needs no permission, and no traffic of the browser's own.
 const FLAGS: [&str; 20] = [

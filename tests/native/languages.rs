@@ -184,8 +184,7 @@ fn every_key_has_a_sentence_and_every_sentence_is_said() {
                     .strip_suffix(*call)
                     .is_some_and(|rest| !rest.ends_with(|c: char| c.is_alphanumeric() || "_.".contains(c)))
             };
-            let is_key =
-                ["Text(", "text(", "fill(", "in_unit(", "language::find("].iter().any(is_call);
+            let is_key = ["Text(", "text(", "fill(", "in_unit(", "language::find("].iter().any(is_call);
             let is_plural = is_call(&"plural(");
             let is_known = english.contains_key(literal);
             assert!(!is_key || is_known || literal.contains('{'), "{path}: no sentence for {literal}");

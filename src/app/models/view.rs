@@ -167,7 +167,7 @@ fn stored(props: &ModelsProps) -> Html {
                 { for picker.stored().iter().map(|stored| stored_model(props, stored)) }
                 { for picker.unfinished().map(|unfinished| unfinished_model(props, unfinished)) }
             </ul>
-            <p class="hint room" data-testid="room">{ match &picker.store {
+            <p class="hint" data-testid="room">{ match &picker.store {
                 None => strings::STORED_UNKNOWN.to_string(),
                 Some(store) => {
                     let keeping = if store.is_persistent { strings::PERSISTENT } else { strings::NOT_PERSISTENT };

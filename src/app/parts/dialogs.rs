@@ -50,7 +50,7 @@ pub fn Dialog(props: &DialogProps) -> Html {
     }
     let title_id = format!("title-{}", props.name);
     let close = props.on_close.reform(|_: MouseEvent| ());
-    // A press beside the dialog lands on the dialog element itself: its inside is one element that fills it.
+    // A press beside the dialog lands on the dialog element itself: its inside and its notices fill it.
     let beside = {
         let on_close = props.on_close.clone();
         Callback::from(move |event: MouseEvent| {
@@ -69,8 +69,9 @@ pub fn Dialog(props: &DialogProps) -> Html {
                     <Button icon="close" label={strings::CLOSE} testid="dialog-close" has_text={false} onclick={close} />
                 </div>
                 <p class="sr" role="status">{ &props.announcement }</p>
-                if props.is_open { { props.alerts.clone() }{ props.children.clone() }{ props.toasts.clone() } }
+                if props.is_open { { props.alerts.clone() }{ props.children.clone() } }
             </div>
+            if props.is_open { { props.toasts.clone() } }
         </dialog>
     }
 }

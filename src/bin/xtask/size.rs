@@ -22,17 +22,17 @@ struct Limit {
 const LIMITS: [Limit; 4] = [
     // Its goal, and that of a first visit, are 300 kB and 600 kB: both were met until the page got its tray, history, exports
     // and long lists, and are to be met again.
-    Limit { what: "the page", names: &["app-"], gzipped_bytes: 350_000 },
+    Limit { what: "the page", names: &["app-"], gzipped_bytes: 360_000 },
     // A widget loads it alone.
     Limit { what: "the engine", names: &["engine"], gzipped_bytes: 320_000 },
     Limit {
         what: "on a first visit",
         names: &["app-", "boot", "engine", "worker-boot", "style-", "sw"],
-        gzipped_bytes: 650_000,
+        gzipped_bytes: 672_000,
     },
     // The goal is 900 kB. The downloader carries towers, tokenizer and CPU backend a second time, for the record that a
     // device is checked with.
-    Limit { what: "everything", names: &[], gzipped_bytes: 985_000 },
+    Limit { what: "everything", names: &[], gzipped_bytes: 1_010_000 },
 ];
 
 /// What a page of somebody else's loads for a widget, and what comes once a visitor wants it.
