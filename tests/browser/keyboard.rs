@@ -217,6 +217,8 @@ fn every_control_works_by_keyboard_alone() {
     hands.press("share", SPACE, "witness.copied.length === 1 && the('notice')");
     hands.press("notice-dismiss", ENTER, "!the('notice')");
     hands.press("open", ENTER, "hands.n_chosen === 1");
+    hands.press("language", ARROW_DOWN, "document.documentElement.lang === 'zh-Hans'");
+    hands.press("language", ARROW_UP, "document.documentElement.lang === 'en'");
     hands.within("shortcuts", "shortcuts", |hands| {
         hands.press("has-shortcuts", SPACE, "!the('has-shortcuts').checked");
         hands.press("has-shortcuts", SPACE, "the('has-shortcuts').checked");
