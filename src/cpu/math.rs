@@ -1,58 +1,58 @@
-//! Elementwise functions, four values at a time.
+//! Elementwise functions, in lanes.
 //!
 //! Invariant: relative error ≤ 3e-7 for `exp`, absolute error ≤ 3e-7 for `erf`: below f32's own rounding in what follows.
 
-use super::lanes::{F4, map};
+use super::lanes::{Values, map};
 use crate::graph::Activation;
 
 /// `e^x`: `2^n · e^r` with `n = round(x / ln 2)`; `ln 2` in two parts so that `r` is exact, Taylor's polynomial on
 /// `|r| ≤ 0.35`. Below −87 it is about 1e-38, above 88 about 1.6e38: never `inf`, never NaN for a number.
 #[inline(always)]
-fn exp(x: F4) -> F4 {
-    let round = F4::all(12_582_912.0); // 1.5 · 2²³: adding it rounds to an integer
+fn exp(x: Values) -> Values {
+    let round = Values::all(12_582_912.0); // 1.5 · 2²³: adding it rounds to an integer
     let x = x.clamp(-87.0, 88.0);
-    let n = x.mul(F4::all(std::f32::consts::LOG2_E)).add(round).sub(round);
-    let r = x.sub(n.mul(F4::all(0.693_359_4))).add(n.mul(F4::all(2.121_944_4e-4)));
-    let mut p = F4::all(1.0 / 5040.0);
+    let n = x.mul(Values::all(std::f32::consts::LOG2_E)).add(round).sub(round);
+    let r = x.sub(n.mul(Values::all(0.693_359_4))).add(n.mul(Values::all(2.121_944_4e-4)));
+    let mut p = Values::all(1.0 / 5040.0);
     for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
-        p = F4::all(coefficient).add_product(r, p);
+        p = Values::all(coefficient).add_product(r, p);
     }
     p.mul(n.exp2())
 }
 
 /// The error function: Abramowitz and Stegun 7.1.26.
 #[inline(always)]
-fn erf(x: F4) -> F4 {
+fn erf(x: Values) -> Values {
     let a = x.abs();
-    let t = F4::all(1.0).div(F4::all(1.0).add_product(F4::all(0.327_591_1), a));
-    let mut p = F4::all(1.061_405_4);
+    let t = Values::all(1.0).div(Values::all(1.0).add_product(Values::all(0.327_591_1), a));
+    let mut p = Values::all(1.061_405_4);
     for coefficient in [-1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6] {
-        p = F4::all(coefficient).add_product(t, p);
+        p = Values::all(coefficient).add_product(t, p);
     }
-    let tail = t.mul(p).mul(exp(F4::all(0.0).sub(a.mul(a))));
-    F4::all(1.0).sub(tail).copysign(x)
+    let tail = t.mul(p).mul(exp(Values::all(0.0).sub(a.mul(a))));
+    Values::all(1.0).sub(tail).copysign(x)
 }
 
 /// `1 / (1 + e^−x)`.
 #[inline(always)]
-fn sigmoid(x: F4) -> F4 {
-    F4::all(1.0).div(F4::all(1.0).add(exp(F4::all(0.0).sub(x))))
+fn sigmoid(x: Values) -> Values {
+    Values::all(1.0).div(Values::all(1.0).add(exp(Values::all(0.0).sub(x))))
 }
 
 /// Applies `activation` to every value in place.
 pub fn activate(activation: Activation, values: &mut [f32]) {
-    let [half, one] = [0.5, 1.0].map(F4::all);
+    let [half, one] = [0.5, 1.0].map(Values::all);
     match activation {
         Activation::Identity => {}
-        Activation::QuickGelu => map(values, |x| x.mul(sigmoid(x.mul(F4::all(1.702))))),
+        Activation::QuickGelu => map(values, |x| x.mul(sigmoid(x.mul(Values::all(1.702))))),
         Activation::Gelu => {
-            let scale = F4::all(std::f32::consts::FRAC_1_SQRT_2);
+            let scale = Values::all(std::f32::consts::FRAC_1_SQRT_2);
             map(values, |x| x.mul(half.mul(one.add(erf(x.mul(scale))))));
         }
         // ½ (1 + tanh u) = sigmoid(2u)
         Activation::GeluTanh => map(values, |x| {
-            let u = x.add_product(F4::all(0.044_715), x.mul(x).mul(x));
-            x.mul(sigmoid(u.mul(F4::all(1.595_769))))
+            let u = x.add_product(Values::all(0.044_715), x.mul(x).mul(x));
+            x.mul(sigmoid(u.mul(Values::all(1.595_769))))
         }),
         Activation::Relu => map(values, |x| x.clamp(0.0, f32::INFINITY)),
         Activation::Relu6 => map(values, |x| x.clamp(0.0, 6.0)),
@@ -63,7 +63,7 @@ pub fn activate(activation: Activation, values: &mut [f32]) {
 pub fn softmax(row: &mut [f32]) {
     let Some(&first) = row.first() else { return };
     let max = row.iter().fold(first, |max, &x| if x > max { x } else { max });
-    let max = F4::all(max);
+    let max = Values::all(max);
     map(row, |x| exp(x.sub(max)));
     let scale = 1.0 / row.iter().sum::<f32>();
     row.iter_mut().for_each(|x| *x *= scale);
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     /// Of one value, among others.
-    fn one(f: impl Fn(F4) -> F4, x: f32) -> f32 {
+    fn one(f: impl Fn(Values) -> Values, x: f32) -> f32 {
         let mut values = [1.0, x, -2.0, 0.5, 3.0];
         map(&mut values, f);
         values[1]

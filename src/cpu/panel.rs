@@ -48,6 +48,7 @@ pub fn multiply_add(x: &[f32], weight: &Matrix, y: &mut [f32], n_in: usize, n_ou
     let n_rows = y.len() / n_out;
     assert!(x.len() == n_rows * n_in && y.len() == n_rows * n_out && weight.n_values() == n_out * n_in);
     let mut panel = vec![0.0; DEPTH.min(n_in) * WIDTH];
+    let mut rows = vec![0.0; DEPTH.min(n_in) * LANES];
     // The last panel's outputs may be fewer: their rows are computed beside `y`.
     let mut narrow = vec![0.0; if n_out.is_multiple_of(WIDTH) { 0 } else { n_rows * WIDTH }];
     for first in (0..n_out).step_by(WIDTH) {
@@ -55,7 +56,7 @@ pub fn multiply_add(x: &[f32], weight: &Matrix, y: &mut [f32], n_in: usize, n_ou
         for start in (0..n_in).step_by(DEPTH) {
             let depth = DEPTH.min(n_in - start);
             let panel = &mut panel[..depth * WIDTH];
-            fill(panel, weight, first, width, start, n_in);
+            fill(panel, &mut rows[..depth * LANES], weight, (first, width), (start, n_in));
             if width == WIDTH {
                 product(&x[start..], n_in, panel, &mut y[first..], n_out, n_rows);
             } else {
@@ -71,9 +72,15 @@ pub fn multiply_add(x: &[f32], weight: &Matrix, y: &mut [f32], n_in: usize, n_ou
 }
 
 /// Widens `width` rows of the weight from `first` on, values from `start` on, into the panel's columns; others are zero.
-fn fill(panel: &mut [f32], weight: &Matrix, first: usize, width: usize, start: usize, n_in: usize) {
+/// `rows` holds four of them on the way.
+fn fill(
+    panel: &mut [f32],
+    rows: &mut [f32],
+    weight: &Matrix,
+    (first, width): (usize, usize),
+    (start, n_in): (usize, usize),
+) {
     let depth = panel.len() / WIDTH;
-    let mut rows = vec![0.0; LANES * depth];
     for column in (0..WIDTH).step_by(LANES) {
         for (lane, row) in rows.chunks_exact_mut(depth).enumerate() {
             if column + lane < width {
@@ -82,7 +89,7 @@ fn fill(panel: &mut [f32], weight: &Matrix, first: usize, width: usize, start: u
                 row.fill(0.0);
             }
         }
-        transpose(&rows, depth, &mut panel[column..]);
+        transpose(rows, depth, &mut panel[column..]);
     }
 }
 
