@@ -551,7 +551,8 @@ fn leaving_and_coming_back_keeps_the_picture() {
     page.choose("static/samples/cat.jpg");
     page.wait_winner("cat");
     page.browser.open("about:blank");
-    page.browser.run("history.back()", json!([]));
+    page.browser.wait_until("location.href === 'about:blank'");
+    page.browser.back();
     page.wait_winner("cat");
     assert_eq!(page.picture_name().as_deref(), Some("cat.jpg"));
     page.browser.reload();

@@ -92,6 +92,10 @@ impl Browser {
     }
 
     pub fn with_flags(more: &[String]) -> Browser {
+        begun(|| Browser::chromium(more))
+    }
+
+    fn chromium(more: &[String]) -> (Browser, Value) {
         let folder = own_folder();
         let mut driver = Command::new(program("CHROMEDRIVER", &["chromedriver"]));
         let (driver, port) = started(driver.env("TMPDIR", &folder).arg("--port=0"), |line| {
@@ -106,7 +110,7 @@ impl Browser {
             "goog:loggingPrefs": {"browser": "ALL"},
         });
         let (kind, session) = (Kind::Chromium, String::new());
-        Browser { kind, driver, screen: None, port, session, folder, _turn: None }.begun(wishes)
+        (Browser { kind, driver, screen: None, port, session, folder, _turn: None }, wishes)
     }
 
     /// Another browser than Chromium, whose requests for other hosts go to the proxy on this port.
@@ -116,7 +120,7 @@ impl Browser {
             json!({"proxyType": "manual", "httpProxy": proxy, "sslProxy": proxy, "noProxy": ["127.0.0.1"]});
         match kind {
             Kind::Chromium => Browser::with_flags(&[format!("--proxy-server=http://127.0.0.1:{proxy_port}")]),
-            Kind::Firefox => {
+            Kind::Firefox => begun(|| {
                 let folder = own_folder();
                 let mut driver = Command::new(program("GECKODRIVER", &["geckodriver"]));
                 let driver = driver.env("TMPDIR", &folder).args(["--port", "0"]);
@@ -130,10 +134,10 @@ impl Browser {
                     "proxy": proxy,
                     "moz:firefoxOptions": {"binary": firefox, "args": ["-headless"], "prefs": preferences},
                 });
-                Browser { kind, driver, screen: None, port, session: String::new(), folder, _turn: None }
-                    .begun(wishes)
-            }
-            Kind::WebKit => {
+                let session = String::new();
+                (Browser { kind, driver, screen: None, port, session, folder, _turn: None }, wishes)
+            }),
+            Kind::WebKit => begun(|| {
                 // A test that failed has ended its browser all the same.
                 let turn = WEBKITS_TURN.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut screen = Command::new(program("XVFB", &["Xvfb"]));
@@ -159,17 +163,9 @@ impl Browser {
                     "proxy": proxy,
                     "webkitgtk:browserOptions": {"binary": mini_browser(), "args": ["--automation"]},
                 });
-                Browser {
-                    kind,
-                    driver,
-                    screen: Some(screen),
-                    port,
-                    session: String::new(),
-                    folder,
-                    _turn: Some(turn),
-                }
-                .begun(wishes)
-            }
+                let (screen, session) = (Some(screen), String::new());
+                (Browser { kind, driver, screen, port, session, folder, _turn: Some(turn) }, wishes)
+            }),
         }
     }
 
@@ -178,16 +174,13 @@ impl Browser {
         &self.folder
     }
 
-    /// Begins the session.
-    fn begun(mut self, mut wishes: Value) -> Browser {
-        wishes["timeouts"] = json!({"script": PATIENCE.as_millis() as u64});
-        let answer = self.call("POST", "/session", &json!({"capabilities": {"alwaysMatch": wishes}}));
-        self.session = answer["sessionId"].as_str().expect("a session id").to_owned();
-        self
-    }
-
     pub fn open(&self, url: &str) {
         self.post("/url", &json!({ "url": url }));
+    }
+
+    /// To where the tab was before, by the browser itself.
+    pub fn back(&self) {
+        self.post("/back", &json!({}));
     }
 
     pub fn reload(&self) {
@@ -365,23 +358,27 @@ impl Browser {
     }
 
     fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+        self.called(method, path, body, 2 * PATIENCE).expect("the driver answers")
+    }
+
+    /// What the driver answers, or that it does not within the time.
+    fn called(&self, method: &str, path: &str, body: &Value, patience: Duration) -> std::io::Result<Value> {
         let body = if method == "POST" { body.to_string() } else { String::new() };
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the driver listens");
-        stream.set_read_timeout(Some(2 * PATIENCE)).expect("a time limit");
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(patience))?;
         let length = body.len();
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\n\
              Content-Length: {length}\r\nConnection: close\r\n\r\n{body}",
             self.port
-        )
-        .expect("the command is sent");
+        )?;
         let mut reader = BufReader::new(stream);
         let (mut status, mut n_bytes) = (String::new(), 0);
-        reader.read_line(&mut status).expect("the driver answers");
+        reader.read_line(&mut status)?;
         loop {
             let mut line = String::new();
-            reader.read_line(&mut line).expect("the driver answers");
+            reader.read_line(&mut line)?;
             if line.trim().is_empty() {
                 break;
             }
@@ -390,13 +387,13 @@ impl Browser {
             }
         }
         let mut answer = vec![0; n_bytes];
-        reader.read_exact(&mut answer).expect("the whole answer");
+        reader.read_exact(&mut answer)?;
         let mut answer: Value = serde_json::from_slice(&answer).expect("the driver answers in JSON");
         let value = answer["value"].take();
         if !status.contains(" 200 ") {
             panic!("{method} {path} {body:.300}: {}: {}", value["error"], value["message"]);
         }
-        value
+        Ok(value)
     }
 }
 
@@ -408,6 +405,13 @@ impl Drop for Browser {
                 self.call("DELETE", &format!("/session/{}", self.session), &Value::Null)
             });
             let _ = std::panic::catch_unwind(close);
+        }
+        if self.session.is_empty() {
+            // A driver that began no session leaves the browser that it started.
+            let driver = self.driver.id();
+            let browsers = std::fs::read_to_string(format!("/proc/{driver}/task/{driver}/children"));
+            let kill = format!("kill -KILL {}", browsers.unwrap_or_default());
+            let _ = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status();
         }
         for child in std::iter::once(&mut self.driver).chain(&mut self.screen) {
             let _ = child.kill();
@@ -440,6 +444,24 @@ pub mod key {
     pub const LEFT: &str = "\u{e012}";
     pub const RIGHT: &str = "\u{e014}";
     pub const BACKSPACE: &str = "\u{e003}";
+}
+
+/// Begins the session of a browser, made anew where its driver does not answer: WebKitGTK's waits for ever now and then for a
+/// browser that has started beside much else.
+fn begun(browser: impl Fn() -> (Browser, Value)) -> Browser {
+    for _ in 0..3 {
+        let (mut browser, mut wishes) = browser();
+        wishes["timeouts"] = json!({"script": PATIENCE.as_millis() as u64});
+        let wishes = json!({"capabilities": {"alwaysMatch": wishes}});
+        match browser.called("POST", "/session", &wishes, PATIENCE / 2) {
+            Ok(answer) => {
+                browser.session = answer["sessionId"].as_str().expect("a session id").to_owned();
+                return browser;
+            }
+            Err(error) => eprintln!("{:?}'s driver begins no session: {error}", browser.kind),
+        }
+    }
+    panic!("three drivers began no session")
 }
 
 /// Starts a program, and reads its output until a line tells what is asked. Started again where it ends before that: a

@@ -55,6 +55,10 @@ fn session() -> Result<web_sys::Storage, JsValue> {
 /// The picture that this tab showed last, and its name.
 pub async fn read() -> Option<(Blob, String)> {
     delete_old().await;
+    // What was removed a moment before the tab was left may still be there.
+    if !is_kept() {
+        return None;
+    }
     let found = async { JsFuture::from(cache().await?.match_with_str(&address()?)).await };
     let response = found.await.ok()?.dyn_into::<Response>().ok()?;
     let name = response.headers().get(NAME_HEADER).ok()??;
