@@ -26,7 +26,8 @@ addEventListener("fetch", (event) => {
 });
 
 async function answer(request, url) {
-  const isPage = request.mode === "navigate";
+  // Any address of a page is the page's, but for that of the widget's builder.
+  const isPage = request.mode === "navigate" && !url.pathname.endsWith("/embed/");
   const stored = () => fromStore(isPage ? "./" : request, { ignoreSearch: isPage });
   if (NAMED_BY_CONTENT.test(url.pathname)) {
     const kept = await stored();

@@ -12,6 +12,8 @@ const LOOK = `
   :host([theme="dark"]) { color-scheme: dark; }
   .start { min-height: 2.75rem; padding: 0 1.25rem; border: 0; border-radius: 999px; background: var(--accent); color: var(--accent-ink); font: inherit; font-weight: 550; cursor: pointer; }
   .start:disabled { opacity: .6; cursor: default; }
+  .failure { margin: .5rem 0 0; color: var(--danger); }
+  .failure:empty { display: none; }
   :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }`;
 /** Servers that render pages import this as well, and have no elements. */
 const Base = globalThis.HTMLElement ?? class {};
@@ -48,6 +50,16 @@ const START = {
   es: "Probar con una imagen",
   fr: "Essayer avec une image",
   zh: "用一张图片试试",
+};
+
+/** What stands under it where the rest did not come. */
+const FAILED = {
+  ar: "تعذّر التحميل. حاول مرة أخرى.",
+  de: "Es ließ sich nicht laden. Versuchen Sie es noch einmal.",
+  en: "It could not be loaded. Try again.",
+  es: "No se pudo cargar. Inténtalo de nuevo.",
+  fr: "Le chargement a échoué. Réessayez.",
+  zh: "无法加载。请重试。",
 };
 
 /** A list as an attribute has it: parts between commas or on lines of their own, or JSON. */
@@ -216,7 +228,10 @@ export class ClipletRank extends Base {
     button.type = "button";
     button.setAttribute("part", "button start");
     button.addEventListener("click", () => this.#start(true));
-    this.#root.replaceChildren(slot, button);
+    const failure = document.createElement("p");
+    failure.className = "failure";
+    failure.setAttribute("role", "alert");
+    this.#root.replaceChildren(slot, button, failure);
     this.#say();
   }
   #say() {
@@ -226,11 +241,14 @@ export class ClipletRank extends Base {
 
   /** Opens for a visitor: what fails is shown and told, and rejects nothing. */
   async #start(isPressed = false) {
+    this.#root.querySelector(".failure")?.replaceChildren();
     try {
       const panel = await this.#open();
       if (isPressed) panel.focus();
       panel.begin();
     } catch (error) {
+      // Unless it was removed meanwhile.
+      if (error.name !== "AbortError") this.#root.querySelector(".failure")?.append(FAILED[languageOf(this)]);
       this.dispatchEvent(new CustomEvent("error", { detail: { code: "widget-missing", message: String(error) } }));
     }
   }

@@ -1,4 +1,4 @@
-//! What makes a built page ready for a host: short names inside its programs, names of files that change with their content,
+//! What makes a built page ready for a host: the widget's builder beside it, short names inside its programs, names of files that change with their content,
 //! and compressed copies.
 //!
 //! Invariant: the page works without this step, too: `trunk serve` and `trunk build` know nothing of it.
@@ -6,6 +6,7 @@
 
 use crate::process::{Result, command, run};
 use crate::shorten;
+use crate::widget;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ const MIN_BYTES: u64 = 1000;
 /// Names the programs by their content, and puts compressed copies beside all files that gain by it.
 pub fn finish(dist: &Path) -> Result<()> {
     name_by_content(dist)?;
+    add_builder(dist)?;
     let mut files = Vec::new();
     collect(dist, &mut files)?;
     files.retain(|file| {
@@ -68,6 +70,18 @@ fn name_by_content(dist: &Path) -> Result<()> {
         }
     }
     std::fs::write(&page, html).map_err(|error| format!("{}: {error}", page.display()))
+}
+
+/// Puts the widget's builder beside the page, and says so in index.html: the page links to it where it is.
+fn add_builder(dist: &Path) -> Result<()> {
+    widget::write_builder(dist)?;
+    let page = dist.join("index.html");
+    let html = text(&page)?;
+    let with_builder = html.replacen("data-wasm=", "data-builder=\"embed/\" data-wasm=", 1);
+    if html == with_builder {
+        return Err(format!("{} has no script with data-wasm", page.display()));
+    }
+    std::fs::write(&page, with_builder).map_err(|error| format!("{}: {error}", page.display()))
 }
 
 /// Nothing, or what Trunk puts between a program's name and its end.

@@ -1,4 +1,4 @@
-//! The folder of the embeddable widget: `cargo xtask widget DIR`.
+//! The folder of the embeddable widget, `cargo xtask widget DIR`, and the page that builds its lines, `embed/` of a built page.
 //!
 //! Its engine is the page's, byte for byte; the worker's script is that program's JavaScript and static/worker-boot.js in one
 //! file, so that a policy has one address to allow. The other files are those of static/widget, with what stands elsewhere
@@ -20,21 +20,54 @@ pub fn tests_folder() -> PathBuf {
 /// Writes the folder from a built page.
 pub fn write(dist: &Path, folder: &Path) -> Result<()> {
     let root = repository();
-    let engine = |end: &str| program(dist, "engine", end);
-    let boot = text(&root.join("static/worker-boot.js"))?;
     std::fs::create_dir_all(folder.join("models")).map_err(|error| failed(folder, &error))?;
-    put(&folder.join("engine.js"), format!("{};\n{boot}", text(&engine(".js")?)?).as_bytes())?;
-    copy(&engine("_bg.wasm")?, &folder.join("engine_bg.wasm"))?;
+    copy(&program(dist, "engine", "_bg.wasm")?, &folder.join("engine_bg.wasm"))?;
     for name in ["manifest.json", "starter.gguf", "README.md"] {
         copy(&root.join("static/models").join(name), &folder.join("models").join(name))?;
     }
     copy(&root.join("LICENSE"), &folder.join("LICENSE"))?;
+    scripts(dist, folder, |_| true)
+}
+
+/// Writes the builder (`static/builder`) and what its preview runs into a built page's `embed/`; engine and model are the
+/// page's own.
+pub fn write_builder(dist: &Path) -> Result<()> {
+    let folder = dist.join("embed");
+    std::fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
+    scripts(dist, &folder, |name| ["cliplet-rank.js", "client.js", "look.js", "strings.js"].contains(&name))?;
+    let builder = repository().join("static/builder");
+    for name in ["builder.js", "builder.css"] {
+        copy(&builder.join(name), &folder.join(name))?;
+    }
+    let mut html = text(&builder.join("index.html"))?;
+    for (placeholder, name, end) in
+        [("../style.css", "style", ".css"), ("../engine_bg.wasm", "engine", "_bg.wasm")]
+    {
+        let file = program(dist, name, end)?;
+        let file = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if !html.contains(placeholder) {
+            return Err(format!("static/builder/index.html does not name {placeholder}"));
+        }
+        html = html.replace(placeholder, &format!("../{file}"));
+    }
+    put(&folder.join("index.html"), html.as_bytes())
+}
+
+/// Writes the engine's script and those of `static/widget` that are wanted.
+fn scripts(dist: &Path, folder: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<()> {
+    let root = repository();
+    let boot = text(&root.join("static/worker-boot.js"))?;
+    let engine = format!("{};\n{boot}", text(&program(dist, "engine", ".js")?)?);
+    put(&folder.join("engine.js"), engine.as_bytes())?;
     let manifest = text(&root.join("static/models/manifest.json"))?;
     let colours = colours(&text(&root.join("static/style.css"))?)?;
     let mut sources = Vec::new();
     collect(&root.join("static/widget"), &mut sources)?;
     for source in sources {
         let Some(name) = source.file_name().and_then(|name| name.to_str()) else { continue };
+        if !is_wanted(name) {
+            continue;
+        }
         let mut code = text(&source)?;
         let version = env!("CARGO_PKG_VERSION");
         let written: &[(&str, String)] = match name {
@@ -109,6 +142,8 @@ pub fn is_current(dist: &Path) -> bool {
 fn program(dist: &Path, name: &str, end: &str) -> Result<PathBuf> {
     let mut files = Vec::new();
     collect(dist, &mut files)?;
+    // Not the builder's, which has files of the same names.
+    files.retain(|file| file.parent() == Some(dist));
     let is_it = |file: &PathBuf| {
         let middle = file.file_name().and_then(|file| file.to_str()?.strip_prefix(name)?.strip_suffix(end));
         middle.is_some_and(|hash| hash.chars().all(|c| c == '-' || c.is_ascii_hexdigit()))
