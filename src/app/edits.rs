@@ -36,6 +36,8 @@ pub enum Edit {
     HasNone(bool),
     IsMirrored(bool),
     HasShortcuts(bool),
+    /// Whether the last pictures stay on the device.
+    KeepsRecent(bool),
     /// Which processor computes; whatever happened to the graphics processor before is forgotten.
     Backend(BackendChoice),
     /// Where models are looked up.
@@ -54,6 +56,7 @@ impl Edit {
                 | Edit::RemoveSet(_)
                 | Edit::IsMirrored(_)
                 | Edit::HasShortcuts(_)
+                | Edit::KeepsRecent(_)
                 | Edit::Backend(_)
                 | Edit::Hub(_)
                 | Edit::Format(_)
@@ -100,6 +103,7 @@ impl Edit {
             Edit::HasNone(has_none) => settings.has_none = has_none,
             Edit::IsMirrored(is_mirrored) => settings.is_mirrored = is_mirrored,
             Edit::HasShortcuts(has_shortcuts) => settings.has_shortcuts = has_shortcuts,
+            Edit::KeepsRecent(keeps_recent) => settings.keeps_recent = keeps_recent,
             Edit::Backend(backend) => (settings.backend, settings.gpu_trouble) = (backend, None),
             Edit::Hub(hub) => settings.hub = hub,
             Edit::Format(format) => settings.format = format,

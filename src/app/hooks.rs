@@ -7,12 +7,14 @@ use super::given::{Given, Place, Taken};
 use super::history::Direction;
 use super::language::{self, Language};
 use super::models::picker::{CatalogueState, Pick};
+use super::ranking::answer::Phase;
 use super::ranking::camera::{Camera, Stop};
 use super::ranking::look::Seen;
 use super::ranking::stage::Picture;
+use super::ranking::view::stage::SAMPLES;
 use super::services::{
     Arrival, Pictures, SETTINGS_KEY, camera, catalogue, connection, device, fragment, gpu_mark, last_picture,
-    leave_link, motion, speak, store_settings, text_of, wanted_language,
+    leave_link, motion, recent, speak, store_settings, text_of, wanted_language,
 };
 use super::settings::Settings;
 use super::state::{Action, State};
@@ -339,6 +341,34 @@ pub fn use_last_picture(page: &Page, pictures: &Rc<Pictures>) -> bool {
         }
     });
     is_coming
+}
+
+/// Keeps the pictures that were ranked with their winners; deletes them all when the reader wants none kept.
+#[hook]
+pub fn use_recent(page: &Page, pictures: &Rc<Pictures>) {
+    let is_wanted = page.settings.keeps_recent;
+    use_effect_with(is_wanted, |is_wanted| {
+        if !is_wanted {
+            recent::delete_all();
+        }
+    });
+    let winner = || {
+        let answer = page.ranking.answer.as_ref().filter(|_| page.phase() == Phase::Settled)?;
+        let first = answer.ranked.labels.first()?;
+        let picture = page.stage.picture.clone().filter(|picture| Some(picture.id) == page.stage.still())?;
+        let label = first.label.clone().unwrap_or_default();
+        Some((picture, label, strings::percent(first.probability)))
+    };
+    let (winner, pictures) = (winner().filter(|_| is_wanted), pictures.clone());
+    use_effect_with(winner, move |winner| {
+        let Some((picture, label, percent)) = winner.clone() else { return };
+        let file = pictures.get(picture.id).and_then(|file| file.dyn_into::<Blob>().ok());
+        let is_sample = SAMPLES.iter().any(|sample| sample.name == picture.name);
+        if let Some(file) = file.filter(|_| !is_sample) {
+            // Without storage, or room in it, the strip goes without.
+            spawn_local(async move { drop(recent::keep(file, picture.name, label, percent).await) });
+        }
+    });
 }
 
 /// The way to take what was given, however it came. Returns whether anything was taken: else the browser may do what it does.

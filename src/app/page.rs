@@ -5,8 +5,8 @@ use super::export::{self, Record, RecordModel};
 use super::given::Place;
 use super::hooks::{
     use_camera, use_catalogue, use_device, use_downloader, use_elsewhere, use_engine, use_gpu_watch,
-    use_handed, use_intake, use_kept_focus, use_keys, use_last_picture, use_screen_keyboard, use_show,
-    use_speech, use_steps, use_stored, use_take,
+    use_handed, use_intake, use_kept_focus, use_keys, use_last_picture, use_recent, use_screen_keyboard,
+    use_show, use_speech, use_steps, use_stored, use_take,
 };
 use super::language::{Language, Text};
 use super::loading::Engine;
@@ -136,6 +136,7 @@ pub fn Page() -> Html {
     use_gpu_watch(&page);
     use_elsewhere(&page);
     let is_coming = use_last_picture(&page, &pictures);
+    use_recent(&page, &pictures);
     use_steps(&page);
     use_kept_focus();
     use_screen_keyboard();
@@ -339,6 +340,7 @@ pub fn Page() -> Html {
         label_input,
         on_open: choose_file,
         on_sample: sample,
+        on_show: show,
         on_sees: open_sees.clone(),
         on_broken,
         on_cancel: cancel,
@@ -361,6 +363,9 @@ pub fn Page() -> Html {
                 <button type="button" class="quiet-link" data-testid="privacy" onclick={opener(Open::Privacy).reform(|_: MouseEvent| ())}>
                     { icon("lock") }{ strings::PRIVACY }
                 </button>
+                if let Some(builder) = services::builder_address() {
+                    <a class="quiet-link" data-testid="builder" href={builder}>{ strings::BUILDER }</a>
+                }
                 <LanguageChoice {spoken} {n_heard} send={send.clone()} />
             </footer>
             <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.notices.announcement }</p>
@@ -374,7 +379,7 @@ pub fn Page() -> Html {
                     on_files={take_files} on_forget={forget} send={send.clone()} />
             }) }
             { dialog(Open::Sees, "sees", strings::SEES, sees) }
-            { dialog(Open::Privacy, "privacy", strings::PRIVACY_TITLE, privacy()) }
+            { dialog(Open::Privacy, "privacy", strings::PRIVACY_TITLE, privacy(page.settings.keeps_recent, &send)) }
             { dialog(Open::Shortcuts, "shortcuts", strings::SHORTCUTS, shortcuts(page.settings.has_shortcuts, &send)) }
         </div>
         </ContextProvider<Language>>

@@ -23,6 +23,8 @@ pub struct Settings {
     pub has_none: bool,
     pub is_mirrored: bool,
     pub has_shortcuts: bool,
+    /// The last pictures and their results stay on the device.
+    pub keeps_recent: bool,
     /// Which processor computes.
     pub backend: BackendChoice,
     /// The graphics processor failed, and is left alone for a while.
@@ -120,6 +122,7 @@ impl Default for Settings {
             has_none: true,
             is_mirrored: false,
             has_shortcuts: true,
+            keeps_recent: true,
             backend: BackendChoice::Auto,
             gpu_trouble: None,
             model: None,

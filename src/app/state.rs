@@ -227,9 +227,18 @@ impl State {
     /// latest counts.
     fn hear_elsewhere(&mut self, theirs: Settings) {
         let theirs = theirs.cleaned();
-        let Settings { is_mirrored, has_shortcuts, hub, format, has_stored, sets, .. } = theirs.clone();
-        self.settings =
-            Settings { is_mirrored, has_shortcuts, hub, format, has_stored, sets, ..self.settings.clone() };
+        let Settings { is_mirrored, has_shortcuts, keeps_recent, hub, format, has_stored, sets, .. } =
+            theirs.clone();
+        self.settings = Settings {
+            is_mirrored,
+            has_shortcuts,
+            keeps_recent,
+            hub,
+            format,
+            has_stored,
+            sets,
+            ..self.settings.clone()
+        };
         if self.is_borrowed {
             // They are not on show.
             let (labels, comparison) = theirs.made();

@@ -27,6 +27,9 @@ pub const OPEN: Text = Text("open");
 pub const OPEN_BY_TOUCH: Text = Text("open-by-touch");
 pub const CAMERA: Text = Text("camera");
 pub const SAMPLES: Text = Text("samples");
+pub const RECENT: Text = Text("recent");
+pub const RECENT_GONE: Text = Text("recent-gone");
+pub const KEEPS_RECENT: Text = Text("keeps-recent");
 pub const REMOVE_PICTURE: Text = Text("remove-picture");
 
 pub const CAMERA_OPENING: Text = Text("camera-opening");
@@ -93,6 +96,7 @@ pub const SAVE_JSON: Text = Text("save-json");
 pub const SAVE_CSV: Text = Text("save-csv");
 
 pub const PRIVACY: Text = Text("privacy");
+pub const BUILDER: Text = Text("builder");
 pub const PRIVACY_TITLE: Text = Text("privacy-title");
 pub const PRIVACY_LINES: [Text; 6] = [
     Text("privacy-offline"),

@@ -562,6 +562,19 @@ fn nothing_moves_while_the_page_gets_ready_and_while_it_answers() {
             page.wait_ready();
             page.wait_winner("cat");
             check("back");
+            // And the strip of the last pictures, once there is none.
+            page.choose("static/samples/flower.jpg");
+            page.wait_winner("flower");
+            page.browser.wait_until("localStorage.getItem('cliplet.recent')");
+            while page.is_there("picture") {
+                page.click("picture-remove");
+            }
+            page.the("recents");
+            page.browser.reload();
+            page.wait_ready();
+            page.the("recents");
+            page.browser.keep_screenshot(&format!("recents-{width}"));
+            check("back to the last pictures");
             page.close(&[]);
         }
     }

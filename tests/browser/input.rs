@@ -565,6 +565,89 @@ fn leaving_and_coming_back_keeps_the_picture() {
     page.close(&[]);
 }
 
+/// The pictures that were ranked, as the strip names them, and what each was.
+fn recents(page: &Page) -> Vec<[String; 2]> {
+    let found = page.browser.run(
+        "return [...document.querySelectorAll('[data-testid=recent]')]
+             .map((recent) => [recent.dataset.name, recent.querySelector('.name').textContent])",
+        json!([]),
+    );
+    serde_json::from_value(found).expect("names")
+}
+
+/// The files that the browser stores of them.
+fn n_recent_files(page: &Page) -> u64 {
+    let n_files = "return (await (await caches.open('cliplet.recent')).keys()).length";
+    page.browser.run_async(n_files, json!([])).as_u64().expect("a number")
+}
+
+#[test]
+fn the_last_pictures_and_their_winners_stay_until_they_are_deleted() {
+    let page = Page::ready();
+    // What comes with the page is at hand anyway.
+    page.click("sample-rocket");
+    page.wait_winner("rocket");
+    for (name, n_files) in [("cat", 1), ("flower", 2), ("coffee", 3)] {
+        page.choose(&format!("static/samples/{name}.jpg"));
+        page.wait_winner(if name == "coffee" { "cup of coffee" } else { name });
+        page.browser.wait_for("the picture stored", || (n_recent_files(&page) == n_files).then_some(()));
+    }
+    let line = |name: &str, label: &str| [format!("{name}.jpg"), label.to_owned()];
+    let all = [line("coffee", "cup of coffee"), line("flower", "flower"), line("cat", "cat")];
+    while page.is_there("picture") {
+        page.click("picture-remove");
+    }
+    page.the("recents");
+    assert_eq!(recents(&page), all);
+    page.browser.reload();
+    page.wait_ready();
+    page.browser.wait_for("the strip after a reload", || (recents(&page) == all).then_some(()));
+    page.browser.wait_until(
+        "[...document.querySelectorAll('[data-testid=recent] img')].every((img) => img.naturalHeight === 112)",
+    );
+    page.browser.keep_screenshot("recents");
+
+    // Shown again, it is ranked as it was, and comes to the front with what it is now.
+    let cat = format!("{} {}", with("recent", "name", "cat.jpg"), testid("recent-show"));
+    page.browser.click(&page.browser.find(&cat));
+    page.wait_winner("cat");
+    page.set_labels(&["a kitten", "a spoon"]);
+    page.wait_winner("a kitten");
+    page.click("picture-remove");
+    page.browser.wait_for("the new winner", || {
+        (recents(&page).first() == Some(&line("cat", "a kitten"))).then_some(())
+    });
+    assert_eq!(n_recent_files(&page), 3, "nothing is kept twice");
+
+    // By keyboard: one stop, arrows, Delete.
+    page.tab_to("recent-show");
+    page.browser.press(key::RIGHT);
+    page.browser.press(DELETE);
+    page.browser.wait_for("one less", || (recents(&page).len() == 2).then_some(()));
+    assert_eq!(recents(&page), [line("cat", "a kitten"), line("flower", "flower")]);
+    page.browser.wait_for("the focus in the strip", || (page.focused() == "recent-show").then_some(()));
+    page.browser.wait_for("its files deleted", || (n_recent_files(&page) == 2).then_some(()));
+
+    // A browser that has cleared its storage: said, and the place goes.
+    page.browser.run_async("await caches.delete('cliplet.recent')", json!([]));
+    page.click("recent-show");
+    page.wait_notice("deleted that picture");
+    page.browser.wait_for("one less", || (recents(&page).len() == 1).then_some(()));
+
+    // Switched off, nothing is there and nothing is kept.
+    page.click("privacy");
+    page.click("keeps-recent");
+    page.browser.press(key::ESCAPE);
+    page.browser.wait_for("the strip to go", || (!page.is_there("recents")).then_some(()));
+    page.choose("static/samples/cat.jpg");
+    page.ranking();
+    page.browser.reload();
+    page.wait_ready();
+    assert_eq!(n_recent_files(&page), 0);
+    assert_eq!(page.browser.run("return localStorage.getItem('cliplet.recent')", json!([])), Value::Null);
+    page.close(&[]);
+}
+
 #[test]
 fn two_tabs_never_overwrite_each_other_without_a_word() {
     let page = Page::ready();

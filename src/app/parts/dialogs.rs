@@ -256,8 +256,15 @@ fn model_card(card: &Card, props: &DetailsProps) -> Html {
 }
 
 /// How a reader can check that pictures stay.
-pub fn privacy() -> Html {
-    html! { <ul class="lines-of-text">{ for strings::PRIVACY_LINES.iter().map(|line| html! { <li>{ *line }</li> }) }</ul> }
+pub fn privacy(keeps_recent: bool, send: &Callback<Action>) -> Html {
+    let change = send.reform(move |_: Event| Action::Edit(Edit::KeepsRecent(!keeps_recent)));
+    html! {
+        <>
+            <ul class="lines-of-text">{ for strings::PRIVACY_LINES.iter().map(|line| html! { <li>{ *line }</li> }) }</ul>
+            <label class="choice"><input type="checkbox" data-testid="keeps-recent" checked={keeps_recent} onchange={change} />
+                <span>{ strings::KEEPS_RECENT }</span></label>
+        </>
+    }
 }
 
 pub fn shortcuts(is_on: bool, send: &Callback<Action>) -> Html {

@@ -5,7 +5,7 @@
 
 use super::super::share::{decode, encode};
 use super::*;
-use web_sys::{Cache, CacheStorage, Headers, ResponseInit};
+use web_sys::{Cache, Headers, ResponseInit};
 
 const CACHE: &str = "cliplet.pictures";
 const TAB_KEY: &str = "cliplet.tab";
@@ -84,8 +84,7 @@ async fn delete_old() {
 }
 
 async fn cache() -> Result<Cache, JsValue> {
-    let caches: CacheStorage = Reflect::get(&gloo::utils::window(), &"caches".into())?.dyn_into()?;
-    JsFuture::from(caches.open(CACHE)).await?.dyn_into()
+    cache_named(CACHE).await
 }
 
 /// An address that no file of the page has; it differs from tab to tab.

@@ -4,6 +4,7 @@
 
 pub mod last_picture;
 pub mod poster;
+pub mod recent;
 
 use super::given::{Given, GivenFile};
 use super::language::{self, Language};
@@ -38,6 +39,21 @@ const CAMERA_WIDTH: f64 = 960.0;
 /// `None` where the reader has blocked it.
 fn storage() -> Option<web_sys::Storage> {
     gloo::utils::window().local_storage().ok()?
+}
+
+async fn cache_named(name: &str) -> Result<web_sys::Cache, JsValue> {
+    JsFuture::from(caches()?.open(name)).await?.dyn_into()
+}
+
+/// Missing on pages that are not secure.
+fn caches() -> Result<web_sys::CacheStorage, JsValue> {
+    Reflect::get(&gloo::utils::window(), &"caches".into())?.dyn_into()
+}
+
+/// Where the widget's builder is, on hosts that have it.
+pub fn builder_address() -> Option<String> {
+    let script = gloo::utils::document().query_selector("script[data-builder]").ok()??;
+    script.get_attribute("data-builder")
 }
 
 /// As they were left.

@@ -4,6 +4,7 @@ mod better;
 mod chips;
 mod compare;
 mod lines;
+mod recents;
 pub mod sees;
 mod sets;
 pub mod stage;
@@ -20,6 +21,7 @@ use chips::LabelField;
 use compare::Compare;
 use lines::Ranking;
 use stage::Stage;
+use web_sys::Blob;
 use yew::prelude::*;
 
 /// What the view needs of the page around it.
@@ -31,6 +33,8 @@ pub struct Wires {
     pub label_input: NodeRef,
     pub on_open: Callback<()>,
     pub on_sample: Callback<usize>,
+    /// Shows files, each with its name.
+    pub on_show: Callback<Vec<(Blob, String)>>,
     pub on_sees: Callback<()>,
     /// The browser cannot draw the picture with this id.
     pub on_broken: Callback<u64>,
@@ -55,6 +59,7 @@ pub fn view(page: &State, wires: Wires) -> Html {
         label_input,
         on_open,
         on_sample,
+        on_show,
         on_sees,
         on_broken,
         on_cancel,
@@ -80,7 +85,7 @@ pub fn view(page: &State, wires: Wires) -> Html {
     html! {
         <>
             <Stage picture={page.stage.picture.clone()} tray={page.stage.tray_with_answers()} {camera} {control} is_mirrored={page.settings.is_mirrored}
-                {top} rate={page.stage.live.rate} {is_over} is_touch={wires.is_touch} is_coming={wires.is_coming} {on_open} {on_sample} {on_sees} {on_broken} send={send.clone()} />
+                {top} rate={page.stage.live.rate} {is_over} is_touch={wires.is_touch} is_coming={wires.is_coming} {on_open} {on_sample} {on_show} keeps_recent={page.settings.keeps_recent} {on_sees} {on_broken} send={send.clone()} />
             <div class="side">
                 { wires.alerts }
                 <Ranking {loading} {phase} lines={page.lines()} answer={page.ranking.answer.clone()} {camera}

@@ -1,5 +1,6 @@
 //! The stage: an invitation, the picture, or the camera.
 
+use super::recents::Recents;
 use crate::app::edits::Edit;
 use crate::app::hooks::{CameraControl, use_language};
 use crate::app::parts::icon::{Button, icon};
@@ -10,7 +11,7 @@ use crate::app::strings;
 use crate::worker::protocol::Answer;
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
-use web_sys::{HtmlElement, HtmlImageElement};
+use web_sys::{Blob, HtmlElement, HtmlImageElement};
 use yew::prelude::*;
 
 /// A picture that comes with the page.
@@ -47,6 +48,10 @@ pub struct StageProps {
     pub is_coming: bool,
     pub on_open: Callback<()>,
     pub on_sample: Callback<usize>,
+    /// Shows files, each with its name.
+    pub on_show: Callback<Vec<(Blob, String)>>,
+    /// The last pictures stay on the device.
+    pub keeps_recent: bool,
     /// Shows what the model sees.
     pub on_sees: Callback<()>,
     pub on_broken: Callback<u64>,
@@ -93,6 +98,7 @@ fn invitation(props: &StageProps) -> Html {
                     <p class="hint">{ strings::DROP_HINT }</p>
                 }
                 <div class="row">{ open_buttons(props, "primary") }</div>
+                if props.keeps_recent { <Recents on_show={props.on_show.clone()} send={props.send.clone()} /> }
             </div>
             <div class="samples-block">
                 <p class="hint">{ strings::SAMPLES }</p>
