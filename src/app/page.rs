@@ -363,9 +363,6 @@ pub fn Page() -> Html {
                 <button type="button" class="quiet-link" data-testid="privacy" onclick={opener(Open::Privacy).reform(|_: MouseEvent| ())}>
                     { icon("lock") }{ strings::PRIVACY }
                 </button>
-                if let Some(builder) = services::builder_address() {
-                    <a class="quiet-link" data-testid="builder" href={builder}>{ strings::BUILDER }</a>
-                }
                 <LanguageChoice {spoken} {n_heard} send={send.clone()} />
             </footer>
             <p class="sr" role="status" aria-live="polite" data-testid="announcement">{ &page.notices.announcement }</p>

@@ -874,6 +874,7 @@ fn the_builders_lines_work_on_a_site() {
     let page = Page::unopened(&[]);
     page.go("/");
     page.wait_ready();
+    page.click("details");
     page.click("builder");
     page.browser.wait_until("location.pathname.endsWith('/embed/') && customElements.get('cliplet-rank')");
     let text = |id: &str| page.browser.wait_for(id, || page.text(id).filter(|text| !text.is_empty()));

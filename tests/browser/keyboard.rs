@@ -251,6 +251,8 @@ fn every_control_works_by_keyboard_alone() {
     messages(&mut hands);
     many_labels(&mut hands);
     // The one that leads away.
+    page.click("details");
+    page.the("dialog-details");
     hands.to(&testid("builder"));
     hands.pressed.insert("builder".to_owned());
     page.browser.press(ENTER);

@@ -280,6 +280,20 @@ impl Page {
                     "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
                 let overflow = self.browser.run(overflow, json!([]));
                 assert_eq!(overflow, 0, "{state} on a {size} screen is too wide");
+                // Nor does a button leave the sentence beside it a few letters a line.
+                let squeezed = "return [...document.querySelectorAll('p, span, button, label, dt, dd, li, th, td, h1, h2, h3, small')]
+                    .filter((element) => {
+                        const own = [...element.childNodes].filter(({ nodeType }) => nodeType === Node.TEXT_NODE);
+                        const text = own.map(({ data }) => data).join('').trim();
+                        const { width, height } = element.getBoundingClientRect();
+                        const em = parseFloat(getComputedStyle(element).fontSize);
+                        return text.length > 20 && element.checkVisibility() && width > 1 && width < 5 * em && height > 4 * em;
+                    }).map(({ textContent }) => textContent)";
+                assert_eq!(
+                    self.browser.run(squeezed, json!([])),
+                    json!([]),
+                    "{state} on a {size} screen squeezes"
+                );
                 // Nor do the samples lie over the labels beside them.
                 let spill = "return [...document.querySelectorAll('.tools')]
                     .filter((tools) => tools.scrollWidth > tools.clientWidth).length";

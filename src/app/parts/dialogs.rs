@@ -8,6 +8,7 @@ use crate::app::edits::Edit;
 use crate::app::hooks::{use_language, use_window};
 use crate::app::language::Text;
 use crate::app::loading::Model;
+use crate::app::services;
 use crate::app::settings::GpuTrouble;
 use crate::app::state::Action;
 use crate::app::strings;
@@ -120,6 +121,9 @@ pub fn Details(props: &DetailsProps) -> Html {
                 <Button icon="box" label={strings::OPEN_MODELS} testid="models" onclick={props.on_models.reform(|_| ())} />
                 if let Some(on_sees) = &props.on_sees {
                     <Button icon="eye" label={strings::SEES} testid="sees" onclick={on_sees.reform(|_| ())} />
+                }
+                if let Some(builder) = services::builder_address() {
+                    <a class="button" data-testid="builder" href={builder}>{ strings::BUILDER }</a>
                 }
             </div>
         </>
