@@ -294,6 +294,23 @@ impl Page {
                     json!([]),
                     "{state} on a {size} screen squeezes"
                 );
+                // What stands below each other in the panel does not lie over each other.
+                let over = "const all = [...document.querySelectorAll('.side > *, .ranking > *, .labels > *')].filter((element) => {
+                        const { position, display } = getComputedStyle(element);
+                        const isFree = ['absolute', 'fixed', 'sticky'].includes(position) || element.closest('.toasts');
+                        return !isFree && display !== 'contents' && element.checkVisibility() && !element.matches('.sr');
+                    });
+                    const leaves = all.filter((element) => !all.some((other) => other !== element && element.contains(other)));
+                    const boxes = leaves.map((element) => [element, element.getBoundingClientRect()]).filter(([, box]) => box.height > 0);
+                    return boxes.flatMap(([a, one], idx) => boxes.slice(idx + 1)
+                        .filter(([, other]) => Math.min(one.bottom, other.bottom) - Math.max(one.top, other.top) > 1
+                            && Math.min(one.right, other.right) - Math.max(one.left, other.left) > 1)
+                        .map(([b]) => `${a.className} and ${b.className}`))";
+                assert_eq!(
+                    self.browser.run(over, json!([])),
+                    json!([]),
+                    "{state} on a {size} screen lies over itself"
+                );
                 // Nor do the samples lie over the labels beside them.
                 let spill = "return [...document.querySelectorAll('.tools')]
                     .filter((tools) => tools.scrollWidth > tools.clientWidth).length";
