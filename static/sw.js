@@ -7,6 +7,7 @@
 const STORE = `cliplet-shell ${registration.scope}`;
 // Where the page looks for what was shared with it; "boot.js" names the same.
 const SHARED = new URL("./?shared", registration.scope);
+const BUILDER = new URL("embed/", registration.scope);
 /** A language's sentences: fetched when it is spoken, which may be long after the rest was kept. */
 const SENTENCES = /\/locales\/[a-z]+\.json$/;
 const NAMED_BY_CONTENT = /-[0-9a-f]{12,}(_bg)?\.[a-z]+$/;
@@ -27,7 +28,7 @@ addEventListener("fetch", (event) => {
 
 async function answer(request, url) {
   // Any address of a page is the page's, but for that of the widget's builder.
-  const isPage = request.mode === "navigate" && !url.pathname.endsWith("/embed/");
+  const isPage = request.mode === "navigate" && url.pathname !== BUILDER.pathname;
   const stored = () => fromStore(isPage ? "./" : request, { ignoreSearch: isPage });
   if (NAMED_BY_CONTENT.test(url.pathname)) {
     const kept = await stored();

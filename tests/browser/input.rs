@@ -562,6 +562,17 @@ fn leaving_and_coming_back_keeps_the_picture() {
     page.browser.reload();
     page.wait_ready();
     assert!(!page.is_there("picture"), "what was removed came back");
+    // Nor does one whose file was not deleted in time.
+    page.choose("static/samples/cat.jpg");
+    page.wait_winner("cat");
+    page.browser.run("sessionStorage.removeItem('cliplet.kept')", json!([]));
+    page.browser.reload();
+    page.wait_ready();
+    let n_files = "return (await (await caches.open('cliplet.pictures')).keys()).length";
+    page.browser.wait_for("its file deleted", || {
+        (page.browser.run_async(n_files, json!([])).as_u64() == Some(0)).then_some(())
+    });
+    assert!(!page.is_there("picture"), "what was removed came back");
     page.close(&[]);
 }
 
@@ -593,6 +604,21 @@ fn the_last_pictures_and_their_winners_stay_until_they_are_deleted() {
         page.browser.wait_for("the picture stored", || (n_recent_files(&page) == n_files).then_some(()));
     }
     let line = |name: &str, label: &str| [format!("{name}.jpg"), label.to_owned()];
+    // Another picture of the same name is another picture.
+    let rocket = std::fs::read(file("static/samples/rocket.jpg")).expect("a sample");
+    page.drop_file("flower.jpg", "image/jpeg", &rocket);
+    page.wait_winner("rocket");
+    page.browser.wait_for("the picture stored", || (n_recent_files(&page) == 4).then_some(()));
+    while page.is_there("picture") {
+        page.click("picture-remove");
+    }
+    assert_eq!(recents(&page)[..2], [line("flower", "rocket"), line("coffee", "cup of coffee")]);
+    page.click("recent-show");
+    page.wait_winner("rocket");
+    page.click("picture-remove");
+    page.tab_to("recent-show");
+    page.browser.press(DELETE);
+    page.browser.wait_for("its file deleted", || (n_recent_files(&page) == 3).then_some(()));
     let all = [line("coffee", "cup of coffee"), line("flower", "flower"), line("cat", "cat")];
     while page.is_there("picture") {
         page.click("picture-remove");

@@ -20,6 +20,11 @@ extern "C" {
     fn create_image_bitmap(blob: &Blob, options: &js_sys::Object) -> Result<Promise, JsValue>;
 }
 
+thread_local! {
+    /// How often everything was deleted: what was on its way before is not kept after.
+    static N_CLEARED: Cell<u32> = const { Cell::new(0) };
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recent {
     pub name: String,
@@ -30,6 +35,13 @@ pub struct Recent {
     pub thumb: String,
     /// Its address in the cache, which no file of the host has.
     address: String,
+}
+
+impl Recent {
+    /// Tells it from every other: several may have one name.
+    pub fn key(&self) -> &str {
+        &self.address
+    }
 }
 
 /// The latest first.
@@ -43,15 +55,15 @@ pub fn list() -> Vec<Recent> {
     std::iter::from_fn(one).collect()
 }
 
-fn write(all: &[Recent]) {
+/// Whether it could be stored.
+fn write(all: &[Recent]) -> bool {
     let texts: Array = all
         .iter()
         .flat_map(|recent| [&recent.name, &recent.label, &recent.percent, &recent.thumb, &recent.address])
         .map(|text| JsValue::from_str(text))
         .collect();
-    if let (Some(storage), Ok(text)) = (storage(), js_sys::JSON::stringify(&texts)) {
-        drop(storage.set_item(KEY, &String::from(text)));
-    }
+    let (Some(storage), Ok(text)) = (storage(), js_sys::JSON::stringify(&texts)) else { return false };
+    storage.set_item(KEY, &String::from(text)).is_ok()
 }
 
 /// Keeps a picture and its winner, in front of the others; the oldest gives way.
@@ -59,24 +71,30 @@ pub async fn keep(picture: Blob, name: String, label: String, percent: String) -
     if picture.size() > MAX_BYTES {
         return Ok(());
     }
+    let n_cleared = N_CLEARED.get();
     let origin = gloo::utils::window().location().origin()?;
     let address = format!("{origin}/?cliplet-recent={}-{}", picture.size(), encode(&name));
     let known = list().into_iter().find(|recent| recent.address == address);
     let thumb = match known {
         Some(known) => known.thumb,
         None => {
-            let cache = cache_named(CACHE).await?;
+            let thumb = thumb(&picture).await?;
             let response = Response::new_with_opt_blob(Some(&picture))?;
-            JsFuture::from(cache.put_with_str(&address, &response)).await?;
-            thumb(&picture).await?
+            JsFuture::from(cache_named(CACHE).await?.put_with_str(&address, &response)).await?;
+            thumb
         }
     };
+    let recent = Recent { name, label, percent, thumb, address };
     // As it is now: another tab may have kept one meanwhile.
     let mut all = list();
-    all.retain(|recent| recent.address != address);
-    all.insert(0, Recent { name, label, percent, thumb, address });
+    all.retain(|other| other.address != recent.address);
+    all.insert(0, recent.clone());
     let old = all.split_off(all.len().min(MAX_PICTURES));
-    write(&all);
+    // What the reader wants deleted meanwhile, or what there is no room to list, is not to stay unseen.
+    if N_CLEARED.get() != n_cleared || !write(&all) {
+        delete_file(&recent);
+        return Ok(());
+    }
     old.iter().for_each(delete_file);
     Ok(())
 }
@@ -110,7 +128,7 @@ pub async fn file(recent: &Recent) -> Result<Blob, JsValue> {
 pub fn delete(recent: &Recent) -> Vec<Recent> {
     let mut all = list();
     all.retain(|other| other.address != recent.address);
-    write(&all);
+    _ = write(&all);
     delete_file(recent);
     all
 }
@@ -125,6 +143,7 @@ fn delete_file(recent: &Recent) {
 }
 
 pub fn delete_all() {
+    N_CLEARED.set(N_CLEARED.get() + 1);
     storage().iter().for_each(|storage| drop(storage.remove_item(KEY)));
     drop(caches().map(|caches| caches.delete(CACHE)));
 }

@@ -65,11 +65,12 @@ pub fn Recents(props: &RecentsProps) -> Html {
         let button = neighbour.and_then(|line| line.first_element_child());
         button.iter().for_each(|button| drop(button.unchecked_ref::<HtmlElement>().focus()));
     });
-    let one = |(idx, Recent { name, label, percent, thumb, .. }): (usize, &Recent)| {
+    let one = |(idx, recent): (usize, &Recent)| {
+        let Recent { name, label, percent, thumb, .. } = recent;
         let tabindex = if idx == 0 { "0" } else { "-1" };
         let label = Some(label.as_str()).filter(|label| !label.is_empty());
         html! {
-            <li key={name.clone()} data-testid="recent" data-name={name.clone()} data-idx={idx.to_string()}>
+            <li key={recent.key()} data-testid="recent" data-name={name.clone()} data-idx={idx.to_string()}>
                 <button type="button" class="thumb" data-testid="recent-show" {tabindex} title={strings::show_picture(name)} aria-keyshortcuts="Delete">
                     <img src={thumb.clone()} alt="" draggable="false" width="78" height="56" />
                     <span class="name" dir="auto">{ strings::label_or_none(label) }</span>
