@@ -954,6 +954,9 @@ fn the_builders_lines_work_on_a_site() {
             assert_eq!(site.0.browser.run(mode, json!([])), "independent");
         } else {
             site.0.browser.wait_until("customElements.get('cliplet-rank')");
+            let told = site.run("return [rank.labels, rank.mode, rank.template, rank.camera]");
+            let labels = ["cat", "a \"dog\" & <b>", "rocket"];
+            assert_eq!(told, json!([labels, "independent", ["a photo of a {label}"], true]));
             site.ranks_the_cat();
         }
     }
